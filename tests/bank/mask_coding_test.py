@@ -1,0 +1,191 @@
+import itertools
+import time
+
+import numpy as np
+from absl.testing import parameterized
+
+from tsn_keras.bank.mask_coding import (
+    decode_mask,
+    encode_mask,
+    ideal_bits,
+    zero_order_entropy,
+)
+
+SHAPES = (
+    (784, 100),
+    (100, 100),
+    (3, 3, 1, 8),
+    (3, 3, 16, 32),
+    (3, 3, 40, 1),
+    (64, 4, 16),
+    (500,),
+    (1, 7),
+    (7, 1),
+)
+KEPT = (0.01, 0.05, 0.3, 0.5, 0.9)
+
+
+def pruned_mask(rng, shape, kept, row_spread=0.6, dead_rows=0.2):
+    """The largest magnitudes of a kernel with rows of uneven scale."""
+    rows = (*shape[:-1], 1)
+    scale = rng.lognormal(0.0, row_spread, rows)
+    scale = scale * (rng.random(rows) >= dead_rows)
+    scale = scale * rng.lognormal(0.0, 0.3, shape[-1:])
+    magnitudes = np.abs(rng.normal(size=shape) * scale).reshape(-1)
+    mask = np.zeros(magnitudes.size, bool)
+    mask[np.argsort(magnitudes)[magnitudes.size - int(kept * mask.size) :]] = 1
+    return mask.reshape(shape)
+
+
+class EncodeMaskTest(parameterized.TestCase):
+    @parameterized.parameters(*itertools.product(SHAPES, KEPT))
+    def test_round_trip_and_size(self, shape, kept):
+        rng = np.random.default_rng(int(1000 * kept) + len(shape))
+        for _ in range(4):
+            mask = pruned_mask(rng, shape, kept)
+            data = encode_mask(mask)
+            decoded = decode_mask(data, shape)
+            self.assertEqual(decoded.dtype, bool)
+            np.testing.assert_array_equal(decoded, mask)
+            ideal = ideal_bits(mask) / 8
+            self.assertLessEqual(len(data), 1.03 * ideal + 8)
+            if len(data) < 500:
+                # Short streams end with the last byte that is needed.
+                self.assertLessEqual(len(data), ideal + 2)
+            self.assertLessEqual(len(data), (mask.size + 7) // 8 + 1)
+            self.assertLessEqual(ideal, (mask.size + 7) // 8 + 1)
+
+    def test_round_trip_of_random_shapes(self):
+        rng = np.random.default_rng(0)
+        for _ in range(150):
+            shape = tuple(rng.integers(1, 12, rng.integers(1, 5)))
+            mask = rng.random(shape) < rng.choice([0.02, 0.2, 0.5, 0.97])
+            np.testing.assert_array_equal(
+                decode_mask(encode_mask(mask), shape), mask
+            )
+
+    @parameterized.parameters(300, 2000)
+    def test_round_trip_with_many_distinct_counts(self, columns):
+        rng = np.random.default_rng(columns)
+        mask = rng.random((500, columns)) < rng.random((500, 1)) ** 3
+        data = encode_mask(mask)
+        np.testing.assert_array_equal(decode_mask(data, mask.shape), mask)
+        self.assertLess(len(data), 0.8 * zero_order_entropy(mask) / 8)
+
+    @parameterized.parameters(*SHAPES)
+    def test_constant_masks_take_one_byte(self, *shape):
+        for value in (False, True):
+            mask = np.full(shape, value)
+            data = encode_mask(mask)
+            self.assertLen(data, 1)
+            np.testing.assert_array_equal(decode_mask(data, shape), mask)
+
+    @parameterized.parameters((0,), (0, 5), (3, 0, 2))
+    def test_empty_masks(self, *shape):
+        data = encode_mask(np.zeros(shape, bool))
+        self.assertEmpty(data)
+        self.assertEqual(decode_mask(data, shape).shape, shape)
+        self.assertEqual(ideal_bits(np.zeros(shape, bool)), 0.0)
+
+    @parameterized.parameters((0.05, 0.80), (0.1, 0.85), (0.5, 0.96))
+    def test_uneven_rows_beat_zero_order(self, kept, fraction):
+        mask = pruned_mask(np.random.default_rng(1), (784, 100), kept)
+        size = len(encode_mask(mask))
+        self.assertLess(8 * size, fraction * zero_order_entropy(mask))
+
+    def test_uneven_columns_beat_zero_order(self):
+        mask = pruned_mask(
+            np.random.default_rng(2), (256, 128), 0.1, 0.0, dead_rows=0.0
+        )
+        mask[:, ::2] = False
+        size = len(encode_mask(mask))
+        self.assertLess(8 * size, 0.8 * zero_order_entropy(mask))
+
+    def test_even_masks_stay_near_zero_order(self):
+        rng = np.random.default_rng(3)
+        for kept in (0.01, 0.1, 0.4):
+            mask = rng.random((300, 200)) < kept
+            size = len(encode_mask(mask))
+            self.assertLess(size, 1.005 * zero_order_entropy(mask) / 8 + 8)
+
+    def test_encoding_is_deterministic(self):
+        mask = pruned_mask(np.random.default_rng(4), (100, 50), 0.1)
+        self.assertEqual(encode_mask(mask), encode_mask(mask.copy()))
+        fortran = np.asfortranarray(mask)
+        self.assertEqual(encode_mask(mask), encode_mask(fortran))
+
+    def test_format_is_stable(self):
+        # A bank saved by one version has to be read by the next ones.
+        mask = np.zeros((64, 16), bool)
+        mask[::4, :8] = True
+        mask[0] = False
+        data = bytes.fromhex("22e3889d90000000ffb52f0ff8e6ab471d70")
+        np.testing.assert_array_equal(decode_mask(data, (64, 16)), mask)
+
+    def test_speed(self):
+        mask = pruned_mask(np.random.default_rng(5), (1000, 1000), 0.05)
+        encode_mask(mask[:10])
+        start = time.perf_counter()
+        data = encode_mask(mask)
+        middle = time.perf_counter()
+        decode_mask(data, mask.shape)
+        self.assertLess(middle - start, 0.15)
+        self.assertLess(time.perf_counter() - middle, 0.15)
+
+    def test_not_a_mask(self):
+        for function in (encode_mask, ideal_bits, zero_order_entropy):
+            with self.assertRaisesRegex(ValueError, "float64"):
+                function(np.zeros((2, 2)))
+            with self.assertRaisesRegex(ValueError, "axis"):
+                function(np.array(True))
+
+
+class DecodeDamagedMaskTest(parameterized.TestCase):
+    @parameterized.parameters(*itertools.product(SHAPES, (0.05, 0.5)))
+    def test_truncated_or_extended(self, shape, kept):
+        rng = np.random.default_rng(6)
+        data = encode_mask(pruned_mask(rng, shape, kept))
+        lengths = range(len(data))
+        if len(data) > 40:
+            lengths = [*range(20), *rng.integers(20, len(data), 20)]
+        for length in lengths:
+            with self.assertRaisesRegex(ValueError, "damaged"):
+                decode_mask(data[:length], shape)
+        for extra in (b"\0", b"\xff", b"abcde"):
+            with self.assertRaisesRegex(ValueError, "damaged"):
+                decode_mask(data + extra, shape)
+
+    def test_flipped_bits(self):
+        rng = np.random.default_rng(7)
+        mask = pruned_mask(rng, (100, 100), 0.05)
+        data = encode_mask(mask)
+        for bit in rng.integers(8, 8 * len(data), 200):
+            damaged = bytearray(data)
+            damaged[bit // 8] ^= 1 << bit % 8
+            with self.assertRaisesRegex(ValueError, "damaged"):
+                decode_mask(bytes(damaged), mask.shape)
+
+    def test_other_shape(self):
+        mask = pruned_mask(np.random.default_rng(8), (60, 40), 0.1)
+        data = encode_mask(mask)
+        for shape in ((40, 60), (60, 41), (60, 40, 1), (0, 4)):
+            with self.assertRaisesRegex(ValueError, "shape"):
+                decode_mask(data, shape)
+
+    def test_noise(self):
+        rng = np.random.default_rng(9)
+        for length in range(2, 200):
+            noise = bytes([0x22]) + rng.bytes(length)
+            with self.assertRaisesRegex(ValueError, "damaged"):
+                decode_mask(noise, (30, 30))
+
+
+class ZeroOrderEntropyTest(parameterized.TestCase):
+    def test_known_values(self):
+        mask = np.zeros((16, 16), bool)
+        self.assertEqual(zero_order_entropy(mask), 0.0)
+        mask[:8] = True
+        self.assertEqual(zero_order_entropy(mask), 256.0)
+        mask[4:8] = False
+        quarter = 0.25 * 2 + 0.75 * np.log2(4 / 3)
+        self.assertAlmostEqual(zero_order_entropy(mask), 256 * quarter)

@@ -1,0 +1,23 @@
+"""TinySubNets for Keras: learn task after task, forget nothing."""
+
+import keras as _keras
+
+if _keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "tsn_keras needs Keras on the TensorFlow backend. The active backend "
+        f"is '{_keras.backend.backend()}'. Set the environment variable "
+        "KERAS_BACKEND=tensorflow before Keras is imported."
+    )
+
+from tsn_keras import bank as bank  # noqa: E402
+from tsn_keras import evaluation as evaluation  # noqa: E402
+from tsn_keras import layers as layers  # noqa: E402
+from tsn_keras import lite as lite  # noqa: E402
+from tsn_keras import pruning as pruning  # noqa: E402
+from tsn_keras import quantization as quantization  # noqa: E402
+from tsn_keras import scenarios as scenarios  # noqa: E402
+from tsn_keras import sharing as sharing  # noqa: E402
+from tsn_keras.continual_model import (  # noqa: E402
+    ContinualModel as ContinualModel,
+)
+from tsn_keras.version import __version__ as __version__  # noqa: E402

@@ -1,0 +1,52 @@
+"""The budget of 32 bits a slot."""
+
+import numpy as np
+
+SLOT_BITS = 32
+
+
+class BudgetError(ValueError):
+    """Raised when a kernel has no bits left for a task."""
+
+
+def widest_width(
+    used_bits: np.ndarray,
+    owned: np.ndarray,
+    count: int,
+    min_width: int,
+    max_width: int,
+    path: str,
+) -> int:
+    """Returns the widest code for which enough slots have room.
+
+    A slot has room for a code of `w` bits if `used_bits + w <= 32`. Slots
+    that the task would share need no new bits.
+
+    Args:
+        used_bits: integer array of the kernel's shape.
+        owned: bool array, the slots that the task could share.
+        count: int, number of slots that the task's mask will have.
+        min_width: int, narrowest acceptable code in bits.
+        max_width: int, widest wanted code in bits.
+        path: str, the kernel's name for the error.
+
+    Returns:
+        int between `min_width` and `max_width`.
+
+    Raises:
+        BudgetError: If even `min_width` leaves fewer than `count` slots.
+    """
+    free = SLOT_BITS - used_bits.astype(np.int64)
+    for width in range(max_width, min_width - 1, -1):
+        available = int((owned | (free >= width)).sum())
+        if available >= count:
+            return width
+    raise BudgetError(
+        f"Kernel '{path}' has no bits left for this task: it needs {count} of "
+        f"{used_bits.size} slots with {min_width} free bits or more, and "
+        f"{available} have them. On average {used_bits.mean():.1f} of "
+        f"{SLOT_BITS} bits of a slot are used, at most {used_bits.max()}. "
+        "Share weights (`sharing=tsn_keras.sharing.Always()` or a higher "
+        "`threshold`), prune more (a higher `sparsity`), use fewer bits (a "
+        "lower `max_width`), or take a larger backbone."
+    )

@@ -1,0 +1,88 @@
+"""How a task's private variables are stored."""
+
+import dataclasses
+
+import numpy as np
+
+from tsn_keras.bank import packing
+
+CONSTANT, HALF, FULL = 0, 16, 32
+
+
+@dataclasses.dataclass(frozen=True)
+class PrivateCode:
+    """One private variable: a bias, a normalization array, a head's weight.
+
+    The width in bits tells the form of `data`:
+
+    - 0: all entries are equal; one float32.
+    - 1 to 8: `value = lowest + step * code`, two float32 and packed codes.
+    - 16, 32: float16 or float32 entries.
+
+    Variables of other types than float are stored as they are (width -1).
+
+    Args:
+        width: int.
+        shape: tuple of int.
+        dtype: str, the variable's own dtype.
+        data: bytes.
+    """
+
+    width: int
+    shape: tuple[int, ...]
+    dtype: str
+    data: bytes
+
+    @classmethod
+    def encode(cls, value: np.ndarray, width: int) -> "PrivateCode":
+        """Encodes an array at a width, or smaller if that is exact.
+
+        Args:
+            value: array of any shape and dtype.
+            width: int, 1 to 8, 16 or 32.
+
+        Returns:
+            A `PrivateCode`.
+        """
+        value = np.asarray(value)
+        shape, dtype = value.shape, value.dtype.name
+        if dtype != "float32":
+            return cls(-1, shape, dtype, value.tobytes())
+        if value.size and (value == value.flat[0]).all():
+            return cls(CONSTANT, shape, dtype, value.flat[0].tobytes())
+        if width == FULL:
+            return cls(FULL, shape, dtype, value.tobytes())
+        if width == HALF:
+            half = value.astype(np.float16)
+            if not np.isfinite(half).all():
+                return cls(FULL, shape, dtype, value.tobytes())
+            return cls(HALF, shape, dtype, half.tobytes())
+        return cls._encode_linear(value, width)
+
+    @classmethod
+    def _encode_linear(cls, value: np.ndarray, width: int) -> "PrivateCode":
+        lowest, highest = value.min(), value.max()
+        step = np.float32((highest - lowest) / (2**width - 1))
+        codes = np.rint((value - lowest) / step).astype(np.int64)
+        codes = codes.clip(0, 2**width - 1).reshape(-1)
+        packed = packing.pack_codes(codes, width)
+        data = lowest.tobytes() + step.tobytes() + packed.tobytes()
+        return cls(width, value.shape, value.dtype.name, data)
+
+    def decode(self) -> np.ndarray:
+        """Returns the array that the task computes with."""
+        if self.width == -1:
+            return np.frombuffer(self.data, self.dtype).reshape(self.shape)
+        if self.width == CONSTANT:
+            return np.full(self.shape, np.frombuffer(self.data, np.float32)[0])
+        if self.width == FULL:
+            return np.frombuffer(self.data, np.float32).reshape(self.shape)
+        if self.width == HALF:
+            half = np.frombuffer(self.data, np.float16)
+            return half.astype(np.float32).reshape(self.shape)
+        lowest, step = np.frombuffer(self.data[:8], np.float32)
+        stream = np.frombuffer(self.data[8:], np.uint8)
+        count = int(np.prod(self.shape, dtype=np.int64))
+        codes = packing.unpack_codes(stream, self.width, count)
+        value = lowest + step * codes.astype(np.float32)
+        return value.reshape(self.shape)

@@ -1,0 +1,180 @@
+"""The byte format of a saved bank.
+
+    magic "TSNB" | version, 1 byte | length of metadata, 4 bytes | metadata
+    | for each task and kernel: own mask, shared mask, codes, codebook
+    | for each task: private variables, statistics
+
+The metadata is JSON, compressed with zlib; it holds names, widths and the
+lengths of all parts. All numbers are little-endian.
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from tsn_keras.bank.component import Component
+from tsn_keras.bank.private_code import PrivateCode
+from tsn_keras.bank.task_record import TaskRecord
+
+MAGIC = b"TSNB"
+VERSION = 1
+HEADER = struct.Struct("<4sBI")
+
+
+def _component_parts(component: Component) -> list[bytes]:
+    return [
+        component.own_mask,
+        component.shared_mask,
+        component.codes,
+        component.codebook.tobytes(),
+    ]
+
+
+def _describe(record: TaskRecord) -> dict:
+    components = [
+        [c.width, c.own_count, *map(len, _component_parts(c))]
+        for c in record.components
+    ]
+    private = [
+        [code.width, code.shape, code.dtype, len(code.data)]
+        for code in record.private
+    ]
+    return {
+        "name": record.name,
+        "plane": record.plane,
+        "head": record.head,
+        "components": components,
+        "private": private,
+        "statistics": record.statistics.size,
+        "facts": record.facts,
+    }
+
+
+def _metadata(records: Iterable[TaskRecord]) -> bytes:
+    described = [_describe(record) for record in records]
+    text = json.dumps(described, separators=(",", ":"))
+    return zlib.compress(text.encode(), 9)
+
+
+def to_bytes(records: list[TaskRecord]) -> bytes:
+    """Returns the saved form of a bank's tasks.
+
+    Args:
+        records: list of `TaskRecord`.
+
+    Returns:
+        bytes.
+    """
+    metadata = _metadata(records)
+    parts = [HEADER.pack(MAGIC, VERSION, len(metadata)), metadata]
+    for record in records:
+        for component in record.components:
+            parts += _component_parts(component)
+        parts += [code.data for code in record.private]
+        parts.append(record.statistics.tobytes())
+    return b"".join(parts)
+
+
+def count_bytes(records: list[TaskRecord]) -> dict[str, int]:
+    """Returns the number of bytes of `to_bytes(records)` by kind."""
+    components = [c for record in records for c in record.components]
+    masks = [len(c.own_mask) + len(c.shared_mask) for c in components]
+    private = [len(code.data) for r in records for code in r.private]
+    return {
+        "codes": sum(len(c.codes) for c in components),
+        "masks": sum(masks),
+        "codebooks": sum(c.codebook.nbytes for c in components),
+        "private": sum(private),
+        "statistics": sum(record.statistics.nbytes for record in records),
+        "metadata": HEADER.size + len(_metadata(records)),
+    }
+
+
+class _Reader:
+    """Takes parts off the front of a byte string."""
+
+    def __init__(self, data: bytes):
+        self.data = data
+        self.position = 0
+
+    def take(self, length: int) -> bytes:
+        part = self.data[self.position : self.position + length]
+        if len(part) != length:
+            raise ValueError(
+                "The saved weight bank is damaged: it ends after "
+                f"{len(self.data)} bytes, within a part of {length} bytes. "
+                "Load another copy of the file."
+            )
+        self.position += length
+        return part
+
+
+def from_bytes(data: bytes) -> list[TaskRecord]:
+    """Returns the tasks of a saved bank.
+
+    Args:
+        data: bytes, as `to_bytes` made them.
+
+    Returns:
+        list of `TaskRecord`.
+
+    Raises:
+        ValueError: If the data are no bank, of a later version, or damaged.
+    """
+    reader = _Reader(data)
+    magic, version, length = HEADER.unpack(reader.take(HEADER.size))
+    if magic != MAGIC:
+        raise ValueError(
+            f"A saved weight bank begins with {MAGIC!r}. Received {magic!r}: "
+            "the file was not written by tsn_keras, or is damaged."
+        )
+    if version != VERSION:
+        raise ValueError(
+            f"The weight bank has format version {version}; this tsn_keras "
+            f"reads version {VERSION}. Load it with the release that wrote it."
+        )
+    try:
+        described = json.loads(zlib.decompress(reader.take(length)))
+    except (zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            "The saved weight bank is damaged: its metadata cannot be read. "
+            "Load another copy of the file."
+        ) from error
+    records = [_read_record(entry, reader) for entry in described]
+    if reader.position != len(data):
+        raise ValueError(
+            f"The saved weight bank is damaged: {len(data)} bytes instead of "
+            f"{reader.position}. Load another copy of the file."
+        )
+    return records
+
+
+def _read_record(entry: dict, reader: _Reader) -> TaskRecord:
+    components = []
+    for width, own_count, own, shared, codes, codebook in entry["components"]:
+        component = Component(
+            width=width,
+            own_count=own_count,
+            own_mask=reader.take(own),
+            shared_mask=reader.take(shared),
+            codes=reader.take(codes),
+            codebook=np.frombuffer(reader.take(codebook), np.float32),
+        )
+        components.append(component)
+    private = [
+        PrivateCode(width, tuple(shape), dtype, reader.take(length))
+        for width, shape, dtype, length in entry["private"]
+    ]
+    statistics = np.frombuffer(reader.take(2 * entry["statistics"]), np.float16)
+    return TaskRecord(
+        name=entry["name"],
+        plane=entry["plane"],
+        head=entry["head"],
+        components=tuple(components),
+        private=tuple(private),
+        statistics=statistics,
+        facts=entry["facts"],
+    )

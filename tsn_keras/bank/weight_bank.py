@@ -1,0 +1,187 @@
+"""The store of all consolidated tasks."""
+
+import dataclasses
+
+import numpy as np
+
+from tsn_keras.bank import serialization
+from tsn_keras.bank.budget import SLOT_BITS, BudgetError
+from tsn_keras.bank.task_record import TaskRecord
+
+
+@dataclasses.dataclass
+class PlaneView:
+    """What a task sees of the plane it joins, one array a kernel.
+
+    Args:
+        owned: list of bool arrays, the slots that earlier tasks own.
+        frozen: list of float32 arrays, their values; zeros elsewhere.
+    """
+
+    owned: list[np.ndarray]
+    frozen: list[np.ndarray]
+
+
+class WeightBank:
+    """Holds what every consolidated task stores, and never changes it.
+
+    Args:
+        shapes: list of tuples of int, the kernels' shapes.
+        paths: list of str, the kernels' names for messages.
+
+    Example:
+
+    >>> bank = WeightBank([(3, 4)], ["dense/kernel"])
+    >>> bank.tasks, bank.used_bits(0).max()
+    ((), np.uint8(0))
+    """
+
+    def __init__(self, shapes: list[tuple[int, ...]], paths: list[str]):
+        self.shapes = list(shapes)
+        self.paths = list(paths)
+        self._records: dict[str, TaskRecord] = {}
+        self._used_bits = [np.zeros(shape, np.uint8) for shape in self.shapes]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the consolidated tasks, in order."""
+        return tuple(self._records)
+
+    @property
+    def num_planes(self) -> int:
+        return len({record.plane for record in self._records.values()})
+
+    def __contains__(self, task: str) -> bool:
+        return task in self._records
+
+    def __getitem__(self, task: str) -> TaskRecord:
+        return self._records[task]
+
+    def used_bits(self, kernel: int) -> np.ndarray:
+        """Returns the used bits of every slot, over all planes.
+
+        Args:
+            kernel: int, the kernel's index.
+
+        Returns:
+            uint8 array of the kernel's shape, no entry above 32.
+        """
+        return self._used_bits[kernel]
+
+    def add(self, record: TaskRecord) -> None:
+        """Stores a task, if the budget of its slots allows.
+
+        Args:
+            record: `TaskRecord` of a new task.
+
+        Raises:
+            BudgetError: If a slot would hold more than 32 bits; the bank is
+                then as it was.
+        """
+        if record.name in self._records:
+            raise ValueError(f"Task '{record.name}' is in the bank already.")
+        used = []
+        for index, component in enumerate(record.components):
+            bits = self._used_bits[index].copy()
+            bits[component.own_slots(self.shapes[index])] += component.width
+            if bits.max(initial=0) > SLOT_BITS:
+                raise BudgetError(
+                    f"Kernel '{self.paths[index]}': a slot would hold "
+                    f"{bits.max()} bits, and its budget is {SLOT_BITS}. Share "
+                    "weights, prune more, or use fewer bits."
+                )
+            used.append(bits)
+        self._used_bits = used
+        self._records[record.name] = record
+
+    def plane_view(self, plane: int, before: str | None = None) -> PlaneView:
+        """Returns the frozen components of a plane.
+
+        Args:
+            plane: int.
+            before: str or `None`. Leaves out this task and all after it.
+
+        Returns:
+            A `PlaneView`, all free if no task lies on the plane.
+        """
+        view = PlaneView(
+            owned=[np.zeros(shape, bool) for shape in self.shapes],
+            frozen=[np.zeros(shape, np.float32) for shape in self.shapes],
+        )
+        for name, record in self._records.items():
+            if name == before:
+                break
+            if record.plane == plane:
+                self._lay(record, view)
+        return view
+
+    def _lay(self, record: TaskRecord, view: PlaneView) -> None:
+        for index, component in enumerate(record.components):
+            own = component.own_slots(self.shapes[index])
+            view.owned[index] |= own
+            view.frozen[index][own] = component.own_values()
+
+    def masks(self, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Returns the own and the shared slots of a task, for each kernel."""
+        record = self._records[task]
+        view = self.plane_view(record.plane, before=task)
+        return [
+            (component.own_slots(shape), component.shared_slots(owned))
+            for component, shape, owned in zip(
+                record.components, self.shapes, view.owned
+            )
+        ]
+
+    def effective(self, task: str) -> list[np.ndarray]:
+        """Returns the kernels that a task computes with.
+
+        Args:
+            task: str.
+
+        Returns:
+            list of float32 arrays, zeros outside the task's mask.
+        """
+        record = self._records[task]
+        view = self.plane_view(record.plane, before=task)
+        kernels = []
+        for index, component in enumerate(record.components):
+            shared = component.shared_slots(view.owned[index])
+            kernel = np.where(shared, view.frozen[index], np.float32(0))
+            own = component.own_slots(self.shapes[index])
+            kernel[own] = component.own_values()
+            kernels.append(kernel)
+        return kernels
+
+    def private(self, task: str) -> list[np.ndarray]:
+        """Returns the private variables of a task, in the model's order."""
+        return [code.decode() for code in self._records[task].private]
+
+    def count_bytes(self) -> dict[str, int]:
+        """Returns the bytes of `to_bytes()` by kind."""
+        return serialization.count_bytes(list(self._records.values()))
+
+    def to_bytes(self) -> bytes:
+        """Returns the saved form of the bank."""
+        return serialization.to_bytes(list(self._records.values()))
+
+    def load_bytes(self, data: bytes) -> None:
+        """Replaces the contents by a saved bank's.
+
+        Args:
+            data: bytes, as `to_bytes` made them.
+
+        Raises:
+            ValueError: If the data are damaged or belong to a network with
+                other kernels; the bank is then as it was.
+        """
+        fresh = WeightBank(self.shapes, self.paths)
+        for record in serialization.from_bytes(data):
+            if len(record.components) != len(self.shapes):
+                raise ValueError(
+                    f"The saved bank has {len(record.components)} kernels and "
+                    f"this model {len(self.shapes)}. Load it into the "
+                    "architecture that it was saved with."
+                )
+            fresh.add(record)
+        self._records = fresh._records
+        self._used_bits = fresh._used_bits

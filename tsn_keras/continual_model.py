@@ -1,0 +1,501 @@
+"""The life of a task, as a Keras model."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+from tsn_keras import input_checks, saving
+from tsn_keras.bank import Capacity, TaskRecord
+from tsn_keras.beginning import (
+    choose_plane,
+    room_for_task,
+    start_values,
+    statistics_of,
+)
+from tsn_keras.consolidation import Consolidation
+from tsn_keras.initialization import derived_seed, fresh_weights
+from tsn_keras.loss_callback import FiniteLossCallback
+from tsn_keras.pruning import Pruning, PruningScheduleCallback
+from tsn_keras.quantization import AdaptiveCodebook
+from tsn_keras.quantization.centroid_tuning import CentroidTuning
+from tsn_keras.running_task import RunningTask
+from tsn_keras.sharing import Never, Sharing
+from tsn_keras.strategy_names import get_strategy
+from tsn_keras.summary_table import print_tasks
+from tsn_keras.task_network import HeadFunctions, TaskNetwork
+from tsn_keras.task_report import TaskReport, make_report
+from tsn_keras.training_data import TrainingData
+from tsn_keras.validation import Validation
+
+FLOAT_WIDTHS = (32, 32)
+# Attributes whose state is kept in the bank or in the training state.
+# Keras would find and save them a second time, dense kernels included.
+STORED_ELSEWHERE = frozenset(
+    ("backbone", "heads", "layers", "optimizer", "metrics", "installation")
+    + ("_compile_metrics", "_compile_loss", "_loss_tracker", "_kept")
+)
+
+
+@keras.saving.register_keras_serializable(package="tsn_keras")
+class ContinualModel(TaskNetwork):
+    """Learns task after task in one network, and forgets nothing.
+
+    Each task gets a sparse subnetwork of the backbone's kernels, stored as
+    codes of a few bits, and private copies of all other variables. What an
+    earlier task stored never changes (TinySubNets: Pietron et al., arXiv
+    2412.10869).
+
+    A task begins with `add_task`, is trained with `fit` and ends with
+    `consolidate`. Then `evaluate`, `predict` and `export` give the same bits
+    for it whatever is learned later.
+
+    Args:
+        backbone: `keras.layers.Layer` or `keras.Model` that turns inputs into
+            features. It is wrapped in `tsn_keras.layers.Subnetwork`, unless it
+            holds such layers already.
+        pruning: `tsn_keras.pruning` strategy, `"magnitude"`, `"scores"`, or
+            `None` for full masks.
+        quantization: `tsn_keras.quantization.AdaptiveCodebook`, `"adaptive"`,
+            or `None` for float32 values.
+        sharing: `tsn_keras.sharing` strategy, `"activation_similarity"`,
+            `"always"`, `"never"`, or `None`, which is never.
+        seed: int or `None`. With a seed, what a task starts from and the
+            order of its training depend on the seed and the number of the
+            task alone, so that learning is the same whether it was
+            interrupted or not. For that `fit` sets the global seeds, as
+            `keras.utils.set_random_seed` does.
+        **kwargs: Base model keyword arguments, such as `name`.
+
+    Example:
+
+    >>> backbone = keras.Sequential(
+    ...     [keras.Input((8,)), keras.layers.Dense(16, activation="relu")]
+    ... )
+    >>> model = tsn_keras.ContinualModel(backbone, pruning=None)
+    >>> model.compile("adam", "mse")
+    >>> model.add_task("a", head=keras.layers.Dense(1))
+    >>> x, y = np.ones((32, 8)), np.ones((32, 1))
+    >>> _ = model.fit(x, y, verbose=0)
+    >>> report = model.consolidate((x, y), verbose=0)
+    >>> model.predict(x, task="a", verbose=0).shape
+    (32, 1)
+    """
+
+    def __init__(
+        self,
+        backbone: keras.layers.Layer,
+        pruning: Pruning | str | None = "magnitude",
+        quantization: AdaptiveCodebook | str | None = "adaptive",
+        sharing: Sharing | str | None = "activation_similarity",
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        pruning = get_strategy("pruning", pruning, Pruning)
+        quantization = get_strategy(
+            "quantization", quantization, AdaptiveCodebook
+        )
+        sharing = get_strategy("sharing", sharing, Sharing)
+        scores = pruning is not None and pruning.learned_scores
+        super().__init__(backbone, scores, **kwargs)
+        self.pruning = pruning
+        self.quantization = quantization
+        self.sharing = sharing or Never()
+        self.seed = seed
+        self._optimizer_config = None
+
+    def compile(self, *args, **kwargs) -> None:
+        """Configures training; see `keras.Model.compile`.
+
+        The optimizer's configuration is what each task starts with anew.
+        """
+        super().compile(*args, **kwargs)
+        optimizer = self.optimizer
+        self._optimizer_config = optimizer and keras.optimizers.serialize(
+            optimizer
+        )
+        self._kept.clear()
+        self._functions = HeadFunctions()
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def add_task(self, name: str, head: keras.layers.Layer) -> None:
+        """Starts a new task, which becomes the active one.
+
+        Args:
+            name: str, not used before.
+            head: `keras.layers.Layer`, the task's own output layer, applied
+                to the backbone's features.
+
+        Raises:
+            ValueError: If the name is in use or another task is running.
+            TypeError: If the head is no layer.
+        """
+        input_checks.check_task_name(name, list(self.tasks))
+        if self._running is not None:
+            raise ValueError(
+                f"Task '{self._running.name}' is still running. Call "
+                f"`model.consolidate(validation_data)` before adding '{name}'."
+            )
+        if not isinstance(head, keras.layers.Layer):
+            raise TypeError(
+                f"`head` must be a keras.layers.Layer. Received: {head!r}"
+            )
+        keeps_weights = head.built
+        task = RunningTask(name, self.heads.add(head), keeps_weights)
+        self.prepare_task(task)
+        if keeps_weights:
+            for own, given in zip(self.heads.head.weights, head.weights):
+                own.assign(given)
+
+    def prepare_task(self, task: RunningTask) -> None:
+        """Makes a task the running one and its head the selected one."""
+        self._select_head(task.head)
+        self._running = task
+        self._at_work = task.name
+
+    def fit(self, *args, task: str | None = None, **kwargs):
+        """Trains the running task; see `keras.Model.fit`.
+
+        The first call for a task chooses its plane and its starting values.
+        Pruning follows its schedule over the epochs of that call.
+
+        Args:
+            *args: As in `keras.Model.fit`.
+            task: str or `None`. The running task's name, if given.
+            **kwargs: As in `keras.Model.fit`.
+
+        Returns:
+            `keras.callbacks.History`.
+        """
+        self._check_trainable(task)
+        bound = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+        arguments = dict(bound.arguments)
+        del arguments["self"]
+        data = self._checked_data(arguments)
+        if not self._running.begun:
+            self._begin(data)
+        running = self._running
+        if self.seed is not None:
+            keras.utils.set_random_seed(
+                derived_seed(self.seed, len(self.bank.tasks), running.fits)
+            )
+        running.fits += 1
+        running.data = data
+        arguments["x"] = data.x
+        arguments["callbacks"] = self._callbacks(arguments.get("callbacks"))
+        try:
+            return super().fit(**arguments)
+        except tf.errors.InvalidArgumentError as error:
+            input_checks.explain_label_error(error)
+            raise
+
+    def _callbacks(self, given: Any) -> list | keras.callbacks.CallbackList:
+        """Returns the user's callbacks and our own behind them."""
+        own = [FiniteLossCallback()]
+        if self.pruning is not None:
+            running = self._running
+            own.append(
+                PruningScheduleCallback(
+                    self.pruning, running.masks, running.progress
+                )
+            )
+        if isinstance(given, keras.callbacks.CallbackList):
+            for callback in own:
+                given.append(callback)
+            return given
+        return tree.flatten(given or []) + own
+
+    def _check_trainable(self, task: str | None) -> None:
+        """Refuses to train what is not the running task."""
+        if not self.compiled:
+            raise ValueError(
+                "You must call `compile()` before calling `fit()`."
+            )
+        if task is not None:
+            input_checks.check_known(task, list(self.tasks))
+        if self._running is None and not self.tasks:
+            raise ValueError(
+                "There is no task to train. Add one with "
+                "`model.add_task(name, head)` before `fit`."
+            )
+        if self._running is None or task not in (None, self._running.name):
+            raise ValueError(
+                f"Task '{task or self.tasks[-1]}' is consolidated and never "
+                "changes. Add a new task with `model.add_task(name, head)`."
+            )
+
+    def _checked_data(self, arguments: dict[str, Any]) -> TrainingData:
+        """Looks at the training data before anything is changed."""
+        names = ("x", "y", "sample_weight", "batch_size")
+        data = TrainingData(*(arguments.get(name) for name in names))
+        batches = data.first_batches(1)
+        if not batches:
+            raise ValueError("The training data are empty: `x` has no rows.")
+        x, y, _ = batches[0]
+        whole_x, whole_y = (data.x, data.y) if data.is_arrays else (x, y)
+        input_checks.check_finite(whole_x, "x")
+        input_checks.check_finite(whole_y, "y")
+        if self._inputs is None:
+            self._build_backbone(x)
+        input_checks.check_shapes(x, self._inputs)
+        outputs = self.heads.head(self._features)
+        input_checks.check_labels(whole_y, self.loss, outputs)
+        return data
+
+    def _begin(self, data: TrainingData) -> None:
+        """Chooses plane, slots and starting values of the running task."""
+        task = dataclasses.replace(self._running)
+        number = len(self.bank.tasks)
+        sample = data.sample(getattr(self.sharing, "sample_size", 1))
+
+        def statistics(name):
+            with self.working_as(name):
+                return statistics_of(self.installation, sample)
+
+        choose_plane(task, self.sharing, self.bank, statistics)
+        widths = FLOAT_WIDTHS
+        if self.quantization is not None:
+            widths = self.quantization.min_width, self.quantization.max_width
+        room_for_task(task, self.installation, self.bank, self.pruning, widths)
+        if self.seed is not None:
+            keras.utils.set_random_seed(derived_seed(self.seed, number))
+        start_values(
+            task, self.installation, self.bank, self._inputs, self.seed
+        )
+        if not task.keeps_head:
+            head = self.heads.head
+            fresh = fresh_weights(head, self._features)
+            for variable, value in zip(head.weights, fresh):
+                variable.assign(value)
+        for mask in task.masks:
+            mask.apply()
+        self._start_optimizer()
+        task.begun = True
+        self._running = task
+
+    def _start_optimizer(self) -> None:
+        """Gives the task an optimizer with no memory of earlier ones.
+
+        An optimizer that was traced already keeps its variables, whose values
+        start again, so that nothing needs to be traced again.
+        """
+        fresh = keras.optimizers.deserialize(self._optimizer_config)
+        if not self.optimizer.built:
+            self._functions.optimizer = self.optimizer
+        elif self._functions.optimizer is None:
+            self.optimizer = self._functions.optimizer = fresh
+        else:
+            fresh.build(self.trainable_variables)
+            for variable, start in zip(
+                self.optimizer.variables, fresh.variables
+            ):
+                variable.assign(start)
+
+    def consolidate(
+        self,
+        validation_data: Any,
+        monitor: str | None = None,
+        verbose: str | int = "auto",
+    ) -> TaskReport:
+        """Ends the running task: prunes on, quantizes, packs and freezes it.
+
+        Args:
+            validation_data: As in `keras.Model.fit`: tuple of arrays,
+                `tf.data.Dataset` or `PyDataset`; not used for training.
+            monitor: str or `None`. Name of the loss or metric to keep within
+                tolerance; defaults to the first compiled metric.
+            verbose: `"auto"`, 0, 1, or 2, as in `keras.Model.fit`.
+
+        Returns:
+            `TaskReport` of the task.
+
+        Raises:
+            ValueError: If no task was trained or the validation data cannot
+                be used. The bank is then as it was.
+        """
+        self._check_consolidatable()
+        running = self._running
+        test_step = self._compiled_test_step()
+        input_checks.check_validation_data(validation_data)
+        snapshot = self.installation.snapshot()
+        masks = [mask.mask for mask in running.masks]
+        try:
+            self._finish_masks(running)
+            validation = Validation(self, validation_data, test_step, monitor)
+            record = Consolidation(
+                running,
+                self.installation,
+                validation,
+                self.pruning,
+                self.quantization,
+                self._tuning(running),
+                1 if verbose == "auto" else verbose,
+            ).run()
+            record = self._with_statistics(record, validation)
+            self.bank.add(record)
+        except BaseException:
+            for mask, before in zip(running.masks, masks):
+                mask.mask = before
+            self.installation.restore(snapshot)
+            raise
+        self._running = None
+        return self.report(running.name)
+
+    def _check_consolidatable(self) -> None:
+        if self._running is None:
+            last = f"Task '{self.tasks[-1]}' is" if self.tasks else "There is"
+            what = "consolidated already" if self.tasks else "no task yet"
+            raise ValueError(
+                f"{last} {what}. Add a task with `model.add_task(name, head)` "
+                "and train it with `model.fit` before `consolidate`."
+            )
+        if not self._running.begun:
+            raise ValueError(
+                f"Task '{self._running.name}' has not been trained. Call "
+                "`model.fit` before `consolidate`."
+            )
+
+    def _finish_masks(self, running: RunningTask) -> None:
+        """Brings masks to their target where training stopped before it."""
+        for mask in running.masks:
+            if self.pruning is not None:
+                steps = running.progress.step, running.progress.total_steps
+                sparsity = self.pruning.final_sparsity(mask.path, *steps)
+                mask.prune(self.pruning.importance(mask), sparsity)
+            mask.apply()
+
+    def _compiled_test_step(self):
+        if self.run_eagerly:
+            return self.test_step
+        if self._functions.test_step is None:
+            self._functions.test_step = tf.function(
+                self.test_step, reduce_retracing=True
+            )
+        return self._functions.test_step
+
+    def _training_loss(self, batch: tuple):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        y_pred = self(x, training=True)
+        return self.compute_loss(x, y, y_pred, sample_weight)
+
+    def _tuning(self, running: RunningTask):
+        """Returns the function that fine-tunes centroids, if it can be."""
+        quantization = self.quantization
+        if quantization is None or not quantization.fine_tune_steps:
+            return None
+        if running.data is None:
+            return None
+        if self._functions.tuning is None:
+            self._functions.tuning = CentroidTuning(
+                self.installation.kernels,
+                self.installation.trainable_private,
+                self._training_loss,
+                quantization.learning_rate,
+            )
+        tuning = self._functions.tuning
+        seed = derived_seed(self.seed or 0, len(self.bank.tasks))
+
+        def tune(own, codebooks, tunes_centroids):
+            batches = running.data.batches(quantization.fine_tune_steps, seed)
+            return tuning.run(own, codebooks, batches, tunes_centroids)
+
+        return tune
+
+    def _with_statistics(
+        self, record: TaskRecord, validation: Validation
+    ) -> TaskRecord:
+        if not self.sharing.needs_statistics:
+            return record
+        sample = validation.sample(self.sharing.sample_size)
+        statistics = statistics_of(self.installation, sample)
+        return dataclasses.replace(record, statistics=statistics)
+
+    def report(self, task: str) -> TaskReport:
+        """Returns the report of a consolidated task.
+
+        Args:
+            task: str.
+        """
+        input_checks.check_known(task, list(self.bank.tasks))
+        return make_report(self.bank, task)
+
+    def capacity(self) -> Capacity:
+        """Returns the bytes of the whole saved bank, by kind.
+
+        Returns:
+            `Capacity` with `bytes`, `total_bytes`, `dense_bytes` and
+            `fraction`. The size of a saved `.keras` file between tasks is
+            `total_bytes` plus the architecture's JSON.
+        """
+        if self.bank is None or not self.bank.tasks:
+            raise ValueError(
+                "The bank is empty: no task has been consolidated yet."
+            )
+        saved = self.bank.to_bytes()
+        kinds = self.bank.count_bytes()
+        kinds["container"] = saving.container_bytes(saved, self.name)
+        kernels = sum(kernel.size for kernel in self.installation.kernels)
+        private = self.bank.private(self.bank.tasks[0])
+        dense = 4 * (kernels + sum(value.size for value in private))
+        return Capacity(kinds, dense)
+
+    def summary(self, *args, print_fn=None, **kwargs) -> None:
+        """Prints the network and, for each task and kernel, what it uses.
+
+        Args:
+            *args: As in `keras.Model.summary`.
+            print_fn: function of a line of text, instead of `print`.
+            **kwargs: As in `keras.Model.summary`.
+        """
+        super().summary(*args, print_fn=print_fn, **kwargs)
+        if self.bank is not None and self.bank.tasks:
+            print_tasks(self.bank, print_fn or print)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "backbone": serialize(self.backbone),
+            "heads": self.heads.get_config()["heads"],
+            "pruning": serialize(self.pruning),
+            "quantization": serialize(self.quantization),
+            "sharing": serialize(self.sharing),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects=None):
+        config = dict(config)
+        heads = config.pop("heads", [])
+        deserialize = keras.saving.deserialize_keras_object
+        config["backbone"] = deserialize(config["backbone"], custom_objects)
+        model = cls(**config)
+        for head in heads:
+            model.heads.add(deserialize(head, custom_objects))
+        return model
+
+    def __dir__(self):
+        hidden = STORED_ELSEWHERE
+        return [name for name in super().__dir__() if name not in hidden]
+
+    def save_own_variables(self, store) -> None:
+        if self.bank is None:
+            return
+        saved = self.bank.to_bytes()
+        store[saving.BANK_KEY] = np.frombuffer(saved, np.uint8)
+        if self._running is not None:
+            saving.save_running_task(store, self, self._running)
+
+    def load_own_variables(self, store) -> None:
+        if saving.BANK_KEY not in store.keys():
+            return
+        self.bank.load_bytes(store[saving.BANK_KEY].tobytes())
+        self._running = saving.load_running_task(store, self)
+        if self._running is None and self.bank.tasks:
+            self._install(self.bank.tasks[-1])

@@ -1,0 +1,17 @@
+"""How well a continual learner did, measured and reported."""
+
+from tsn_keras.evaluation.accuracy_matrix import (
+    AccuracyMatrix as AccuracyMatrix,
+)
+from tsn_keras.evaluation.bit_exactness import BitExactness as BitExactness
+from tsn_keras.evaluation.bit_exactness import hash_logits as hash_logits
+from tsn_keras.evaluation.metrics import average_accuracy as average_accuracy
+from tsn_keras.evaluation.metrics import backward_transfer as backward_transfer
+from tsn_keras.evaluation.metrics import forgetting as forgetting
+from tsn_keras.evaluation.metrics import forward_transfer as forward_transfer
+from tsn_keras.evaluation.plots import (
+    plot_accuracy_matrix as plot_accuracy_matrix,
+)
+from tsn_keras.evaluation.plots import plot_capacity as plot_capacity
+from tsn_keras.evaluation.report import build_report as build_report
+from tsn_keras.evaluation.report import write_report as write_report

@@ -1,0 +1,152 @@
+"""The quality on every task after every task."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+class AccuracyMatrix:
+    """Holds the quality on task j after task i was learned.
+
+    Entry `R[i, j]` is the test quality on task `j` (column) right after task
+    `i` (row) was learned; NaN where nothing was measured. Every entry is
+    measured: `evaluate_row` runs the model on each task again, and what
+    cannot change according to theory is not copied from the row above. The
+    upper triangle, tasks not learned yet, may be filled with `record`.
+
+    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
+    Continual Learning.
+
+    Args:
+        tasks: Number of tasks, or their names in the order of learning.
+
+    Raises:
+        ValueError: If there is no task, or a name occurs twice.
+
+    Example:
+
+    >>> matrix = AccuracyMatrix(2)
+    >>> matrix.record(0, 0, 0.9)
+    >>> matrix.record(1, 0, 0.8)
+    >>> matrix.to_list()
+    [[0.9, None], [0.8, None]]
+    """
+
+    def __init__(self, tasks: int | Sequence[str]) -> None:
+        if isinstance(tasks, str):
+            raise ValueError(
+                "`tasks` must be a number or a list of names. Received: "
+                f"{tasks!r}. Pass [{tasks!r}] for a single task."
+            )
+        self.names = None
+        count = tasks
+        if isinstance(tasks, Sequence):
+            self.names = tuple(tasks)
+            count = len(self.names)
+            if len(set(self.names)) < count:
+                raise ValueError(
+                    "`tasks` must name every task once. Received: "
+                    f"{self.names}. Rename the repeated ones."
+                )
+        count = operator.index(count)
+        if count < 1:
+            raise ValueError(
+                f"`tasks` must be at least one task. Received: {tasks!r}. "
+                "Pass their number or their names."
+            )
+        self._values = np.full((count, count), np.nan)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def values(self) -> np.ndarray:
+        """A copy of the entries, float64 `[tasks, tasks]`, NaN if unknown."""
+        return self._values.copy()
+
+    def record(self, row: int, column: int, value: float) -> None:
+        """Stores one measured entry.
+
+        Args:
+            row: Number of the task that was learned last.
+            column: Number of the task that was evaluated.
+            value: The quality, a finite number.
+
+        Raises:
+            ValueError: If the position or the value is not valid.
+        """
+        for name, index in (("row", row), ("column", column)):
+            if not 0 <= index < len(self):
+                raise ValueError(
+                    f"`{name}` must lie between 0 and {len(self) - 1}. "
+                    f"Received: {index}. Make the matrix with more tasks."
+                )
+        if not np.isfinite(value):
+            raise ValueError(
+                f"`value` must be finite. Received: {value}. Leave out what "
+                "was not measured."
+            )
+        self._values[row, column] = value
+
+    def evaluate_row(
+        self,
+        model: Any,
+        tasks: Sequence,
+        row: int,
+        metric: str = "accuracy",
+    ) -> np.ndarray:
+        """Evaluates every task learned so far, and stores the row.
+
+        Args:
+            model: The model, a `ContinualModel`: its method
+                `evaluate(x, task=name, return_dict=True, verbose=0)` is
+                called once for each of the tasks 0 to `row`.
+            tasks: The tasks, each with `name` and `test`. They are taken one
+                at a time.
+            row: Number of the task that was learned last.
+            metric: Which of the compiled metrics to store.
+
+        Returns:
+            The stored values, float64 `[row + 1]`.
+
+        Raises:
+            ValueError: If `row` is not valid, there are fewer tasks than
+                that, a task has another name than the matrix has for it, or
+                the model has no such metric.
+        """
+        if not 0 <= row < min(len(self), len(tasks)):
+            raise ValueError(
+                f"`row` must be less than the {len(self)} tasks of the matrix "
+                f"and the {len(tasks)} tasks passed. Received: {row}. Pass "
+                "the number of the task that was learned last, from 0."
+            )
+        for column in range(row + 1):
+            task = tasks[column]
+            self._check_name(task.name, column)
+            results = model.evaluate(
+                task.test, task=task.name, return_dict=True, verbose=0
+            )
+            if metric not in results:
+                raise ValueError(
+                    f"`metric` must be one of {sorted(results)}. Received: "
+                    f"{metric!r}. Add it to `compile(metrics=...)`."
+                )
+            self.record(row, column, float(results[metric]))
+        return self._values[row, : row + 1].copy()
+
+    def to_list(self) -> list[list[float | None]]:
+        """Returns the entries for JSON, with None where nothing is known."""
+        return [
+            [None if np.isnan(value) else float(value) for value in row]
+            for row in self._values
+        ]
+
+    def _check_name(self, name, column):
+        if self.names is not None and name != self.names[column]:
+            raise ValueError(
+                f"`tasks[{column}]` must be {self.names[column]!r}, as the "
+                f"matrix was told. Received: {name!r}. Pass the tasks in the "
+                "order of learning."
+            )

@@ -1,0 +1,157 @@
+"""Whether earlier tasks still give the same bits."""
+
+import hashlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def hash_logits(logits: Any) -> str:
+    """Computes a hash that two results share if they are equal to the bit.
+
+    The SHA-256 is taken over the path, dtype, shape and bytes of every array,
+    so 0.0 and -0.0 differ, and so do float32 and float64.
+
+    Args:
+        logits: A NumPy array, a tensor, or a nest of them.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        ValueError: If something in the nest is no numeric array.
+
+    Example:
+
+    >>> import numpy as np
+    >>> a = np.array([1.0, 2.0], "float32")
+    >>> hash_logits(a) == hash_logits(a.copy())
+    True
+    >>> hash_logits(a) == hash_logits(np.nextafter(a, 3.0))
+    False
+    """
+    digest = hashlib.sha256()
+    for path, leaf in keras.tree.flatten_with_path(logits):
+        array = np.asarray(leaf)
+        if array.dtype.hasobject:
+            raise ValueError(
+                f"`logits` must hold numeric arrays. Received: {leaf!r} at "
+                f"{path}. Pass what `predict` returned."
+            )
+        digest.update(repr((path, array.dtype.name, array.shape)).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+class BitExactness:
+    """Compares the logits of earlier tasks with those at their time, by hash.
+
+    `record` is called right after the consolidation of a task, `verify` after
+    the last one. The inputs are kept, so both see the same ones in batches of
+    the same size, which matters since the order of summation may depend on
+    it.
+
+    Args:
+        batch_size: Batch size of the predictions.
+
+    Raises:
+        ValueError: If the batch size is less than 1.
+
+    Example:
+
+    ```python
+    bit_exactness = BitExactness()
+    for task in scenario:
+        ...
+        model.consolidate(task.validation)
+        x, _ = next(iter(task.test))
+        bit_exactness.record(model, task.name, x)
+    bit_exactness.verify(model)     # {"a": True, "b": True}
+    ```
+    """
+
+    def __init__(self, batch_size: int = 256) -> None:
+        if batch_size < 1:
+            raise ValueError(
+                f"`batch_size` must be at least 1. Received: {batch_size}. "
+                "Pass for example 256."
+            )
+        self.batch_size = batch_size
+        self._inputs = {}
+        self._hashes = {}
+        self._results = {}
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The recorded hash of each task."""
+        return dict(self._hashes)
+
+    @property
+    def all(self) -> bool:
+        """Whether every recorded task was verified and found identical.
+
+        False if nothing was recorded, or something after the last `verify`.
+        """
+        verified = self._results.keys() == self._hashes.keys()
+        return bool(self._hashes) and verified and all(self._results.values())
+
+    def record(self, model: Any, task_name: str, x: Any) -> str:
+        """Stores the hash of a task's logits.
+
+        Args:
+            model: The model: its method
+                `predict(x, task=name, verbose=0, batch_size=n)` is called.
+            task_name: Name of the task.
+            x: Inputs of the task, an array or a nest of arrays, batch first.
+                A copy is kept.
+
+        Returns:
+            The hash.
+
+        Raises:
+            ValueError: If the task was recorded before, or `x` is a
+                `tf.data.Dataset`, which may give other inputs next time.
+        """
+        if task_name in self._hashes:
+            raise ValueError(
+                f"`task_name` {task_name!r} was recorded before, and a new "
+                "record would hide a change. Make a new BitExactness."
+            )
+        if isinstance(x, tf.data.Dataset):
+            raise ValueError(
+                "`x` must be an array or a nest of arrays. Received a "
+                "tf.data.Dataset, which may give other inputs next time. "
+                "Pass `next(iter(dataset))[0]`."
+            )
+        inputs = keras.tree.map_structure(lambda part: np.array(part), x)
+        logits_hash = self._hash(model, task_name, inputs)
+        self._inputs[task_name] = inputs
+        self._hashes[task_name] = logits_hash
+        return logits_hash
+
+    def verify(self, model: Any) -> dict[str, bool]:
+        """Predicts the kept inputs of every task again and compares.
+
+        Args:
+            model: The model, or the same one loaded from a file.
+
+        Returns:
+            For each recorded task whether its logits are the same bits.
+        """
+        self._results = {
+            name: self._hash(model, name, inputs) == self._hashes[name]
+            for name, inputs in self._inputs.items()
+        }
+        return dict(self._results)
+
+    def _hash(self, model, task_name, inputs):
+        return hash_logits(
+            model.predict(
+                inputs,
+                task=task_name,
+                verbose=0,
+                batch_size=self.batch_size,
+            )
+        )

@@ -1,0 +1,180 @@
+"""The report of a run, as JSON."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from tsn_keras.evaluation import metrics
+from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
+
+_DISTRIBUTIONS = (
+    "tensorflow",
+    "keras",
+    "tensorflow-model-optimization",
+    "numpy",
+    "tsn_keras",
+)
+
+
+def build_report(
+    *,
+    tasks: Sequence[Mapping[str, Any]],
+    matrix: AccuracyMatrix,
+    capacity: Any,
+    bit_exact: bool,
+    seconds: float,
+    config: Mapping[str, Any],
+    single: Sequence[float] | None = None,
+    **extra: Any,
+) -> dict[str, Any]:
+    """Assembles the report of a run from its parts.
+
+    The keys are `tasks`, `accuracy_matrix`, `metrics` (see
+    `tsn_keras.evaluation.metrics` for the formulas), `capacity`, `bit_exact`,
+    `seconds`, `config`, `versions`, and those of `extra`. NaN, infinite and
+    unknown values become None; so does a metric whose entries of the matrix
+    are not all known, as after a run that was stopped.
+
+    Args:
+        tasks: The report of each task, as `consolidate` returned it.
+        matrix: The accuracy matrix.
+        capacity: What `ContinualModel.capacity()` returned: it has `bytes`
+            by kind, `total_bytes`, `dense_bytes` and `fraction`.
+        bit_exact: Whether the logits of every earlier task were compared and
+            found identical after the last task.
+        seconds: Duration of the run.
+        config: Flags and other settings of the run.
+        single: Quality of a separately trained network on each task, for the
+            forward transfer.
+        **extra: Further keys.
+
+    Returns:
+        The report, made of what JSON knows only.
+
+    Raises:
+        ValueError: If a key of `extra` is one of the report's own.
+        TypeError: If a value cannot be written as JSON.
+    """
+    report = {
+        "tasks": list(tasks),
+        "accuracy_matrix": matrix.to_list(),
+        "metrics": _metrics(matrix, single),
+        "capacity": {
+            "bytes": dict(capacity.bytes),
+            "total_bytes": capacity.total_bytes,
+            "dense_bytes": capacity.dense_bytes,
+            "fraction": capacity.fraction,
+        },
+        "bit_exact": bool(bit_exact),
+        "seconds": float(seconds),
+        "config": dict(config),
+        "versions": _versions(),
+    }
+    taken = sorted(report.keys() & extra.keys())
+    if taken:
+        raise ValueError(
+            f"`extra` has the keys {taken}, which the report fills itself. "
+            "Give them other names."
+        )
+    return _plain({**report, **extra}, "report")
+
+
+def write_report(path: str | os.PathLike, **parts: Any) -> dict[str, Any]:
+    """Writes the report of a run to a JSON file.
+
+    The file appears only when it is complete: it is written under another
+    name and then moved. Missing folders are made.
+
+    Args:
+        path: The file to write.
+        **parts: The arguments of `build_report`.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: If a key of `extra` is one of the report's own.
+        TypeError: If a value cannot be written as JSON.
+
+    Example:
+
+    ```python
+    write_report(
+        "report.json",
+        tasks=reports,
+        matrix=matrix,
+        capacity=model.capacity(),
+        bit_exact=bit_exactness.all,
+        seconds=time.perf_counter() - start,
+        config={"epochs": 5},
+    )
+    ```
+    """
+    report = build_report(**parts)
+    path = os.path.abspath(os.fspath(path))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(report, file, indent=2, allow_nan=False)
+            file.write("\n")
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+    return report
+
+
+def _metrics(matrix, single):
+    computations = {
+        "average_accuracy": lambda: metrics.average_accuracy(matrix),
+        "backward_transfer": lambda: metrics.backward_transfer(matrix),
+        "forward_transfer": lambda: metrics.forward_transfer(matrix, single),
+        "forgetting": lambda: metrics.forgetting(matrix),
+    }
+    if not np.isnan(matrix.values[np.tril_indices(len(matrix))]).any():
+        return {name: compute() for name, compute in computations.items()}
+    # The report of a long run that was stopped is worth more than an error.
+    return dict.fromkeys(computations)
+
+
+def _versions():
+    versions = {"python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def _plain(value, where):
+    """Turns a nest of values into what JSON knows."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {
+            str(key): _plain(part, f"{where}[{key!r}]")
+            for key, part in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [
+            _plain(part, f"{where}[{index}]")
+            for index, part in enumerate(value)
+        ]
+    raise TypeError(
+        f"`{where}` cannot be written as JSON. Received: {value!r} of type "
+        f"{type(value).__name__}. Pass numbers, strings, lists, dicts or "
+        "NumPy arrays."
+    )

@@ -1,0 +1,169 @@
+"""Errors for data and arguments that no task can be learned from."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+SPARSE_LOSSES = (
+    "sparse_categorical_crossentropy",
+    "SparseCategoricalCrossentropy",
+)
+
+
+def check_task_name(name: str, known: list[str]) -> None:
+    """Refuses an unusable or used name of a new task."""
+    if not isinstance(name, str) or not name:
+        raise ValueError(
+            f"A task's name must be a non-empty string. Received: {name!r}"
+        )
+    if name in known:
+        raise ValueError(
+            f"There is a task named '{name}' already. Give the new task "
+            f"another name. Tasks so far: {known}"
+        )
+
+
+def check_known(name: str, known: list[str]) -> None:
+    """Refuses the name of a task that was never added."""
+    if name not in known:
+        raise ValueError(
+            f"Unknown task '{name}'. Known tasks: {known}. Add a task with "
+            f"`model.add_task('{name}', head)`."
+        )
+
+
+def check_finite(data: Any, what: str) -> None:
+    """Refuses data with NaN or infinity.
+
+    Args:
+        data: nest of arrays or `None`.
+        what: str, the argument's name for the error.
+    """
+    for part in tree.flatten(data):
+        if part is None:
+            continue
+        array = np.asarray(part)
+        if array.dtype.kind != "f" or np.isfinite(array).all():
+            continue
+        wrong = int(array.size - np.isfinite(array).sum())
+        raise ValueError(
+            f"`{what}` has {wrong} entries that are NaN or infinite, of "
+            f"{array.size}. Remove or replace them before `fit`."
+        )
+
+
+def _is_sparse(loss: Any) -> bool:
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
+    return (name or type(loss).__name__) in SPARSE_LOSSES
+
+
+def check_labels(labels: Any, loss: Any, outputs: Any) -> None:
+    """Refuses class labels that the head has no output for.
+
+    Args:
+        labels: array of integers or anything else, which is let pass.
+        loss: the compiled loss; only sparse categorical losses are checked.
+        outputs: `KerasTensor` of the head's outputs.
+    """
+    if labels is None or tree.is_nested(labels) or not _is_sparse(loss):
+        return
+    labels = np.asarray(labels)
+    num_classes = outputs.shape[-1]
+    if not labels.size or num_classes is None:
+        return
+    lowest, highest = labels.min(), labels.max()
+    if lowest < 0 or highest >= num_classes:
+        wrong = lowest if lowest < 0 else highest
+        raise ValueError(
+            f"Label {wrong} is outside the head's range: it has {num_classes} "
+            f"outputs, for labels 0 to {num_classes - 1}. Renumber the labels "
+            "of the task from 0, or give `add_task` a larger head."
+        )
+
+
+def check_shapes(batch: Any, expected: Any) -> None:
+    """Refuses inputs whose shape the backbone was not built for.
+
+    Args:
+        batch: nest of arrays, batch first.
+        expected: nest of `KerasTensor`.
+    """
+    parts, specs = tree.flatten(batch), tree.flatten(expected)
+    if len(parts) != len(specs):
+        raise ValueError(
+            f"The backbone takes {len(specs)} inputs. Received: {len(parts)}"
+        )
+    for part, spec in zip(parts, specs):
+        fits = len(part.shape) == len(spec.shape) and all(
+            want is None or want == have
+            for want, have in zip(spec.shape[1:], part.shape[1:])
+        )
+        if not fits:
+            raise ValueError(
+                "The input does not fit the backbone: expected shape "
+                f"{tuple(spec.shape)}, received {tuple(part.shape)} (the first "
+                "axis is the batch). Reshape the data, or build another model."
+            )
+
+
+def check_backbone(backbone: Any) -> None:
+    """Refuses anything but a Keras layer or model as backbone."""
+    if not isinstance(backbone, keras.layers.Layer):
+        raise TypeError(
+            "`backbone` must be a keras.layers.Layer or keras.Model. "
+            f"Received: {backbone!r}"
+        )
+
+
+def check_kernels(paths: list[str], backbone: keras.layers.Layer) -> None:
+    """Refuses a backbone in which nothing can be masked."""
+    if not paths:
+        weights = [weight.path for weight in backbone.weights]
+        raise ValueError(
+            f"Backbone '{backbone.name}' has no maskable kernels: trainable "
+            "float weights of two or more axes named 'embeddings' or "
+            f"'...kernel'. It has: {weights}. Add a layer such as Dense or "
+            "Conv2D."
+        )
+
+
+def check_scores(subnetworks: list, learned_scores: bool) -> None:
+    """Refuses `Subnetwork` layers that do not fit the pruning criterion."""
+    for layer in subnetworks:
+        if layer.learned_scores != learned_scores:
+            raise ValueError(
+                f"Layer '{layer.name}' has learned_scores="
+                f"{layer.learned_scores}, and the pruning strategy needs "
+                f"{learned_scores}. Make it with learned_scores="
+                f"{learned_scores}, or choose another `pruning`."
+            )
+
+
+def check_validation_data(data: Any) -> None:
+    """Refuses missing, empty or broken validation data."""
+    if data is None:
+        raise ValueError(
+            "`consolidate` needs `validation_data` to find out how much a "
+            "task can be pruned and quantized. Received: None"
+        )
+    if isinstance(data, tuple):
+        check_finite(data, "validation_data")
+
+
+def explain_label_error(error: Exception) -> None:
+    """Raises a clear error in place of TensorFlow's about a label.
+
+    Args:
+        error: `tf.errors.InvalidArgumentError`.
+    """
+    text = str(error)
+    if "label value" not in text:
+        return
+    start = text.index("Received a label value")
+    found = text[start:].split(".  Label")[0].splitlines()[0]
+    raise ValueError(
+        f"A label is outside the head's range. {found}. Renumber the labels "
+        "of the task from 0, or give `add_task` a larger head."
+    ) from error

@@ -1,0 +1,88 @@
+"""Which task's values the network computes with at the moment."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tsn_keras.layers.heads import Heads
+from tsn_keras.layers.masked_kernel import MaskedKernel
+from tsn_keras.layers.subnetwork import Subnetwork
+
+
+def subnetworks(backbone: keras.layers.Layer) -> list[Subnetwork]:
+    """Returns the `Subnetwork` layers within a backbone, itself included."""
+    layers = backbone._flatten_layers()
+    return [layer for layer in layers if isinstance(layer, Subnetwork)]
+
+
+@dataclasses.dataclass
+class Snapshot:
+    """Values of the network that are to come back."""
+
+    head: int | None
+    state: list[np.ndarray]
+    private: list[np.ndarray]
+
+
+class Installation:
+    """Puts a task's kernels, private variables and head to work.
+
+    Args:
+        backbone: `keras.layers.Layer`, built.
+        heads: `Heads`.
+    """
+
+    def __init__(self, backbone: keras.layers.Layer, heads: Heads):
+        self.backbone = backbone
+        self.heads = heads
+        found = [k for s in subnetworks(backbone) for k in s.kernels]
+        self.kernels: list[MaskedKernel] = found
+        masked = {id(v) for k in found for v in (k.kernel, *k.state)}
+        self.private_of_backbone = [
+            weight for weight in backbone.weights if id(weight) not in masked
+        ]
+
+    @property
+    def private(self) -> list[keras.Variable]:
+        """The private variables: the backbone's and the selected head's."""
+        return self.private_of_backbone + self.heads.head.weights
+
+    @property
+    def trainable_private(self) -> list[keras.Variable]:
+        return [variable for variable in self.private if variable.trainable]
+
+    @property
+    def state(self) -> list[keras.Variable]:
+        """The variables that make kernels effective, scores left out."""
+        return [
+            variable
+            for kernel in self.kernels
+            for variable in kernel.state
+            if variable is not kernel.scores
+        ]
+
+    def install_kernels(self, values: list[np.ndarray]) -> None:
+        for kernel, value in zip(self.kernels, values):
+            kernel.install(value)
+
+    def install_private(self, values: list[np.ndarray]) -> None:
+        for variable, value in zip(self.private, values):
+            variable.assign(value)
+
+    def private_values(self) -> list[np.ndarray]:
+        return [np.array(variable) for variable in self.private]
+
+    def snapshot(self) -> Snapshot:
+        """Takes down what a running task has at work."""
+        return Snapshot(
+            head=self.heads.selected,
+            state=[np.array(variable) for variable in self.state],
+            private=self.private_values(),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Brings a snapshot back; its head must be selected."""
+        for variable, value in zip(self.state, snapshot.state):
+            variable.assign(value)
+        self.install_private(snapshot.private)

@@ -1,0 +1,101 @@
+"""The heads of all tasks, of which one is at work."""
+
+import json
+from typing import Any
+
+import keras
+
+
+class _Shelf:
+    """Holds layers out of Keras' automatic tracking."""
+
+    def __init__(self):
+        self.layers: list[keras.layers.Layer] = []
+
+
+def _signature(head: keras.layers.Layer) -> str:
+    """Returns what two heads must have in common to be one layer."""
+    config = keras.saving.serialize_keras_object(head)
+    config = json.loads(json.dumps(config))
+    for part in ("build_config", "compile_config"):
+        config.pop(part, None)
+    config["config"].pop("name", None)
+    return json.dumps(config, sort_keys=True)
+
+
+@keras.saving.register_keras_serializable(package="tsn_keras")
+class Heads(keras.layers.Layer):
+    """Applies the selected one of several heads.
+
+    Tasks whose heads have equal configurations use one layer, whose weights
+    are private variables and change with the task. So a functions that was
+    traced for one of them serves all. Only the selected head is tracked: the
+    optimizer never sees the weights of the others.
+
+    Args:
+        heads: list of `keras.layers.Layer`, one for each configuration.
+        **kwargs: Base layer keyword arguments.
+    """
+
+    def __init__(self, heads=(), **kwargs: Any):
+        super().__init__(**kwargs)
+        self._shelf = _Shelf()
+        self.selected = None
+        for head in heads:
+            self.add(head)
+
+    def add(self, head: keras.layers.Layer) -> int:
+        """Adds a head, unless one of its configuration is there already.
+
+        Args:
+            head: `keras.layers.Layer`.
+
+        Returns:
+            int, the index to select the head with.
+        """
+        signature = _signature(head)
+        for index, known in enumerate(self._shelf.layers):
+            if _signature(known) == signature:
+                return index
+        self._shelf.layers.append(head)
+        return len(self._shelf.layers) - 1
+
+    def select(self, index: int) -> None:
+        """Puts the head of `index` to work.
+
+        Args:
+            index: int, as `add` returned it.
+        """
+        # Keras locks its tracker once a layer is built; its own LoRA code
+        # opens it the same way.
+        self._tracker.unlock()
+        self._layers.clear()
+        self._layers.append(self._shelf.layers[index])
+        self._tracker.lock()
+        self.selected = index
+
+    @property
+    def head(self) -> keras.layers.Layer:
+        return self._shelf.layers[self.selected]
+
+    def call(self, inputs, *args, **kwargs):
+        return self.head(inputs, *args, **kwargs)
+
+    def compute_output_shape(self, input_shape):
+        return self.head.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        heads = [
+            keras.saving.serialize_keras_object(head)
+            for head in self._shelf.layers
+        ]
+        return {**super().get_config(), "heads": heads}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects=None):
+        config = dict(config)
+        heads = [
+            keras.saving.deserialize_keras_object(head, custom_objects)
+            for head in config.pop("heads")
+        ]
+        return cls(heads, **config)

@@ -1,0 +1,102 @@
+"""The state that decides what one kernel of a subnetwork computes with."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class MaskedKernel:
+    """A kernel and the variables that turn it into its effective value.
+
+    The effective kernel takes the trainable value in the slots that the
+    running task owns, and a fixed value everywhere else:
+
+    `effective = where(own_mask, kernel, fixed)`
+
+    `fixed` holds the frozen values that the task shares with earlier tasks
+    and zeros in all slots outside its mask. It is the same as
+    `mask * where(owned_on_plane, frozen_value, kernel)` with one operation
+    a step. No optimizer sees `fixed`, so nothing can move it.
+
+    With learned scores the effective kernel is `gate * where(...)`, where
+    `gate` is 1 for `scores >= threshold` and its gradient is passed
+    straight through to the scores (WSN, Kang et al., ICML 2022).
+
+    Args:
+        kernel: `keras.Variable`, float, any shape; the trainable values.
+        own_mask: `keras.Variable`, bool, shape of `kernel`.
+        fixed: `keras.Variable`, float, shape of `kernel`.
+        scores: `keras.Variable` or `None`, float, shape of `kernel`.
+        threshold: `keras.Variable` or `None`, float scalar.
+    """
+
+    def __init__(
+        self,
+        kernel: keras.Variable,
+        own_mask: keras.Variable,
+        fixed: keras.Variable,
+        scores: keras.Variable | None = None,
+        threshold: keras.Variable | None = None,
+    ):
+        self.kernel = kernel
+        self.own_mask = own_mask
+        self.fixed = fixed
+        self.scores = scores
+        self.threshold = threshold
+        self._replacement = None
+
+    @property
+    def path(self) -> str:
+        return self.kernel.path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.kernel.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def state(self) -> list[keras.Variable]:
+        """The variables beside the kernel itself, in a fixed order."""
+        variables = [self.own_mask, self.fixed, self.scores, self.threshold]
+        return [v for v in variables if v is not None]
+
+    def effective(self):
+        """Returns the tensor that the layer computes with."""
+        if self._replacement is not None:
+            return self._replacement()
+        value = ops.where(self.own_mask, self.kernel, self.fixed)
+        if self.scores is None:
+            return value
+        gate = ops.cast(self.scores >= self.threshold, self.scores.dtype)
+        straight_through = self.scores - ops.stop_gradient(self.scores)
+        return value * (ops.stop_gradient(gate) + straight_through)
+
+    def install(self, value: np.ndarray) -> None:
+        """Makes `value` the effective kernel, to the bit.
+
+        Args:
+            value: float32 array of the kernel's shape.
+        """
+        self.own_mask.assign(np.zeros(self.shape, bool))
+        self.fixed.assign(value)
+        self.open_gate()
+
+    def open_gate(self) -> None:
+        """Lets every slot pass, whatever its score."""
+        if self.threshold is not None:
+            self.threshold.assign(-np.inf)
+
+    @contextlib.contextmanager
+    def replaced(self, effective: Callable) -> Iterator[None]:
+        """Computes with `effective()` for functions traced in the context."""
+        self._replacement = effective
+        try:
+            yield
+        finally:
+            self._replacement = None

@@ -1,0 +1,137 @@
+"""The layer that gives any Keras layer a mask and frozen values a task."""
+
+from typing import Any
+
+import keras
+from keras import tree
+
+from tsn_keras.layers.masked_kernel import MaskedKernel
+
+KERNEL_NAMES = ("embeddings",)
+
+
+def is_kernel(variable: keras.Variable) -> bool:
+    """Tells whether a weight is a kernel, that is, maskable.
+
+    A kernel is a trainable float weight of two or more axes whose name is
+    `embeddings` or ends in `kernel` (`kernel`, `depthwise_kernel`,
+    `pointwise_kernel`, `recurrent_kernel`).
+
+    Args:
+        variable: `keras.Variable`.
+
+    Returns:
+        bool.
+    """
+    named = variable.name in KERNEL_NAMES or variable.name.endswith("kernel")
+    floating = keras.backend.is_float_dtype(variable.dtype)
+    return named and floating and variable.trainable and variable.ndim >= 2
+
+
+@keras.saving.register_keras_serializable(package="tsn_keras")
+class Subnetwork(keras.layers.Wrapper):
+    """Runs a layer or a whole model through one task's subnetwork.
+
+    Every kernel of the wrapped layer is replaced, for the duration of a
+    call, by its effective value (see `MaskedKernel`); all other weights are
+    used as they are. Until a task sets masks all slots are trainable and the
+    layer computes exactly what the wrapped layer would.
+
+    The kernels are replaced with `keras.StatelessScope`, so the wrapped layer
+    may be of any kind: one layer, a Sequential, functional or subclassed
+    model.
+
+    Args:
+        layer: `keras.layers.Layer` or `keras.Model` instance.
+        learned_scores: bool. Gives each kernel a trainable score a slot, for
+            `tsn_keras.pruning.ScorePruning`.
+        **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
+
+    Example:
+
+    >>> layer = Subnetwork(keras.layers.Dense(4))
+    >>> layer(np.ones((2, 3))).shape
+    TensorShape([2, 4])
+    >>> [kernel.shape for kernel in layer.kernels]
+    [(3, 4)]
+    """
+
+    def __init__(self, layer, learned_scores: bool = False, **kwargs: Any):
+        super().__init__(layer, **kwargs)
+        self.learned_scores = learned_scores
+        self.supports_masking = True
+        self.kernels = ()
+
+    def build(self, input_shape=None) -> None:
+        if not self.layer.built:
+            self._build_wrapped(input_shape)
+        found = [v for v in self.layer.trainable_weights if is_kernel(v)]
+        self.kernels = tuple(self._add_state(kernel) for kernel in found)
+        self.built = True
+
+    def _build_wrapped(self, input_shape) -> None:
+        # A symbolic call builds subclassed models, which have no build().
+        is_shape = tree.is_nested(input_shape) and all(
+            size is None or isinstance(size, int) for size in input_shape
+        )
+        if is_shape:
+            self.layer(keras.KerasTensor(input_shape))
+        else:
+            self.layer.build(input_shape)
+
+    def _add_state(self, kernel: keras.Variable) -> MaskedKernel:
+        name = kernel.path.replace("/", "_")
+        state = {
+            "own_mask": self.add_weight(
+                shape=kernel.shape,
+                dtype="bool",
+                initializer="ones",
+                trainable=False,
+                name=f"{name}_own_mask",
+            ),
+            "fixed": self.add_weight(
+                shape=kernel.shape,
+                dtype=kernel.dtype,
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+                name=f"{name}_fixed",
+            ),
+        }
+        if self.learned_scores:
+            state["scores"] = self.add_weight(
+                shape=kernel.shape,
+                dtype=kernel.dtype,
+                initializer=keras.initializers.RandomUniform(0.0, 1.0, seed=0),
+                autocast=False,
+                name=f"{name}_scores",
+            )
+            state["threshold"] = self.add_weight(
+                shape=(),
+                dtype=kernel.dtype,
+                initializer=keras.initializers.Constant(float("-inf")),
+                trainable=False,
+                autocast=False,
+                name=f"{name}_threshold",
+            )
+        return MaskedKernel(kernel, **state)
+
+    def call(self, inputs, *args, **kwargs):
+        effective = [(k.kernel, k.effective()) for k in self.kernels]
+        with keras.StatelessScope(state_mapping=effective) as scope:
+            outputs = self.layer(inputs, *args, **kwargs)
+        for variable in self.layer.non_trainable_variables:
+            updated = scope.get_current_value(variable)
+            if updated is not None:
+                variable.assign(updated)
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def compute_mask(self, inputs, mask=None):
+        return self.layer.compute_mask(inputs, mask)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {**config, "learned_scores": self.learned_scores}

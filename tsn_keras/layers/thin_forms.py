@@ -1,0 +1,61 @@
+"""Keras layers that are born as subnetworks."""
+
+from typing import Any
+
+import keras
+
+from tsn_keras.layers.subnetwork import Subnetwork
+
+
+class _ThinForm(Subnetwork):
+    """A `Subnetwork` that takes its wrapped layer's own arguments."""
+
+    wrapped_class: type[keras.layers.Layer]
+
+    def __init__(self, *args: Any, learned_scores: bool = False, **kwargs: Any):
+        layer = self.wrapped_class(*args, **kwargs)
+        super().__init__(layer, learned_scores=learned_scores, name=layer.name)
+
+    def get_config(self) -> dict[str, Any]:
+        config = self.layer.get_config()
+        return {**config, "learned_scores": self.learned_scores}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects=None):
+        config = dict(config)
+        scores = config.pop("learned_scores")
+        layer = cls.wrapped_class.from_config(config)
+        form = cls.__new__(cls)
+        Subnetwork.__init__(form, layer, scores, name=layer.name)
+        return form
+
+
+def _thin_form(name: str, wrapped: type[keras.layers.Layer]) -> type:
+    """Makes the class `Subnet...` of a Keras layer class."""
+    doc = (
+        f"`keras.layers.{wrapped.__name__}` with masks for its kernels.\n\n"
+        f"Short for `Subnetwork(keras.layers.{wrapped.__name__}(...))`; takes "
+        "the same arguments,\nand `learned_scores` (see `Subnetwork`)."
+    )
+    attributes = {"wrapped_class": wrapped, "__doc__": doc}
+    form = type(name, (_ThinForm,), {**attributes, "__module__": __name__})
+    return keras.saving.register_keras_serializable(package="tsn_keras")(form)
+
+
+SubnetConv1D = _thin_form("SubnetConv1D", keras.layers.Conv1D)
+SubnetConv2D = _thin_form("SubnetConv2D", keras.layers.Conv2D)
+SubnetConv2DTranspose = _thin_form(
+    "SubnetConv2DTranspose", keras.layers.Conv2DTranspose
+)
+SubnetConv3D = _thin_form("SubnetConv3D", keras.layers.Conv3D)
+SubnetDense = _thin_form("SubnetDense", keras.layers.Dense)
+SubnetDepthwiseConv2D = _thin_form(
+    "SubnetDepthwiseConv2D", keras.layers.DepthwiseConv2D
+)
+SubnetEinsumDense = _thin_form("SubnetEinsumDense", keras.layers.EinsumDense)
+SubnetEmbedding = _thin_form("SubnetEmbedding", keras.layers.Embedding)
+SubnetGRU = _thin_form("SubnetGRU", keras.layers.GRU)
+SubnetLSTM = _thin_form("SubnetLSTM", keras.layers.LSTM)
+SubnetSeparableConv2D = _thin_form(
+    "SubnetSeparableConv2D", keras.layers.SeparableConv2D
+)

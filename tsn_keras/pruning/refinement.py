@@ -1,0 +1,54 @@
+"""Pruning on after training, within a tolerance on validated quality."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tsn_keras.pruning.threshold import largest
+
+SMALLEST_FRACTION = 0.1
+
+
+def refine(
+    kernels: list[np.ndarray],
+    own: list[np.ndarray],
+    quality: Callable[[list[np.ndarray]], float],
+    tolerance: float,
+    steps: int = 4,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Removes a task's own smallest weights while quality holds.
+
+    For one kernel after the other, largest first, the number of own slots is
+    searched by bisection between a tenth of what training kept and all of
+    it. A removal counts only if the quality with all removals so far is not
+    more than `tolerance` under the quality at the start.
+
+    Args:
+        kernels: list of float32 arrays, the effective kernels.
+        own: list of bool arrays, the task's own slots.
+        quality: function of a list of effective kernels; higher is better.
+        tolerance: float, quality that may be lost in all.
+        steps: int, evaluations a kernel.
+
+    Returns:
+        The pruned effective kernels and own slots.
+    """
+    kernels, own = list(kernels), list(own)
+    acceptable = quality(kernels) - tolerance
+    for index in np.argsort([-mask.sum() for mask in own]):
+        values, mask = kernels[index], own[index]
+        most = int(mask.sum())
+        fewest = max(1, int(SMALLEST_FRACTION * most))
+        for _ in range(steps):
+            if most - fewest < max(1, mask.sum() // 100):
+                break
+            kept = (fewest + most) // 2
+            trial = largest(values, kept, mask)
+            pruned = np.where(mask & ~trial, np.float32(0), values)
+            candidate = [*kernels]
+            candidate[index] = pruned
+            if quality(candidate) >= acceptable:
+                most, kernels, own[index] = kept, candidate, trial
+            else:
+                fewest = kept
+    return kernels, own

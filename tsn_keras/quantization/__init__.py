@@ -1,0 +1,9 @@
+"""Which values: 1-D clustering, codebooks, the search for widths."""
+
+from tsn_keras.quantization.codebook import Codebook as Codebook
+from tsn_keras.quantization.strategies import (
+    AdaptiveCodebook as AdaptiveCodebook,
+)
+from tsn_keras.quantization.width_search import place_all as place_all
+from tsn_keras.quantization.width_search import search_widths as search_widths
+from tsn_keras.quantization.width_search import widen_worst as widen_worst

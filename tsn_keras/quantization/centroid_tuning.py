@@ -1,0 +1,124 @@
+"""Fine-tuning of centroids while the codes stay as they are."""
+
+import contextlib
+from collections.abc import Callable, Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tsn_keras import tfmot
+from tsn_keras.layers.masked_kernel import MaskedKernel
+from tsn_keras.quantization.codebook import Codebook
+
+MOST_CENTROIDS = 256
+
+
+class _ClusteredKernel:
+    """A kernel whose own slots read their values from a codebook."""
+
+    def __init__(self, kernel: MaskedKernel):
+        self.kernel = kernel
+        self.codes = tf.Variable(tf.zeros(kernel.shape, tf.uint8))
+        self.own = tf.Variable(tf.zeros(kernel.shape, tf.bool))
+        self.centroids = keras.Variable(np.zeros(MOST_CENTROIDS, np.float32))
+        self._algorithm = tfmot.clustering_algorithm(self.centroids.value)
+
+    def load(self, own: np.ndarray, codebook: Codebook) -> None:
+        codes = np.zeros(own.shape, np.uint8)
+        codes[own] = codebook.codes
+        centroids = np.zeros(MOST_CENTROIDS, np.float32)
+        centroids[: codebook.centroids.size] = codebook.centroids
+        self.own.assign(own)
+        self.codes.assign(codes)
+        self.centroids.assign(centroids)
+
+    def effective(self):
+        clustered = self._algorithm.get_clustered_weight(
+            tf.cast(self.codes, tf.int32), self.kernel.kernel.value
+        )
+        return tf.where(self.own, clustered, self.kernel.fixed.value)
+
+    def read(self, codebook: Codebook) -> Codebook:
+        centroids = np.array(self.centroids)[: codebook.centroids.size]
+        return Codebook(codebook.width, centroids, codebook.codes)
+
+
+class CentroidTuning:
+    """Trains codebooks and private variables together, codes fixed.
+
+    The gradient of a centroid is the sum of the gradients of its weights
+    (Han et al., "Deep compression", 2016, section 3; TF Model Optimization's
+    `ClusteringAlgorithm`). The traced step is kept and serves later tasks.
+
+    Args:
+        kernels: list of `MaskedKernel`.
+        private: list of `keras.Variable`, the trainable private variables.
+        loss: function of a batch, as a dataset gives it; runs the model in
+            training mode and returns the scalar loss.
+        learning_rate: float.
+    """
+
+    def __init__(
+        self,
+        kernels: list[MaskedKernel],
+        private: list[keras.Variable],
+        loss: Callable,
+        learning_rate: float,
+    ):
+        self._kernels = [_ClusteredKernel(kernel) for kernel in kernels]
+        self._centroids = [kernel.centroids for kernel in self._kernels]
+        self._private = list(private)
+        self._loss = loss
+        self._learning_rate = learning_rate
+        self._optimizer = keras.optimizers.Adam(learning_rate)
+        self._optimizer.build(self._centroids + self._private)
+        self._step = tf.function(self._train_step, reduce_retracing=True)
+
+    def _train_step(self, batch, tunes_centroids):
+        variables = self._centroids + self._private
+        with tf.GradientTape() as tape:
+            with contextlib.ExitStack() as stack:
+                for clustered in self._kernels:
+                    replaced = clustered.kernel.replaced(clustered.effective)
+                    stack.enter_context(replaced)
+                loss = self._loss(batch)
+        gradients = tape.gradient(
+            loss,
+            [variable.value for variable in variables],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        gradients = [tf.convert_to_tensor(g) for g in gradients]
+        for index in range(len(self._centroids)):
+            gradients[index] *= tunes_centroids
+        self._optimizer.apply(gradients, variables)
+
+    def run(
+        self,
+        own: list[np.ndarray],
+        codebooks: list[Codebook],
+        batches: Iterable,
+        tunes_centroids: bool = True,
+    ) -> list[Codebook]:
+        """Fine-tunes the codebooks of one task.
+
+        Args:
+            own: list of bool arrays, the own slots.
+            codebooks: list of `Codebook`.
+            batches: iterable of batches.
+            tunes_centroids: bool. Whether the centroids move, beside the
+                private variables.
+
+        Returns:
+            list of `Codebook` with new centroids. The private variables are
+            changed in place.
+        """
+        for kernel, mask, codebook in zip(self._kernels, own, codebooks):
+            kernel.load(mask, codebook)
+        for variable in self._optimizer.variables:
+            variable.assign(tf.zeros_like(variable.value))
+        self._optimizer.learning_rate = self._learning_rate
+        for batch in batches:
+            self._step(batch, tf.constant(float(tunes_centroids)))
+        tuned = [k.read(c) for k, c in zip(self._kernels, codebooks)]
+        return tuned if tunes_centroids else list(codebooks)

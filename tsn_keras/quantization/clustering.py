@@ -1,0 +1,239 @@
+"""Codebooks for a list of values: optimal, or evenly spaced."""
+
+import numpy as np
+
+# A codebook of more bits would outweigh the codes it is meant to shorten.
+_MAX_CLUSTERS = 1024
+_MIN_POINTS = 4096
+_POINTS_PER_CLUSTER = 32
+_MAX_LLOYD_PASSES = 20
+
+
+def cluster_values(
+    values: np.ndarray, num_clusters: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the optimal codebook of `num_clusters` centroids for `values`.
+
+    Minimizes the inertia
+
+        sum_i (values[i] - centroids[codes[i]])**2
+
+    In one dimension a cluster is an interval of the sorted values, and
+    dynamic programming over the intervals finds the global optimum (Wang and
+    Song, 2011, Ckmeans.1d.dp). The best start of the last interval moves to
+    the right with its end, so that one cluster more costs `O(n log n)`
+    (Grønlund et al., 2017). It is done here with weighted points, which the
+    library kmeans1d does not take: equal values are one point, and when
+    there are more than `max(4096, 32 * num_clusters)` distinct ones, runs of
+    neighbours are merged into their mean. The runs are spaced with the
+    density `f**(1/3)` that an optimal quantizer has (Panter and Dite, 1951),
+    and a few passes of Lloyd's algorithm over all values follow. The inertia
+    then is typically within 0.01 % of the optimum, for heavy tails as well.
+
+    >>> values = np.array([0.9, -1.0, 1.1, -1.0, 5.0])
+    >>> centroids, codes = cluster_values(values, num_clusters=3)
+    >>> centroids
+    array([-1.,  1.,  5.], dtype=float32)
+    >>> codes
+    array([1, 0, 1, 0, 2], dtype=uint8)
+
+    Args:
+        values: Finite real array of shape `(n,)`, `n > 0`. Taken as float32.
+        num_clusters: Largest number of centroids, from 1 to 1024.
+
+    Returns:
+        A tuple `(centroids, codes)`: `float32` array of shape `(k,)` in
+        ascending order, and the index of the nearest centroid of every
+        value, shape `(n,)`, `uint8` for `k <= 256`, else `uint16`. `k` is
+        `num_clusters`, or the number of distinct values if that is smaller;
+        the centroids then are the values themselves.
+
+    Raises:
+        ValueError: If `values` is empty, not 1-D or not finite, or
+            `num_clusters` is out of range.
+    """
+    values = _check_values(values)
+    if not 1 <= num_clusters <= _MAX_CLUSTERS:
+        raise ValueError(
+            f"`num_clusters` must be from 1 to {_MAX_CLUSTERS}. Received: "
+            f"{num_clusters}. Keep the values as float32 if so many levels "
+            "are needed."
+        )
+    ordered = np.sort(values).astype(np.float64)
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    if first.size <= num_clusters:
+        centroids = ordered[first]
+    else:
+        max_points = max(_MIN_POINTS, _POINTS_PER_CLUSTER * num_clusters)
+        if first.size > max_points:
+            first = _run_starts(ordered, max_points)
+        weights = np.diff(np.append(first, ordered.size))
+        points = np.add.reduceat(ordered, first) / weights
+        centroids = _optimal_centroids(points, weights, num_clusters)
+        centroids = _lloyd(ordered, centroids)
+    centroids = centroids.astype(np.float32)
+    return centroids, _nearest(centroids, values)
+
+
+def linear_values(
+    values: np.ndarray, num_clusters: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Makes an evenly spaced codebook around zero, as integer kernels want.
+
+    With `num_clusters = 2**b` and `m = 2**(b - 1) - 1` the centroids are
+
+        scale * q    for q = -m, ..., m    with scale = max|values| / m
+
+    which is symmetric integer quantization (Jacob et al., 2018, and the
+    weights of the LiteRT int8 specification). One bit gives the two
+    centroids `-mean|values|` and `+mean|values|`, the best ones for signs
+    (Rastegari et al., 2016).
+
+    >>> centroids, codes = linear_values(np.array([-3.0, 0.9, 2.0]), 8)
+    >>> centroids
+    array([-3., -2., -1.,  0.,  1.,  2.,  3.], dtype=float32)
+    >>> codes
+    array([0, 4, 5], dtype=uint8)
+
+    Args:
+        values: Finite real array of shape `(n,)`, `n > 0`. Taken as float32.
+        num_clusters: A power of two from 2 to 65536.
+
+    Returns:
+        A tuple `(centroids, codes)` as of `cluster_values`. There are
+        `num_clusters - 1` centroids, or 2 for `num_clusters=2`, or the one
+        centroid 0 if all values are zero.
+
+    Raises:
+        ValueError: If `values` is empty, not 1-D or not finite, or
+            `num_clusters` is not such a power of two.
+    """
+    values = _check_values(values)
+    if not 2 <= num_clusters <= 2**16 or num_clusters & (num_clusters - 1):
+        raise ValueError(
+            "`num_clusters` must be a power of two from 2 to 65536. "
+            f"Received: {num_clusters}"
+        )
+    magnitudes = np.abs(values)
+    if num_clusters == 2:
+        scale = np.float32(magnitudes.mean(dtype=np.float64))
+        levels = np.array([-1, 1])
+    else:
+        top = num_clusters // 2 - 1
+        scale = np.float32(float(magnitudes.max()) / top)
+        levels = np.arange(-top, top + 1)
+    # The scale of subnormal values can vanish in float32.
+    levels = levels if scale > 0 else np.zeros(1)
+    centroids = scale * levels.astype(np.float32)
+    return centroids, _nearest(centroids, values)
+
+
+def _check_values(values):
+    values = np.asarray(values)
+    if values.ndim != 1 or not values.size:
+        raise ValueError(
+            "`values` must be a 1-D array with at least one value. Received: "
+            f"shape {values.shape}"
+        )
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    finite = np.isfinite(single)
+    if not finite.all():
+        index = int(np.argmin(finite))
+        raise ValueError(
+            "`values` must be finite in float32. Received: "
+            f"{values[index]} at index {index}. Training has probably "
+            "diverged: lower the learning rate, or check the data."
+        )
+    return single
+
+
+def _nearest(centroids, values):
+    """The index of the nearest of the sorted centroids (ties: the lower)."""
+    middles = _middles(centroids.astype(np.float64))
+    codes = np.searchsorted(middles, values)
+    return codes.astype(np.uint8 if centroids.size <= 256 else np.uint16)
+
+
+def _middles(centroids):
+    return (centroids[:-1] + centroids[1:]) / 2
+
+
+def _run_starts(ordered, max_points):
+    """Where to cut sorted values into about `max_points` runs."""
+    # The gap after a value is about 1 / (n f), so the integral of the ideal
+    # density f**(1/3) is the sum of gap**(2/3). The rank as the second half
+    # keeps a few far values from using up all runs.
+    spacing = np.cumsum(np.cbrt(np.diff(ordered, prepend=ordered[0])) ** 2)
+    rank = np.arange(ordered.size) / ordered.size
+    run = ((spacing / spacing[-1] + rank) * (max_points / 2)).astype(np.int64)
+    return np.flatnonzero(np.append(True, run[1:] != run[:-1]))
+
+
+def _optimal_centroids(points, weights, num_clusters):
+    """Weighted 1-D k-means of ascending points, to the global optimum."""
+    # The inertia is a constant minus sum(S**2 / W) over the clusters, S and W
+    # being a cluster's weighted sum and weight. Sums around the mean do not
+    # cancel when all points lie far from zero.
+    center = np.average(points, weights=weights)
+    weight = np.append(0.0, np.cumsum(weights))
+    total = np.append(0.0, np.cumsum(weights * (points - center)))
+    cost = np.append(np.inf, -(total[1:] ** 2) / weight[1:])
+    starts = []
+    for used in range(2, num_clusters + 1):
+        cost, start = _add_cluster(cost, weight, total, used)
+        starts.append(start)
+    bounds = [points.size]
+    for start in reversed(starts):
+        bounds.append(start[bounds[-1]])
+    bounds = np.array([*bounds, 0])[::-1]
+    return np.diff(total[bounds]) / np.diff(weight[bounds]) + center
+
+
+def _add_cluster(cost, weight, total, used):
+    """The best costs of all prefixes with one cluster more.
+
+    `cost[e]` is the best cost of the first `e` points in `used - 1`
+    clusters. Returns the same for `used` clusters, and the first point of
+    each last cluster. Ends are solved level by level: the ends between two
+    solved ones search between the starts of these only.
+    """
+    size = weight.size - 1
+    best = np.full(size + 1, np.inf)
+    start = np.zeros(size + 1, np.int32)
+    step = 1 << (size.bit_length() - 1)
+    while step:
+        end = np.arange(step, size + 1, 2 * step)
+        end = end[end >= used]
+        before, after = end - step, np.minimum(end + step, size)
+        low = np.where(before >= used, start[before], used - 1)
+        high = np.where(end + step <= size, start[after], end - 1)
+        count = np.minimum(high, end - 1) - low + 1
+        if end.size:
+            offset = np.cumsum(count) - count
+            ends = np.repeat(end, count)
+            begins = np.arange(ends.size) - np.repeat(offset - low, count)
+            gain = (total[ends] - total[begins]) ** 2
+            candidates = cost[begins] - gain / (weight[ends] - weight[begins])
+            best[end] = np.minimum.reduceat(candidates, offset)
+            hits = np.flatnonzero(candidates == best[ends])
+            start[end] = begins[hits[np.searchsorted(hits, offset)]]
+        step //= 2
+    return best, start
+
+
+def _lloyd(ordered, centroids):
+    """Lloyd's algorithm; on sorted values a pass takes O(k log n)."""
+    center = ordered.mean()
+    total = np.append(0.0, np.cumsum(ordered - center))
+    for _ in range(_MAX_LLOYD_PASSES):
+        inner = np.searchsorted(ordered, _middles(centroids), side="right")
+        bounds = np.concatenate([[0], inner, [ordered.size]])
+        count = np.diff(bounds)
+        if not count.all():
+            break
+        moved = np.diff(total[bounds]) / count + center
+        if np.array_equal(moved, centroids):
+            break
+        centroids = moved
+    return centroids

@@ -1,0 +1,58 @@
+"""The codes and centroids of one kernel."""
+
+import dataclasses
+
+import numpy as np
+
+from tsn_keras.quantization.clustering import cluster_values, linear_values
+
+FITS = {"clustered": cluster_values, "linear": linear_values}
+
+
+@dataclasses.dataclass(frozen=True)
+class Codebook:
+    """A task's own weights of one kernel, quantized.
+
+    Args:
+        width: int, bits a code.
+        centroids: float32 array of at most `2 ** width` values.
+        codes: integer array, one code for each own slot in flat order.
+    """
+
+    width: int
+    centroids: np.ndarray
+    codes: np.ndarray
+
+    @classmethod
+    def fit(
+        cls, values: np.ndarray, width: int, kind: str = "clustered"
+    ) -> "Codebook":
+        """Fits a codebook to a task's own weights, and to nothing else.
+
+        Args:
+            values: float32 array, one-dimensional.
+            width: int, bits a code.
+            kind: str, `clustered` (optimal 1-D k-means) or `linear`.
+
+        Returns:
+            A `Codebook`.
+        """
+        if not values.size:
+            return cls(width, np.zeros(0, np.float32), np.zeros(0, np.uint8))
+        centroids, codes = FITS[kind](values, 2**width)
+        return cls(width, centroids, codes)
+
+    def values(self) -> np.ndarray:
+        """Returns the quantized weights in flat order."""
+        return self.centroids[self.codes]
+
+    def place(self, kernel: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Returns a kernel with the quantized weights in the own slots.
+
+        Args:
+            kernel: float32 array.
+            own: bool array of the kernel's shape.
+        """
+        placed = kernel.copy()
+        placed[own] = self.values()
+        return placed

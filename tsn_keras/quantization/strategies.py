@@ -1,0 +1,87 @@
+"""How many bits a task's weights take: the quantization strategies."""
+
+from typing import Any
+
+import keras
+
+from tsn_keras.quantization.codebook import FITS
+
+
+@keras.saving.register_keras_serializable(package="tsn_keras")
+class AdaptiveCodebook:
+    """Codes of as few bits as the validated quality allows.
+
+    For each kernel the width grows from `min_width` until the quality is
+    within `tolerance` of the float32 weights'. Only the task's own weights
+    take part in the fit: zeros outside the mask and shared slots do not. Then
+    the centroids and the private variables are fine-tuned with the codes
+    fixed, and the private variables are stored at the smallest width that
+    keeps the quality.
+
+    Args:
+        tolerance: float, the quality (1.0 is 100 % accuracy) that may be
+            lost.
+        min_width: int, bits of the narrowest code, at least 1.
+        max_width: int, bits of the widest code, at most 8.
+        codebook: str, `clustered` for optimal 1-D k-means centroids or
+            `linear` for evenly spaced ones, which integer kernels want.
+        fine_tune_steps: int, training steps of centroids and private
+            variables; 0 for none. Linear codebooks are not fine-tuned, so as
+            to stay linear; their private variables are.
+        learning_rate: float, of the fine-tuning (Adam).
+
+    Example:
+
+    >>> AdaptiveCodebook(tolerance=0.01, max_width=4).max_width
+    4
+    """
+
+    def __init__(
+        self,
+        tolerance: float = 0.002,
+        min_width: int = 1,
+        max_width: int = 8,
+        codebook: str = "clustered",
+        fine_tune_steps: int = 200,
+        learning_rate: float = 1e-3,
+    ):
+        if not 0.0 <= tolerance < 1.0:
+            raise ValueError(
+                "`tolerance` must be in [0, 1), the quality that may be lost. "
+                f"Received: tolerance={tolerance}"
+            )
+        if not 1 <= min_width <= max_width <= 8:
+            raise ValueError(
+                "Widths must satisfy 1 <= min_width <= max_width <= 8 bits. "
+                f"Received: min_width={min_width}, max_width={max_width}"
+            )
+        if codebook not in FITS:
+            raise ValueError(
+                f"`codebook` must be one of {sorted(FITS)}. "
+                f"Received: codebook='{codebook}'"
+            )
+        if fine_tune_steps < 0:
+            raise ValueError(
+                "`fine_tune_steps` must be 0 or more. Received: "
+                f"{fine_tune_steps}"
+            )
+        self.tolerance = tolerance
+        self.min_width = min_width
+        self.max_width = max_width
+        self.codebook = codebook
+        self.fine_tune_steps = fine_tune_steps
+        self.learning_rate = learning_rate
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "tolerance": self.tolerance,
+            "min_width": self.min_width,
+            "max_width": self.max_width,
+            "codebook": self.codebook,
+            "fine_tune_steps": self.fine_tune_steps,
+            "learning_rate": self.learning_rate,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "AdaptiveCodebook":
+        return cls(**config)

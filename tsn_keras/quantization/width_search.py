@@ -1,0 +1,90 @@
+"""The search for the smallest width of each kernel's codes."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tsn_keras.quantization.codebook import Codebook
+
+Quality = Callable[[list[np.ndarray]], float]
+
+
+def place_all(
+    kernels: list[np.ndarray],
+    own: list[np.ndarray],
+    codebooks: list[Codebook | None],
+) -> list[np.ndarray]:
+    """Returns the kernels with all codebooks at work."""
+    return [
+        kernel if codebook is None else codebook.place(kernel, mask)
+        for kernel, mask, codebook in zip(kernels, own, codebooks)
+    ]
+
+
+def search_widths(
+    kernels: list[np.ndarray],
+    own: list[np.ndarray],
+    quality: Quality,
+    acceptable: float,
+    min_width: int,
+    limits: list[int],
+    kind: str = "clustered",
+) -> list[Codebook]:
+    """Grows the width of each kernel until the validated quality holds.
+
+    The kernels are quantized one after the other, those with most own slots
+    first, each with the ones before it already quantized. A kernel keeps the
+    smallest width whose quality is acceptable, or else its limit.
+
+    Args:
+        kernels: list of float32 arrays, the effective kernels.
+        own: list of bool arrays, the task's own slots.
+        quality: function of a list of effective kernels; higher is better.
+        acceptable: float, quality that must be reached.
+        min_width: int, width in bits to begin with.
+        limits: list of int, the widest code that each kernel has room for.
+        kind: str, `clustered` or `linear`.
+
+    Returns:
+        list of `Codebook`.
+    """
+    codebooks: list[Codebook | None] = [None] * len(kernels)
+    for index in np.argsort([-mask.sum() for mask in own], kind="stable"):
+        values = kernels[index][own[index]]
+        for width in range(min(min_width, limits[index]), limits[index] + 1):
+            codebooks[index] = Codebook.fit(values, width, kind)
+            if not values.size:
+                break
+            if quality(place_all(kernels, own, codebooks)) >= acceptable:
+                break
+    return codebooks
+
+
+def widen_worst(
+    kernels: list[np.ndarray],
+    own: list[np.ndarray],
+    codebooks: list[Codebook],
+    limits: list[int],
+    kind: str = "clustered",
+) -> list[Codebook] | None:
+    """Gives one more bit to the kernel that its codes distort most.
+
+    The distortion is the squared error over the squared weights.
+
+    Returns:
+        The list of codebooks with one replaced, or `None` if none can grow.
+    """
+    distortions = []
+    for kernel, mask, codebook, limit in zip(kernels, own, codebooks, limits):
+        values = kernel[mask]
+        error = np.square(values - codebook.values()).sum()
+        grows = values.size and codebook.width < limit
+        share = error / np.square(values).sum() if grows else -1.0
+        distortions.append(share)
+    worst = int(np.argmax(distortions))
+    if distortions[worst] < 0:
+        return None
+    widened = list(codebooks)
+    values = kernels[worst][own[worst]]
+    widened[worst] = Codebook.fit(values, codebooks[worst].width + 1, kind)
+    return widened

@@ -1,0 +1,131 @@
+"""How a `ContinualModel` fills the stores that Keras gives it."""
+
+import io
+import json
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+
+from tsn_keras.pruning.task_masks import TaskMask
+from tsn_keras.running_task import RunningTask
+
+BANK_KEY = "bank"
+TASK_KEY = "running_task"
+
+
+def container_bytes(bank: bytes, name: str) -> int:
+    """Returns the bytes that the `.keras` format puts around a bank.
+
+    That is all of the file but the bank itself and the architecture's JSON:
+    the HDF5 structure, the ZIP directory and Keras' own metadata.
+
+    Args:
+        bank: bytes of the saved bank.
+        name: str, the model's name, which Keras notes in the HDF5 file.
+    """
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        group = file.create_group("vars")
+        group.attrs["name"] = name
+        group[BANK_KEY] = np.frombuffer(bank, np.uint8)
+    metadata = {
+        "keras_version": keras.__version__,
+        "date_saved": "2000-01-01@00:00:00",
+    }
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("metadata.json", json.dumps(metadata))
+        file.writestr("config.json", "")
+        file.writestr("model.weights.h5", weights.getvalue())
+    return len(archive.getvalue()) - len(bank)
+
+
+def _save_list(store, kind: str, variables: list[keras.Variable]) -> None:
+    for index, variable in enumerate(variables):
+        store[f"{kind}.{index}"] = np.asarray(variable)
+
+
+def _load_list(store, kind: str, variables: list[keras.Variable]) -> None:
+    for index, variable in enumerate(variables):
+        variable.assign(store[f"{kind}.{index}"])
+
+
+def _training_variables(model) -> dict[str, list[keras.Variable]]:
+    """Returns what is at work beyond the bank, by kind."""
+    work = model.installation
+    trainable = [kernel.kernel for kernel in work.kernels]
+    scores = [k.scores for k in work.kernels if k.scores is not None]
+    weights = {id(weight) for weight in model.weights}
+    seeds = [v for v in model.backbone.variables if id(v) not in weights]
+    optimizer = []
+    if model.compiled and model.optimizer.built:
+        optimizer = model.optimizer.variables
+    return {
+        "kernel": trainable + scores,
+        "state": work.state,
+        "private": work.private,
+        "seed": seeds,
+        "optimizer": optimizer,
+    }
+
+
+def save_running_task(store, model, task: RunningTask) -> None:
+    """Writes the training state of a task.
+
+    Args:
+        store: mapping, Keras' store.
+        model: `ContinualModel`.
+        task: `RunningTask`.
+    """
+    store[TASK_KEY] = np.frombuffer(task.to_json().encode(), np.uint8)
+    if not model.heads.head.built:
+        return
+    for kind, variables in _training_variables(model).items():
+        _save_list(store, kind, variables)
+    for index, mask in enumerate(task.masks):
+        store[f"mask.{index}"] = np.packbits(mask.mask)
+        store[f"available.{index}"] = np.packbits(mask.available)
+
+
+def load_running_task(store, model) -> RunningTask | None:
+    """Reads what `save_running_task` wrote; `None` if there was no task.
+
+    Args:
+        store: mapping, Keras' store.
+        model: `ContinualModel`, with its bank loaded and the head selected
+            by `model.prepare_task`.
+    """
+    if TASK_KEY not in store.keys():
+        return None
+    task = RunningTask.from_json(bytes(store[TASK_KEY]).decode())
+    model.prepare_task(task)
+    if "kernel.0" not in store.keys():
+        return task
+    if "optimizer.0" in store.keys() and model.compiled:
+        model.optimizer.build(model.trainable_variables)
+    for kind, variables in _training_variables(model).items():
+        if f"{kind}.{len(variables) - 1}" in store.keys():
+            _load_list(store, kind, variables)
+    if task.begun:
+        task.masks = list(_load_masks(store, model, task))
+    return task
+
+
+def _load_masks(store, model, task: RunningTask):
+    view = model.bank.plane_view(task.plane)
+    for index, kernel in enumerate(model.installation.kernels):
+        mask = TaskMask(
+            kernel,
+            view.owned[index],
+            view.frozen[index],
+            _unpacked(store[f"available.{index}"], kernel),
+        )
+        mask.mask = _unpacked(store[f"mask.{index}"], kernel)
+        yield mask
+
+
+def _unpacked(bits: np.ndarray, kernel) -> np.ndarray:
+    flat = np.unpackbits(bits, count=kernel.size)
+    return flat.astype(bool).reshape(kernel.shape)

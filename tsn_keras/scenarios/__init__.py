@@ -1,0 +1,10 @@
+"""Sequences of tasks, made from images."""
+
+from tsn_keras.scenarios.class_splits import ClassSplits as ClassSplits
+from tsn_keras.scenarios.images import ImageData as ImageData
+from tsn_keras.scenarios.permuted_pixels import (
+    PermutedPixels as PermutedPixels,
+)
+from tsn_keras.scenarios.rotated_images import RotatedImages as RotatedImages
+from tsn_keras.scenarios.scenario import Scenario as Scenario
+from tsn_keras.scenarios.task import Task as Task

@@ -1,0 +1,121 @@
+"""Batches from arrays, row numbers and a transformation."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+# Large enough that the cost per batch vanishes; nothing is learned from it.
+EVALUATION_BATCH_SIZE = 1000
+
+
+def on_host(array: np.ndarray) -> tf.Tensor:
+    """Copies an array to a tensor in host memory.
+
+    As a captured tensor the data is shared by every pipeline that reads it;
+    a captured array would be copied into the graph of each.
+
+    Args:
+        array: Any array.
+
+    Returns:
+        A tensor of the same shape and dtype.
+    """
+    with tf.device("CPU:0"):
+        return tf.constant(array)
+
+
+def split_rows(
+    rows: np.ndarray, validation_split: float, seed: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits row numbers into training and validation rows at random.
+
+    Args:
+        rows: Row numbers, `[n]`, with n >= 2.
+        validation_split: Fraction of the rows that validate, in (0, 1).
+            At least one row lands on each side.
+        seed: Entropy of the random generator.
+
+    Returns:
+        Training and validation rows, each sorted.
+
+    Raises:
+        ValueError: If there are fewer than two rows.
+    """
+    if len(rows) < 2:
+        raise ValueError(
+            "A task needs at least two training images, one of them to "
+            f"validate with. Received: {len(rows)}. Give the task more "
+            "training images."
+        )
+    count = round(len(rows) * validation_split)
+    count = min(max(count, 1), len(rows) - 1)
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    return np.sort(shuffled[count:]), np.sort(shuffled[:count])
+
+
+def batches(
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    rows: np.ndarray,
+    batch_size: int,
+    transform: Callable[[tf.Tensor], tf.Tensor],
+    shuffle_seed: int | None = None,
+) -> tf.data.Dataset:
+    """Builds batches of some rows of the data.
+
+    Row numbers are shuffled and batched, then whole batches are gathered,
+    scaled (uint8 by 1/255) and transformed. So nothing but row numbers is
+    held per task, and a shuffle buffer of all rows costs 8 bytes a row. The
+    last batch may be smaller.
+
+    Args:
+        images: All images, `[n, height, width, channels]`.
+        labels: All labels, `[n]`.
+        rows: Row numbers to read, `[m]`.
+        batch_size: Rows in a batch.
+        transform: From float32 images `[batch, height, width, channels]` to
+            the float32 inputs of the task.
+        shuffle_seed: Seed of the order, which differs from epoch to epoch.
+            Rows come in the given order if it is None. The order depends on
+            nothing else, not on TensorFlow's global seed either.
+
+    Returns:
+        A data set of pairs `(x, y)`.
+    """
+
+    def gather(rows_of_batch):
+        x = tf.gather(images, rows_of_batch)
+        if x.dtype == tf.uint8:
+            x = tf.cast(x, tf.float32) / 255.0
+        x = transform(tf.cast(x, tf.float32))
+        return x, tf.gather(labels, rows_of_batch)
+
+    rows = rows.astype(np.int64)
+    if shuffle_seed is None:
+        dataset = tf.data.Dataset.from_tensor_slices(rows)
+    else:
+        dataset = _shuffled_rows(rows, shuffle_seed)
+    return (
+        dataset.batch(batch_size)
+        .map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _shuffled_rows(rows: np.ndarray, seed: int) -> tf.data.Dataset:
+    """Gives row numbers in another order in every pass.
+
+    `Dataset.shuffle` would mix the seed with TensorFlow's global one, and so
+    with whatever ran before in the same process.
+    """
+    passes = tf.Variable(-1, dtype=tf.int64, trainable=False)
+
+    def shuffle(_):
+        return tf.random.experimental.stateless_shuffle(
+            rows, seed=tf.stack([seed, passes.assign_add(1)])
+        )
+
+    dataset = tf.data.Dataset.from_tensors(0).map(shuffle).unbatch()
+    cardinality = tf.data.experimental.assert_cardinality(len(rows))
+    return dataset.apply(cardinality)

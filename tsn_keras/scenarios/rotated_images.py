@@ -1,0 +1,114 @@
+"""Tasks that see the images at different angles."""
+
+import math
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from tsn_keras.scenarios import scenario
+from tsn_keras.scenarios.images import ImageData
+from tsn_keras.scenarios.task import Task
+
+
+class RotatedImages(scenario.TransformedImages):
+    """Tasks that see all images rotated, each by an angle of its own.
+
+    Images turn counter-clockwise about their centre and keep their size, with
+    bilinear interpolation; what comes in from outside is 0. The angle 0
+    leaves the images exactly as they are. The classes are the same in all
+    tasks.
+
+    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
+    Continual Learning.
+
+    Args:
+        data: The images.
+        angles: One angle in degrees for each task, all different.
+        seed: Seed of the validation split and the order of the batches, an
+            integer >= 0.
+        validation_split: Fraction of the training images that validate, the
+            same images in all tasks.
+        batch_size: Images in a training batch.
+        flatten: Whether the inputs are `[height * width * channels]` instead
+            of `[height, width, channels]`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).random((20, 4, 4), "float32")
+    >>> labels = np.arange(20) % 2
+    >>> data = ImageData((images, labels), (images, labels))
+    >>> [task.name for task in RotatedImages(data, angles=(0, 15, -22.5))]
+    ['rotation_0', 'rotation_15', 'rotation_-22.5']
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        angles: Sequence[float],
+        seed: int = 0,
+        validation_split: float = 0.1,
+        batch_size: int = 32,
+        flatten: bool = False,
+    ) -> None:
+        super().__init__(
+            data,
+            seed=seed,
+            validation_split=validation_split,
+            batch_size=batch_size,
+            flatten=flatten,
+        )
+        self.angles = tuple(float(angle) for angle in angles)
+        if not self.angles or not all(map(math.isfinite, self.angles)):
+            raise ValueError(
+                "`angles` must hold one finite number of degrees for each "
+                f"task. Received: {angles}. Pass for example (0, 15, 30)."
+            )
+        names = [_name(angle) for angle in self.angles]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                "`angles` must all be different, since they name the tasks. "
+                f"Received: {angles}. Remove the repeated ones."
+            )
+
+    def __len__(self) -> int:
+        return len(self.angles)
+
+    def _build(self, index: int) -> Task:
+        angle = self.angles[index]
+        matrix = _rotation(angle, *self.image_shape[:2])
+
+        def rotate(images):
+            return keras.ops.image.affine_transform(
+                images,
+                matrix,
+                interpolation="bilinear",
+                fill_mode="constant",
+                fill_value=0,
+                data_format="channels_last",
+            )
+
+        transform = rotate if angle else None
+        return self._task_of_all(index, _name(angle), transform)
+
+
+def _name(angle):
+    # Adding 0.0 turns -0.0 into 0.0.
+    return f"rotation_{angle + 0.0:g}"
+
+
+def _rotation(degrees: float, height: int, width: int) -> np.ndarray:
+    """Returns the map from output to input positions, as 8 parameters."""
+    radians = math.radians(degrees)
+    cos, sin = math.cos(radians), math.sin(radians)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    return np.array(
+        [cos, -sin, x - cos * x + sin * y]
+        + [sin, cos, y - sin * x - cos * y]
+        + [0, 0],
+        dtype=np.float32,
+    )

@@ -1,0 +1,211 @@
+"""What all sequences of tasks have in common."""
+
+import abc
+import collections.abc
+import math
+import operator
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tsn_keras.scenarios import pipeline
+from tsn_keras.scenarios.images import ImageData
+from tsn_keras.scenarios.task import Task
+
+# Purposes for which random numbers are drawn. Each is the last word of a
+# generator's seed, so that no two purposes see the same numbers.
+TRANSFORM, SPLIT, SHUFFLE, CLASSES = range(4)
+
+
+class Scenario(collections.abc.Sequence, abc.ABC):
+    """A sequence of tasks made from one set of images.
+
+    `scenario[i]` builds task `i`; a slice gives a list of tasks. The images
+    are held once and are transformed batch by batch as they are read, so any
+    number of tasks takes little more memory than one. The same arguments and
+    index always give the same task: the same split, the same batches in the
+    same order. Scenarios of several kinds are joined with
+    `list(first) + list(second)`.
+
+    A subclass defines `__len__` and `_build(index)`, which calls `_task`.
+
+    Args:
+        data: The images.
+        seed: Seed of everything random, an integer >= 0.
+        validation_split: Fraction of the training images that validate.
+        batch_size: Images in a training batch.
+        flatten: Whether the inputs are `[height * width * channels]` instead
+            of `[height, width, channels]`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        seed: int = 0,
+        validation_split: float = 0.1,
+        batch_size: int = 32,
+        flatten: bool = False,
+    ) -> None:
+        if not isinstance(data, ImageData):
+            raise ValueError(
+                "`data` must be an ImageData. Received: "
+                f"{type(data).__name__}. Make one with "
+                "`ImageData.from_arrays` or `ImageData.from_tfds`."
+            )
+        if not 0 < validation_split < 1:
+            raise ValueError(
+                "`validation_split` must lie between 0 and 1, both excluded, "
+                "since pruning and quantization need validation images. "
+                f"Received: {validation_split}. Pass for example 0.1."
+            )
+        self.seed = checked_int("seed", seed, 0)
+        self.batch_size = checked_int("batch_size", batch_size, 1)
+        self.validation_split = float(validation_split)
+        self.flatten = bool(flatten)
+        self.image_shape = data.image_shape
+        self._train = tuple(pipeline.on_host(part) for part in data.train)
+        self._test = tuple(pipeline.on_host(part) for part in data.test)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch axis."""
+        if self.flatten:
+            return (math.prod(self.image_shape),)
+        return self.image_shape
+
+    def __getitem__(self, index: int | slice) -> Task | list[Task]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = operator.index(index)
+        if position < 0:
+            position += len(self)
+        if not 0 <= position < len(self):
+            raise IndexError(
+                f"Task {index} does not exist: the scenario has {len(self)} "
+                "tasks."
+            )
+        return self._build(position)
+
+    @abc.abstractmethod
+    def _build(self, index: int) -> Task:
+        """Builds task `index`, which is in `range(len(self))`."""
+
+    def _task(
+        self,
+        index: int,
+        name: str,
+        train_rows: np.ndarray,
+        test_rows: np.ndarray,
+        num_classes: int,
+        split_index: int = 0,
+        transform: Callable | None = None,
+        renumber: Callable | None = None,
+    ) -> Task:
+        """Builds a task from rows of the data.
+
+        Args:
+            index: Position of the task.
+            name: Name of the task.
+            train_rows: Training images, before the validation split.
+            test_rows: Test images.
+            num_classes: Number of classes of the task.
+            split_index: Tasks with the same one, and the same rows, have the
+                same validation images.
+            transform: From float32 images `[batch, height, width, channels]`
+                to images of that shape; None leaves them as they are.
+            renumber: From labels of the data to labels of the task.
+
+        Returns:
+            The task.
+        """
+
+        def to_inputs(images):
+            if transform is not None:
+                images = transform(images)
+            return tf.reshape(images, (-1, *self.input_shape))
+
+        rows, validation_rows = pipeline.split_rows(
+            train_rows,
+            self.validation_split,
+            (self.seed, split_index, SPLIT),
+        )
+        order = np.random.default_rng((self.seed, index, SHUFFLE))
+        train, test = self._train, self._test
+        if renumber is not None:
+            train = (train[0], renumber(train[1]))
+            test = (test[0], renumber(test[1]))
+        large = max(self.batch_size, pipeline.EVALUATION_BATCH_SIZE)
+        return Task(
+            name=name,
+            train=pipeline.batches(
+                *train,
+                rows,
+                self.batch_size,
+                to_inputs,
+                shuffle_seed=int(order.integers(2**31)),
+            ),
+            validation=pipeline.batches(
+                *train, validation_rows, large, to_inputs
+            ),
+            test=pipeline.batches(*test, test_rows, large, to_inputs),
+            num_classes=num_classes,
+            input_shape=self.input_shape,
+        )
+
+
+class TransformedImages(Scenario):
+    """A scenario whose tasks see all images, each in its own way.
+
+    Every task has the same training, validation and test images and the same
+    classes.
+
+    Args:
+        data: The images.
+        **kwargs: See `Scenario`.
+    """
+
+    def __init__(self, data: ImageData, **kwargs) -> None:
+        super().__init__(data, **kwargs)
+        self.num_classes = data.num_classes
+
+    def _task_of_all(
+        self, index: int, name: str, transform: Callable | None
+    ) -> Task:
+        return self._task(
+            index,
+            name,
+            np.arange(len(self._train[0])),
+            np.arange(len(self._test[0])),
+            self.num_classes,
+            transform=transform,
+        )
+
+
+def checked_int(name: str, value: int, minimum: int) -> int:
+    """Returns an argument that must be an integer of at least `minimum`.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+        minimum: The smallest value allowed.
+
+    Returns:
+        The value as an `int`.
+
+    Raises:
+        ValueError: If it is no integer or too small.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < minimum:
+        raise ValueError(
+            f"`{name}` must be an integer >= {minimum}. Received: {value!r}. "
+            f"Pass for example {name}={max(minimum, 1)}."
+        )
+    return number

@@ -1,0 +1,18 @@
+"""Which plane: activation statistics, their divergence, the strategies."""
+
+from tsn_keras.sharing.activation_statistics import (
+    activation_statistics as activation_statistics,
+)
+from tsn_keras.sharing.activation_statistics import (
+    kl_divergence as kl_divergence,
+)
+from tsn_keras.sharing.activation_statistics import (
+    masked_layers as masked_layers,
+)
+from tsn_keras.sharing.strategies import (
+    ActivationSimilarity as ActivationSimilarity,
+)
+from tsn_keras.sharing.strategies import Always as Always
+from tsn_keras.sharing.strategies import Never as Never
+from tsn_keras.sharing.strategies import PlaneChoice as PlaneChoice
+from tsn_keras.sharing.strategies import Sharing as Sharing

@@ -1,0 +1,277 @@
+"""A network that computes as the task it is told to."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import tree
+
+from tsn_keras import input_checks
+from tsn_keras.bank import WeightBank
+from tsn_keras.installation import Installation, subnetworks
+from tsn_keras.layers import Heads, Subnetwork
+
+
+class HeadFunctions:
+    """What is compiled for one head, kept while another is at work."""
+
+    def __init__(self):
+        self.train = self.test = self.predict = None
+        self.optimizer = None
+        self.test_step = None
+        self.tuning = None
+
+
+class TaskNetwork(keras.Model):
+    """Backbone and heads, and whichever task's values they work with.
+
+    Args:
+        backbone: `keras.layers.Layer`.
+        learned_scores: bool, whether kernels have a score a slot.
+        **kwargs: Base model keyword arguments.
+    """
+
+    def __init__(
+        self, backbone: keras.layers.Layer, learned_scores: bool, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        input_checks.check_backbone(backbone)
+        if not subnetworks(backbone):
+            backbone = Subnetwork(backbone, learned_scores=learned_scores)
+        input_checks.check_scores(subnetworks(backbone), learned_scores)
+        self.backbone = backbone
+        self.heads = Heads()
+        self.bank: WeightBank | None = None
+        self.installation: Installation | None = None
+        self._inputs = None
+        self._features = None
+        self._running = None
+        self._at_work: str | None = None
+        self._kept: dict[int, HeadFunctions] = {}
+        self._functions = HeadFunctions()
+        inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
+        if inner.built and getattr(inner, "inputs", None):
+            self._build_backbone(_declared_inputs(inner))
+
+    def _build_backbone(self, inputs: Any) -> None:
+        """Creates all variables but those of heads.
+
+        Args:
+            inputs: nest of arrays or `KerasTensor`, batch first.
+        """
+        self._inputs = tree.map_structure(_any_batch, inputs)
+        self._features = self.backbone(self._inputs)
+        installation = Installation(self.backbone, self.heads)
+        paths = [kernel.path for kernel in installation.kernels]
+        try:
+            input_checks.check_kernels(paths, self.backbone)
+        except ValueError:
+            self._inputs = None
+            raise
+        shapes = [kernel.shape for kernel in installation.kernels]
+        self.installation = installation
+        self.bank = WeightBank(shapes, paths)
+
+    def build(self, input_shape: Any) -> None:
+        if self._inputs is None:
+            self._build_backbone(keras.KerasTensor(input_shape))
+        self.built = True
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        if self._inputs is None:
+            return None
+        parts = tree.flatten(self._inputs)
+        indices = list(range(len(parts)))
+        return {
+            "structure": tree.pack_sequence_as(self._inputs, indices),
+            "shapes": [list(part.shape) for part in parts],
+            "dtypes": [part.dtype for part in parts],
+        }
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        if not config or self._inputs is not None:
+            return
+        parts = [
+            keras.KerasTensor(shape, dtype)
+            for shape, dtype in zip(config["shapes"], config["dtypes"])
+        ]
+        inputs = tree.map_structure(parts.__getitem__, config["structure"])
+        self._build_backbone(inputs)
+
+    def call(self, inputs, training=None):
+        if self.heads.selected is None:
+            raise ValueError(
+                "There is no task yet. Add one with "
+                "`model.add_task(name, head)`."
+            )
+        return self.heads(self.backbone(inputs))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of all tasks in order, the running one last."""
+        stored = self.bank.tasks if self.bank else ()
+        return (*stored, self._running.name) if self._running else stored
+
+    def _select_head(self, index: int) -> None:
+        """Puts a head to work, with the functions compiled for it."""
+        if index == self.heads.selected:
+            return
+        if self.heads.selected is not None:
+            kept = self._functions
+            kept.train, kept.test = self.train_function, self.test_function
+            kept.predict = self.predict_function
+            kept.optimizer = getattr(self, "optimizer", None)
+            self._kept[self.heads.selected] = kept
+        self.heads.select(index)
+        head = self.heads.head
+        if self._features is not None and not head.built:
+            head(self._features)
+        self._functions = self._kept.pop(index, None) or HeadFunctions()
+        self.train_function = self._functions.train
+        self.test_function = self._functions.test
+        self.predict_function = self._functions.predict
+        if self._functions.optimizer is not None:
+            self.optimizer = self._functions.optimizer
+
+    def _install(self, task: str) -> None:
+        """Puts a consolidated task to work."""
+        self._select_head(self.bank[task].head)
+        self.installation.install_kernels(self.bank.effective(task))
+        self.installation.install_private(self.bank.private(task))
+        self._at_work = task
+
+    @contextlib.contextmanager
+    def working_as(self, task: str | None) -> Iterator[None]:
+        """Lets the network compute as a task while the context lasts.
+
+        A running task's values come back afterwards. Without a running task
+        the last one used stays at work, so that it need not be decoded again.
+
+        Args:
+            task: str or `None`, the active task.
+        """
+        name = self._resolved(task)
+        if name == self._at_work:
+            yield
+            return
+        if self._running is None or self._at_work != self._running.name:
+            self._install(name)
+            yield
+            return
+        snapshot = self.installation.snapshot()
+        try:
+            self._install(name)
+            yield
+        finally:
+            self._select_head(snapshot.head)
+            self.installation.restore(snapshot)
+            self._at_work = self._running.name
+
+    def _resolved(self, task: str | None) -> str:
+        """Returns the task's name, of the active task for `None`."""
+        known = list(self.tasks)
+        if task is None:
+            if not known:
+                raise ValueError(
+                    "There is no task yet. Add one with "
+                    "`model.add_task(name, head)`."
+                )
+            task = self._at_work or known[-1]
+            if self._running is not None:
+                task = self._running.name
+        input_checks.check_known(task, known)
+        if task not in self.bank.tasks and not self._running.begun:
+            raise ValueError(
+                f"Task '{task}' has not been trained yet. Call `model.fit` "
+                "first."
+            )
+        return task
+
+    def evaluate(self, *args, task: str | None = None, **kwargs):
+        """Evaluates a task; see `keras.Model.evaluate`.
+
+        Args:
+            *args: As in `keras.Model.evaluate`.
+            task: str or `None`. The task's name; the active one by default.
+            **kwargs: As in `keras.Model.evaluate`.
+
+        Returns:
+            As `keras.Model.evaluate`.
+        """
+        with self.working_as(task):
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args, task: str | None = None, **kwargs):
+        """Predicts as a task; see `keras.Model.predict`.
+
+        Args:
+            *args: As in `keras.Model.predict`.
+            task: str or `None`. The task's name; the active one by default.
+            **kwargs: As in `keras.Model.predict`.
+
+        Returns:
+            As `keras.Model.predict`.
+        """
+        with self.working_as(task):
+            return super().predict(*args, **kwargs)
+
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        task: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Exports one consolidated task; see `keras.Model.export`.
+
+        The file appears under its name only when it is complete.
+
+        Args:
+            filepath: str or path. Ends in `.tflite` for `litert`.
+            format: str, `"tf_saved_model"`, `"litert"`, or another format of
+                `keras.Model.export`.
+            task: str or `None`. The task's name; the active one by default.
+            **kwargs: As in `keras.Model.export`.
+        """
+        name = self._resolved(task)
+        if name not in self.bank.tasks:
+            raise ValueError(
+                f"Task '{name}' is not consolidated yet. Call "
+                "`model.consolidate(validation_data)` before `export`."
+            )
+        path = pathlib.Path(filepath)
+        signature = kwargs.pop("input_signature", None)
+        if signature is None:
+            signature = [tree.map_structure(_tensor_spec, self._inputs)]
+        with self.working_as(name), tempfile.TemporaryDirectory(
+            dir=path.parent, prefix=f".{path.name}."
+        ) as directory:
+            unfinished = pathlib.Path(directory) / path.name
+            super().export(
+                str(unfinished),
+                format=format,
+                input_signature=signature,
+                **kwargs,
+            )
+            unfinished.replace(path)
+
+
+def _declared_inputs(inner: keras.Model) -> Any:
+    """Returns the nest of input tensors that a built model declares."""
+    if isinstance(inner, keras.Sequential) or len(inner.inputs) == 1:
+        return inner.inputs[0]
+    return getattr(inner, "_inputs_struct", inner.inputs)
+
+
+def _any_batch(part: Any) -> keras.KerasTensor:
+    dtype = keras.backend.standardize_dtype(part.dtype)
+    return keras.KerasTensor((None, *part.shape[1:]), dtype)
+
+
+def _tensor_spec(part: keras.KerasTensor) -> tf.TensorSpec:
+    return tf.TensorSpec(part.shape, part.dtype)

@@ -1,0 +1,169 @@
+"""Looking at a task's data before and after `fit` takes them."""
+
+import itertools
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+EVALUATION_BATCH = 1024
+
+
+def _is_arrays(x: Any) -> bool:
+    if isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)):
+        return False
+    return not isinstance(x, types.GeneratorType) and all(
+        hasattr(part, "shape") for part in tree.flatten(x)
+    )
+
+
+def num_rows(arrays: Any) -> int:
+    """Returns the length of the first axis of a nest of arrays."""
+    return int(tree.flatten(arrays)[0].shape[0])
+
+
+def take_rows(arrays: Any, rows) -> Any:
+    """Returns some rows of a nest of arrays."""
+    return tree.map_structure(lambda part: np.asarray(part)[rows], arrays)
+
+
+class TrainingData:
+    """What `fit(x, y, ...)` was given, to look at more than once.
+
+    Args:
+        x: arrays, `tf.data.Dataset`, `PyDataset` or generator.
+        y: arrays or `None`.
+        sample_weight: array or `None`.
+        batch_size: int or `None`, as `fit` takes it.
+    """
+
+    def __init__(self, x, y=None, sample_weight=None, batch_size=None):
+        self.is_arrays = _is_arrays(x)
+        self.y = y
+        self.sample_weight = sample_weight
+        self.batch_size = batch_size or 32
+        self._seen = []
+        self._generator = None
+        if isinstance(x, types.GeneratorType):
+            self._generator = x
+            x = self._replay()
+        self.x = x
+
+    def _replay(self) -> Iterator:
+        yield from self._seen
+        yield from self._generator
+
+    def first_batches(self, rows: int) -> list[tuple]:
+        """Returns batches `(x, y, sample_weight)` of about `rows` examples.
+
+        Of arrays, evenly spaced rows are taken, since they may be sorted.
+        The elements of a generator are kept for `fit`.
+
+        Args:
+            rows: int, the number of examples wanted.
+
+        Returns:
+            list of tuples; empty for empty data.
+        """
+        if self.is_arrays:
+            count = num_rows(self.x)
+            if not count:
+                return []
+            chosen = np.linspace(0, count - 1, min(rows, count)).astype(int)
+            columns = (self.x, self.y, self.sample_weight)
+            batch = [c if c is None else take_rows(c, chosen) for c in columns]
+            return [tuple(batch)]
+        taken, batches = 0, []
+        for element in self._elements():
+            batch = keras.utils.unpack_x_y_sample_weight(element)
+            batch = tree.map_structure(_to_numpy, batch)
+            batches.append(batch)
+            taken += num_rows(batch[0])
+            if taken >= rows:
+                break
+        return batches
+
+    def sample(self, rows: int) -> Any:
+        """Returns the inputs of about `rows` examples, in one batch."""
+        inputs = [x for x, _, _ in self.first_batches(rows)]
+        return tree.map_structure(lambda *p: np.concatenate(p)[:rows], *inputs)
+
+    def _elements(self) -> Iterator:
+        if isinstance(self.x, keras.utils.PyDataset):
+            length = self.x.num_batches
+            indices = itertools.count() if length is None else range(length)
+            return (self.x[index] for index in indices)
+        if self._generator is not None:
+            return self._remembered()
+        return iter(self.x)
+
+    def _remembered(self) -> Iterator:
+        for element in self._generator:
+            self._seen.append(element)
+            yield element
+
+    def batches(self, steps: int, seed: int) -> Iterator[tuple]:
+        """Gives batches for more training.
+
+        Args:
+            steps: int, number of batches.
+            seed: int, order of the rows of arrays.
+
+        Yields:
+            Tuples `(x, y)` or `(x, y, sample_weight)`. None for data that
+            can be read only once.
+        """
+        if self.is_arrays:
+            yield from self._array_batches(steps, np.random.default_rng(seed))
+        elif self._generator is None:
+            cycle = itertools.chain.from_iterable(
+                self._elements() for _ in itertools.count()
+            )
+            yield from itertools.islice(cycle, steps)
+
+    def _array_batches(self, steps, generator) -> Iterator[tuple]:
+        columns = [self.x, self.y, self.sample_weight]
+        columns = tuple(c for c in columns if c is not None)
+        count = num_rows(self.x)
+        size = min(self.batch_size, count)
+        order = np.empty(0, int)
+        for _ in range(steps):
+            if order.size < size:
+                order = generator.permutation(count)
+            rows, order = np.sort(order[:size]), order[size:]
+            yield tree.map_structure(
+                tf.convert_to_tensor, take_rows(columns, rows)
+            )
+
+
+def _to_numpy(part):
+    return part if part is None else np.asarray(part)
+
+
+def evaluation_batches(data: Any) -> list[tuple]:
+    """Returns validation data as batches, whatever form they come in.
+
+    Args:
+        data: tuple `(x, y)` or `(x, y, sample_weight)` of arrays,
+            `tf.data.Dataset`, `PyDataset`, or iterable of batches.
+
+    Returns:
+        list of tuples of tensors.
+    """
+    if not isinstance(data, tuple):
+        elements = TrainingData(data)._elements()
+        elements = [element for element in elements if num_rows(element)]
+        return tree.map_structure(tf.convert_to_tensor, elements)
+    columns = tuple(column for column in data if column is not None)
+    starts = range(0, num_rows(columns), EVALUATION_BATCH)
+    return [
+        tree.map_structure(
+            tf.convert_to_tensor,
+            take_rows(columns, slice(start, start + EVALUATION_BATCH)),
+        )
+        for start in starts
+    ]

@@ -1,0 +1,87 @@
+"""The quality that consolidation watches."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+from tsn_keras.training_data import evaluation_batches, num_rows
+
+LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "mape", "msle", "perplexity")
+
+
+class Validation:
+    """Evaluates the model on validation data as often as needed.
+
+    The batches are read once; the compiled test step is the model's own, so
+    every compiled loss and metric can be the quality.
+
+    Args:
+        model: `keras.Model`, compiled.
+        data: validation data in any form that `fit` takes.
+        test_step: function of a batch, the model's compiled test step.
+        monitor: str or `None`, the name of the quality; defaults to the first
+            compiled metric, or `loss` if there is none.
+    """
+
+    def __init__(
+        self, model, data: Any, test_step: Callable, monitor: str | None = None
+    ):
+        self._model = model
+        self._test_step = test_step
+        self._batches = evaluation_batches(data)
+        if not self._batches:
+            raise ValueError("`validation_data` is empty. Give some examples.")
+        results = self.results()
+        self.monitor = monitor or self._first_metric(results)
+        if self.monitor not in results:
+            raise ValueError(
+                f"`monitor` must be one of {sorted(results)}. Received: "
+                f"monitor='{monitor}'. Compile the model with that metric."
+            )
+
+    @staticmethod
+    def _first_metric(results: dict[str, float]) -> str:
+        metrics = [name for name in results if name != "loss"]
+        return metrics[0] if metrics else "loss"
+
+    @property
+    def sign(self) -> float:
+        """1.0 if higher is better, else -1.0."""
+        lower = any(word in self.monitor for word in LOWER_IS_BETTER)
+        return -1.0 if lower else 1.0
+
+    def results(self) -> dict[str, float]:
+        """Returns loss and metrics on the validation data."""
+        self._model.reset_metrics()
+        for batch in self._batches:
+            self._test_step(batch)
+        results = self._model.get_metrics_result()
+        return {name: float(value) for name, value in results.items()}
+
+    def sample(self, rows: int) -> Any:
+        """Returns the inputs of about `rows` examples, in one batch."""
+        inputs, taken = [], 0
+        for batch in self._batches:
+            inputs.append(keras.utils.unpack_x_y_sample_weight(batch)[0])
+            taken += num_rows(inputs[-1])
+            if taken >= rows:
+                break
+        return tree.map_structure(lambda *p: np.concatenate(p)[:rows], *inputs)
+
+    def quality(self) -> float:
+        """Returns the quality; higher is better.
+
+        Raises:
+            ValueError: If it is NaN.
+        """
+        value = self.results()[self.monitor]
+        if np.isnan(value):
+            raise ValueError(
+                f"The validated {self.monitor} is NaN: the training has "
+                "diverged or `validation_data` contains NaN. Train the task "
+                "again with a lower learning rate, or clean the data."
+            )
+        return self.sign * value

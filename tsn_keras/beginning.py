@@ -128,7 +128,9 @@ def start_values(
     """
     backbone = installation.backbone
     if seed is not None:
-        reset_seed_generators(backbone, derived_seed(seed, len(bank.tasks)))
+        for index, layer in enumerate((backbone, installation.heads.head)):
+            layer_seed = derived_seed(seed, len(bank.tasks), index)
+            reset_seed_generators(layer, layer_seed)
     if not bank.tasks:
         return
     values = fresh_weights(backbone, inputs)

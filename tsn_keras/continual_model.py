@@ -30,9 +30,18 @@ from tsn_keras.summary_table import print_tasks
 from tsn_keras.task_network import HeadFunctions, TaskNetwork
 from tsn_keras.task_report import TaskReport, make_report
 from tsn_keras.training_data import TrainingData
+from tsn_keras.training_state import TrainingState
 from tsn_keras.validation import Validation
 
 FLOAT_WIDTHS = (32, 32)
+# What `fit` raises for data or a loss that no task can be trained with.
+# Other errors, such as of a full disk, leave what was trained so far.
+DATA_ERRORS = (
+    ArithmeticError,
+    TypeError,
+    ValueError,
+    tf.errors.InvalidArgumentError,
+)
 # Attributes whose state is kept in the bank or in the training state.
 # Keras would find and save them a second time, dense kernels included.
 STORED_ELSEWHERE = frozenset(
@@ -133,8 +142,9 @@ class ContinualModel(TaskNetwork):
                 to the backbone's features.
 
         Raises:
-            ValueError: If the name is in use or another task is running.
             TypeError: If the head is no layer.
+            ValueError: If the name is in use, another task is running, or
+                the head does not fit the backbone's features.
         """
         input_checks.check_task_name(name, list(self.tasks))
         if self._running is not None:
@@ -147,6 +157,8 @@ class ContinualModel(TaskNetwork):
                 f"`head` must be a keras.layers.Layer. Received: {head!r}"
             )
         keeps_weights = head.built
+        if self._features is not None:
+            input_checks.check_head(head, self._features)
         task = RunningTask(name, self.heads.add(head), keeps_weights)
         self.prepare_task(task)
         if keeps_weights:
@@ -163,7 +175,9 @@ class ContinualModel(TaskNetwork):
         """Trains the running task; see `keras.Model.fit`.
 
         The first call for a task chooses its plane and its starting values.
-        Pruning follows its schedule over the epochs of that call.
+        Pruning follows its schedule over the epochs of that call. If the
+        data cannot be learned from or the loss is NaN, the task is as it was
+        before the call.
 
         Args:
             *args: As in `keras.Model.fit`.
@@ -178,24 +192,39 @@ class ContinualModel(TaskNetwork):
         arguments = dict(bound.arguments)
         del arguments["self"]
         data = self._checked_data(arguments)
-        if not self._running.begun:
-            self._begin(data)
-        running = self._running
-        if self.seed is not None:
-            keras.utils.set_random_seed(
-                derived_seed(self.seed, len(self.bank.tasks), running.fits)
-            )
-        running.fits += 1
-        running.data = data
-        arguments["x"] = data.x
-        arguments["callbacks"] = self._callbacks(arguments.get("callbacks"))
+        before = TrainingState(self)
         try:
+            if not self._running.begun:
+                self._begin(data)
+            running = self._running
+            if self.seed is not None:
+                keras.utils.set_random_seed(
+                    derived_seed(self.seed, len(self.bank.tasks), running.fits)
+                )
+            running.fits += 1
+            running.data = data
+            arguments["x"] = data.x
+            arguments["callbacks"] = self._callbacks(arguments.get("callbacks"))
             return super().fit(**arguments)
-        except tf.errors.InvalidArgumentError as error:
+        except DATA_ERRORS as error:
+            before.restore(self)
             input_checks.explain_label_error(error)
             raise
 
-    def _callbacks(self, given: Any) -> list | keras.callbacks.CallbackList:
+    def train_on_batch(self, *args, **kwargs):
+        """Trains the running task, begun with `fit`, on one batch.
+
+        See `keras.Model.train_on_batch`.
+        """
+        self._check_trainable(None)
+        if not self._running.begun:
+            raise ValueError(
+                f"Task '{self._running.name}' has not begun. Call `model.fit` "
+                "first: it chooses the slots that the task may use."
+            )
+        return super().train_on_batch(*args, **kwargs)
+
+    def _callbacks(self, given: Any) -> list[keras.callbacks.Callback]:
         """Returns the user's callbacks and our own behind them."""
         own = [FiniteLossCallback()]
         if self.pruning is not None:
@@ -205,10 +234,9 @@ class ContinualModel(TaskNetwork):
                     self.pruning, running.masks, running.progress
                 )
             )
+        # The user's list may serve another task, with other masks than ours.
         if isinstance(given, keras.callbacks.CallbackList):
-            for callback in own:
-                given.append(callback)
-            return given
+            given = given.callbacks
         return tree.flatten(given or []) + own
 
     def _check_trainable(self, task: str | None) -> None:
@@ -238,14 +266,11 @@ class ContinualModel(TaskNetwork):
         if not batches:
             raise ValueError("The training data are empty: `x` has no rows.")
         x, y, _ = batches[0]
-        whole_x, whole_y = (data.x, data.y) if data.is_arrays else (x, y)
-        input_checks.check_finite(whole_x, "x")
-        input_checks.check_finite(whole_y, "y")
         if self._inputs is None:
             self._build_backbone(x)
-        input_checks.check_shapes(x, self._inputs)
-        outputs = self.heads.head(self._features)
-        input_checks.check_labels(whole_y, self.loss, outputs)
+        if data.is_arrays:
+            x, y = data.x, data.y
+        self.check_examples(x, y, ("x", "y"))
         return data
 
     def _begin(self, data: TrainingData) -> None:
@@ -286,16 +311,13 @@ class ContinualModel(TaskNetwork):
         start again, so that nothing needs to be traced again.
         """
         fresh = keras.optimizers.deserialize(self._optimizer_config)
-        if not self.optimizer.built:
-            self._functions.optimizer = self.optimizer
-        elif self._functions.optimizer is None:
-            self.optimizer = self._functions.optimizer = fresh
-        else:
-            fresh.build(self.trainable_variables)
-            for variable, start in zip(
-                self.optimizer.variables, fresh.variables
-            ):
-                variable.assign(start)
+        if self.train_function is None:
+            if self.optimizer.built:
+                self.optimizer = fresh
+            return
+        fresh.build(self.trainable_variables)
+        for variable, start in zip(self.optimizer.variables, fresh.variables):
+            variable.assign(start)
 
     def consolidate(
         self,
@@ -348,6 +370,10 @@ class ContinualModel(TaskNetwork):
         return self.report(running.name)
 
     def _check_consolidatable(self) -> None:
+        if not self.compiled:
+            raise ValueError(
+                "You must call `compile()` before calling `consolidate()`."
+            )
         if self._running is None:
             last = f"Task '{self.tasks[-1]}' is" if self.tasks else "There is"
             what = "consolidated already" if self.tasks else "no task yet"

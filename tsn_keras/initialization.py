@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tsn_keras.training_state import seed_states
+
 
 def derived_seed(seed: int, *indices: int) -> int:
     """Returns a seed that depends on a seed and where it is used.
@@ -55,7 +57,5 @@ def reset_seed_generators(layer: keras.layers.Layer, seed: int) -> None:
         layer: `keras.layers.Layer`.
         seed: int.
     """
-    weights = {id(weight) for weight in layer.weights}
-    states = [v for v in layer.variables if id(v) not in weights]
-    for index, state in enumerate(states):
+    for index, state in enumerate(seed_states(layer)):
         state.assign([derived_seed(seed, index), 0])

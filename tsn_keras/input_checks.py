@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import tree
 
 SPARSE_LOSSES = (
@@ -50,7 +51,7 @@ def check_finite(data: Any, what: str) -> None:
         wrong = int(array.size - np.isfinite(array).sum())
         raise ValueError(
             f"`{what}` has {wrong} entries that are NaN or infinite, of "
-            f"{array.size}. Remove or replace them before `fit`."
+            f"{array.size}. Remove or replace them."
         )
 
 
@@ -70,6 +71,7 @@ def check_labels(labels: Any, loss: Any, outputs: Any) -> None:
     if labels is None or tree.is_nested(labels) or not _is_sparse(loss):
         return
     labels = np.asarray(labels)
+    labels = labels[labels != getattr(loss, "ignore_class", None)]
     num_classes = outputs.shape[-1]
     if not labels.size or num_classes is None:
         return
@@ -81,6 +83,24 @@ def check_labels(labels: Any, loss: Any, outputs: Any) -> None:
             f"outputs, for labels 0 to {num_classes - 1}. Renumber the labels "
             "of the task from 0, or give `add_task` a larger head."
         )
+
+
+def check_head(head: keras.layers.Layer, features: Any) -> None:
+    """Refuses a head that does not fit the backbone's features.
+
+    Args:
+        head: `keras.layers.Layer`, built by this.
+        features: nest of `KerasTensor`.
+    """
+    try:
+        head(features)
+    except (TypeError, ValueError) as error:
+        shapes = [tuple(part.shape) for part in tree.flatten(features)]
+        raise ValueError(
+            f"Head '{head.name}' does not fit the backbone's features of shape "
+            f"{shapes}. Give `add_task` another head, for example "
+            "keras.layers.Dense(num_classes)."
+        ) from error
 
 
 def check_shapes(batch: Any, expected: Any) -> None:
@@ -142,14 +162,23 @@ def check_scores(subnetworks: list, learned_scores: bool) -> None:
 
 
 def check_validation_data(data: Any) -> None:
-    """Refuses missing, empty or broken validation data."""
+    """Refuses missing validation data, and what never ends."""
     if data is None:
         raise ValueError(
             "`consolidate` needs `validation_data` to find out how much a "
             "task can be pruned and quantized. Received: None"
         )
-    if isinstance(data, tuple):
-        check_finite(data, "validation_data")
+    if isinstance(data, tf.data.Dataset):
+        endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
+    else:
+        endless = isinstance(data, keras.utils.PyDataset) and (
+            data.num_batches is None
+        )
+    if endless:
+        raise ValueError(
+            "`validation_data` never ends. Give a finite number of examples, "
+            "for example `dataset.take(10)`."
+        )
 
 
 def explain_label_error(error: Exception) -> None:

@@ -71,13 +71,13 @@ class Installation:
             variable.assign(value)
 
     def private_values(self) -> list[np.ndarray]:
-        return [np.array(variable) for variable in self.private]
+        return list(map(keras.ops.convert_to_numpy, self.private))
 
     def snapshot(self) -> Snapshot:
         """Takes down what a running task has at work."""
         return Snapshot(
             head=self.heads.selected,
-            state=[np.array(variable) for variable in self.state],
+            state=list(map(keras.ops.convert_to_numpy, self.state)),
             private=self.private_values(),
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tsn_keras.pruning.task_masks import TaskMask
 from tsn_keras.running_task import RunningTask
+from tsn_keras.training_state import training_variables
 
 BANK_KEY = "bank"
 TASK_KEY = "running_task"
@@ -52,25 +53,6 @@ def _load_list(store, kind: str, variables: list[keras.Variable]) -> None:
         variable.assign(store[f"{kind}.{index}"])
 
 
-def _training_variables(model) -> dict[str, list[keras.Variable]]:
-    """Returns what is at work beyond the bank, by kind."""
-    work = model.installation
-    trainable = [kernel.kernel for kernel in work.kernels]
-    scores = [k.scores for k in work.kernels if k.scores is not None]
-    weights = {id(weight) for weight in model.weights}
-    seeds = [v for v in model.backbone.variables if id(v) not in weights]
-    optimizer = []
-    if model.compiled and model.optimizer.built:
-        optimizer = model.optimizer.variables
-    return {
-        "kernel": trainable + scores,
-        "state": work.state,
-        "private": work.private,
-        "seed": seeds,
-        "optimizer": optimizer,
-    }
-
-
 def save_running_task(store, model, task: RunningTask) -> None:
     """Writes the training state of a task.
 
@@ -82,7 +64,7 @@ def save_running_task(store, model, task: RunningTask) -> None:
     store[TASK_KEY] = np.frombuffer(task.to_json().encode(), np.uint8)
     if not model.heads.head.built:
         return
-    for kind, variables in _training_variables(model).items():
+    for kind, variables in training_variables(model).items():
         _save_list(store, kind, variables)
     for index, mask in enumerate(task.masks):
         store[f"mask.{index}"] = np.packbits(mask.mask)
@@ -105,7 +87,7 @@ def load_running_task(store, model) -> RunningTask | None:
         return task
     if "optimizer.0" in store.keys() and model.compiled:
         model.optimizer.build(model.trainable_variables)
-    for kind, variables in _training_variables(model).items():
+    for kind, variables in training_variables(model).items():
         if f"{kind}.{len(variables) - 1}" in store.keys():
             _load_list(store, kind, variables)
     if task.begun:

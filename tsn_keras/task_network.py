@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -77,6 +78,20 @@ class TaskNetwork(keras.Model):
         self.installation = installation
         self.bank = WeightBank(shapes, paths)
 
+    def check_examples(self, x: Any, y: Any, names: tuple[str, str]) -> None:
+        """Refuses examples that the selected head cannot be used with.
+
+        Args:
+            x: nest of arrays, the inputs.
+            y: nest of arrays or `None`, the labels.
+            names: tuple of str, what errors call the two.
+        """
+        input_checks.check_shapes(x, self._inputs)
+        input_checks.check_finite(x, names[0])
+        input_checks.check_finite(y, names[1])
+        outputs = self.heads.head(self._features)
+        input_checks.check_labels(y, self.loss, outputs)
+
     def build(self, input_shape: Any) -> None:
         if self._inputs is None:
             self._build_backbone(keras.KerasTensor(input_shape))
@@ -128,9 +143,8 @@ class TaskNetwork(keras.Model):
             kept.optimizer = getattr(self, "optimizer", None)
             self._kept[self.heads.selected] = kept
         self.heads.select(index)
-        head = self.heads.head
-        if self._features is not None and not head.built:
-            head(self._features)
+        if self._features is not None and not self.heads.head.built:
+            self.heads.head(self._features)
         self._functions = self._kept.pop(index, None) or HeadFunctions()
         self.train_function = self._functions.train
         self.test_function = self._functions.test
@@ -157,6 +171,9 @@ class TaskNetwork(keras.Model):
         """
         name = self._resolved(task)
         if name == self._at_work:
+            # A call in training mode may have moved moving statistics.
+            if name in self.bank.tasks:
+                self.installation.install_private(self.bank.private(name))
             yield
             return
         if self._running is None or self._at_work != self._running.name:
@@ -258,7 +275,10 @@ class TaskNetwork(keras.Model):
                 input_signature=signature,
                 **kwargs,
             )
-            unfinished.replace(path)
+            if unfinished.is_dir():
+                shutil.copytree(unfinished, path, dirs_exist_ok=True)
+            else:
+                unfinished.replace(path)
 
 
 def _declared_inputs(inner: keras.Model) -> Any:

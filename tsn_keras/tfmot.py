@@ -10,6 +10,7 @@ import functools
 import os
 from types import ModuleType
 
+import keras
 import tensorflow as tf
 
 _LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
@@ -49,22 +50,35 @@ def is_schedule(value) -> bool:
 
 
 def schedule_from_config(config: dict):
-    """Returns the tfmot schedule that `schedule.get_config()` describes."""
-    schedules = _tfmot().sparsity.keras
-    schedule_class = getattr(schedules, config["class_name"], None)
+    """Returns the tfmot schedule that `schedule.get_config()` describes.
+
+    Args:
+        config: dict with `class_name` and `config`, as tfmot's schedules give
+            it. A class of one's own must be registered with Keras.
+    """
+    name = config["class_name"]
+    schedule_class = getattr(
+        _tfmot().sparsity.keras, name, None
+    ) or keras.saving.get_registered_object(name)
     if schedule_class is None:
         raise ValueError(
-            f"Unknown pruning schedule '{config['class_name']}'. Only the "
-            "schedules of tensorflow_model_optimization.sparsity.keras can be "
-            "loaded."
+            f"Unknown pruning schedule '{name}'. Load it within "
+            f"`keras.saving.custom_object_scope({{'{name}': {name}}})`, or "
+            "take one of tensorflow_model_optimization.sparsity.keras."
         )
-    return schedule_class.from_config(config)
+    return schedule_class.from_config(config["config"])
 
 
-def schedule_values(schedule, step: int) -> tuple[bool, float]:
-    """Returns whether a schedule prunes at `step`, and its sparsity then."""
-    prunes, sparsity = schedule(tf.constant(step, tf.int64))
-    return bool(prunes), float(sparsity)
+def schedule_sparsity(schedule, step: int) -> float:
+    """Returns the sparsity of a schedule at `step`.
+
+    A schedule also says when the mask is to be brought to it; of that only
+    the beginning counts here: the network is dense before `begin_step`.
+    """
+    if step < getattr(schedule, "begin_step", 0):
+        return 0.0
+    _, sparsity = schedule(tf.constant(step, tf.int64))
+    return float(sparsity)
 
 
 def clustering_algorithm(centroids: tf.Variable):
@@ -72,8 +86,7 @@ def clustering_algorithm(centroids: tf.Variable):
 
     The gradients of a cluster's weights are summed into its centroid.
     """
-    from_package = _tfmot()
-    del from_package
+    _tfmot()
     from tensorflow_model_optimization.python.core.clustering.keras import (
         clustering_algorithm as algorithms,
     )

@@ -148,12 +148,14 @@ def evaluation_batches(data: Any) -> list[tuple]:
     """Returns validation data as batches, whatever form they come in.
 
     Args:
-        data: tuple `(x, y)` or `(x, y, sample_weight)` of arrays,
+        data: tuple or list `(x, y)` or `(x, y, sample_weight)` of arrays,
             `tf.data.Dataset`, `PyDataset`, or iterable of batches.
 
     Returns:
         list of tuples of tensors.
     """
+    if isinstance(data, list):
+        data = tuple(data)
     if not isinstance(data, tuple):
         elements = TrainingData(data)._elements()
         elements = [element for element in elements if num_rows(element)]

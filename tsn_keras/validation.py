@@ -34,6 +34,9 @@ class Validation:
         self._batches = evaluation_batches(data)
         if not self._batches:
             raise ValueError("`validation_data` is empty. Give some examples.")
+        for batch in self._batches:
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            model.check_examples(x, y, ("validation_data",) * 2)
         results = self.results()
         self.monitor = monitor or self._first_metric(results)
         if self.monitor not in results:
@@ -77,11 +80,11 @@ class Validation:
         Raises:
             ValueError: If it is NaN.
         """
-        value = self.results()[self.monitor]
-        if np.isnan(value):
-            raise ValueError(
-                f"The validated {self.monitor} is NaN: the training has "
-                "diverged or `validation_data` contains NaN. Train the task "
-                "again with a lower learning rate, or clean the data."
-            )
-        return self.sign * value
+        results = self.results()
+        for name in (self.monitor, "loss"):
+            if np.isnan(results[name]):
+                raise ValueError(
+                    f"The validated {name} is NaN: the training has diverged. "
+                    "Train the task again with a lower learning rate."
+                )
+        return self.sign * results[self.monitor]

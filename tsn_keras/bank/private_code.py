@@ -19,7 +19,7 @@ class PrivateCode:
     - 1 to 8: `value = lowest + step * code`, two float32 and packed codes.
     - 16, 32: float16 or float32 entries.
 
-    Variables of other types than float are stored as they are (width -1).
+    Variables of other types than float32 are stored as they are (width -1).
 
     Args:
         width: int.
@@ -37,6 +37,10 @@ class PrivateCode:
     def encode(cls, value: np.ndarray, width: int) -> "PrivateCode":
         """Encodes an array at a width, or smaller if that is exact.
 
+        Arrays for which a width is no use are stored as float32: those with
+        two entries or fewer, those with entries that are not finite, and
+        those whose range float32 or float16 cannot express.
+
         Args:
             value: array of any shape and dtype.
             width: int, 1 to 8, 16 or 32.
@@ -50,19 +54,25 @@ class PrivateCode:
             return cls(-1, shape, dtype, value.tobytes())
         if value.size and (value == value.flat[0]).all():
             return cls(CONSTANT, shape, dtype, value.flat[0].tobytes())
-        if width == FULL:
-            return cls(FULL, shape, dtype, value.tobytes())
         if width == HALF:
-            half = value.astype(np.float16)
-            if not np.isfinite(half).all():
-                return cls(FULL, shape, dtype, value.tobytes())
-            return cls(HALF, shape, dtype, half.tobytes())
-        return cls._encode_linear(value, width)
+            with np.errstate(over="ignore"):
+                half = value.astype(np.float16)
+            if np.isfinite(half).all():
+                return cls(HALF, shape, dtype, half.tobytes())
+        # Lowest and step take as much as two entries.
+        elif width != FULL and value.size > 2:
+            with np.errstate(over="ignore", invalid="ignore"):
+                step = np.ptp(value) / np.float32(2**width - 1)
+            # It vanishes among subnormals and overflows at the far end.
+            if 0.0 < step < np.inf:
+                return cls._encode_linear(value, width, step)
+        return cls(FULL, shape, dtype, value.tobytes())
 
     @classmethod
-    def _encode_linear(cls, value: np.ndarray, width: int) -> "PrivateCode":
-        lowest, highest = value.min(), value.max()
-        step = np.float32((highest - lowest) / (2**width - 1))
+    def _encode_linear(
+        cls, value: np.ndarray, width: int, step: np.float32
+    ) -> "PrivateCode":
+        lowest = value.min()
         codes = np.rint((value - lowest) / step).astype(np.int64)
         codes = codes.clip(0, 2**width - 1).reshape(-1)
         packed = packing.pack_codes(codes, width)

@@ -1,6 +1,7 @@
 """The byte format of a saved bank.
 
-    magic "TSNB" | version, 1 byte | length of metadata, 4 bytes | metadata
+    magic "TSNB" | version, 1 byte | CRC-32 of all that follows, 4 bytes
+    | length of metadata, 4 bytes | metadata
     | for each task and kernel: own mask, shared mask, codes, codebook
     | for each task: private variables, statistics
 
@@ -22,6 +23,7 @@ from tsn_keras.bank.task_record import TaskRecord
 MAGIC = b"TSNB"
 VERSION = 1
 HEADER = struct.Struct("<4sBI")
+LENGTH = struct.Struct("<I")
 
 
 def _component_parts(component: Component) -> list[bytes]:
@@ -69,13 +71,14 @@ def to_bytes(records: list[TaskRecord]) -> bytes:
         bytes.
     """
     metadata = _metadata(records)
-    parts = [HEADER.pack(MAGIC, VERSION, len(metadata)), metadata]
+    parts = [LENGTH.pack(len(metadata)), metadata]
     for record in records:
         for component in record.components:
             parts += _component_parts(component)
         parts += [code.data for code in record.private]
         parts.append(record.statistics.tobytes())
-    return b"".join(parts)
+    body = b"".join(parts)
+    return HEADER.pack(MAGIC, VERSION, zlib.crc32(body)) + body
 
 
 def count_bytes(records: list[TaskRecord]) -> dict[str, int]:
@@ -89,7 +92,7 @@ def count_bytes(records: list[TaskRecord]) -> dict[str, int]:
         "codebooks": sum(c.codebook.nbytes for c in components),
         "private": sum(private),
         "statistics": sum(record.statistics.nbytes for record in records),
-        "metadata": HEADER.size + len(_metadata(records)),
+        "metadata": HEADER.size + LENGTH.size + len(_metadata(records)),
     }
 
 
@@ -125,7 +128,7 @@ def from_bytes(data: bytes) -> list[TaskRecord]:
         ValueError: If the data are no bank, of a later version, or damaged.
     """
     reader = _Reader(data)
-    magic, version, length = HEADER.unpack(reader.take(HEADER.size))
+    magic, version, checksum = HEADER.unpack(reader.take(HEADER.size))
     if magic != MAGIC:
         raise ValueError(
             f"A saved weight bank begins with {MAGIC!r}. Received {magic!r}: "
@@ -136,20 +139,14 @@ def from_bytes(data: bytes) -> list[TaskRecord]:
             f"The weight bank has format version {version}; this tsn_keras "
             f"reads version {VERSION}. Load it with the release that wrote it."
         )
-    try:
-        described = json.loads(zlib.decompress(reader.take(length)))
-    except (zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
+    if zlib.crc32(data[HEADER.size :]) != checksum:
         raise ValueError(
-            "The saved weight bank is damaged: its metadata cannot be read. "
-            "Load another copy of the file."
-        ) from error
-    records = [_read_record(entry, reader) for entry in described]
-    if reader.position != len(data):
-        raise ValueError(
-            f"The saved weight bank is damaged: {len(data)} bytes instead of "
-            f"{reader.position}. Load another copy of the file."
+            f"The saved weight bank is damaged: its {len(data)} bytes are not "
+            "those that were written. Load another copy of the file."
         )
-    return records
+    (length,) = LENGTH.unpack(reader.take(LENGTH.size))
+    described = json.loads(zlib.decompress(reader.take(length)))
+    return [_read_record(entry, reader) for entry in described]
 
 
 def _read_record(entry: dict, reader: _Reader) -> TaskRecord:

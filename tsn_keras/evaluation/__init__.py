@@ -15,3 +15,4 @@ from tsn_keras.evaluation.plots import (
 from tsn_keras.evaluation.plots import plot_capacity as plot_capacity
 from tsn_keras.evaluation.report import build_report as build_report
 from tsn_keras.evaluation.report import write_report as write_report
+from tsn_keras.evaluation.scenario_run import ScenarioRun as ScenarioRun

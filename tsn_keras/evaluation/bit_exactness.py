@@ -114,6 +114,24 @@ class BitExactness:
             ValueError: If the task was recorded before, or `x` is a
                 `tf.data.Dataset`, which may give other inputs next time.
         """
+        inputs = self._checked(task_name, x)
+        logits_hash = self._hash(model, task_name, inputs)
+        self._inputs[task_name] = inputs
+        self._hashes[task_name] = logits_hash
+        return logits_hash
+
+    def resume(self, task_name: str, x: Any, logits_hash: str) -> None:
+        """Takes over a hash that was recorded in another process.
+
+        Args:
+            task_name: Name of the task.
+            x: The inputs that were recorded.
+            logits_hash: What `record` returned for them.
+        """
+        self._inputs[task_name] = self._checked(task_name, x)
+        self._hashes[task_name] = logits_hash
+
+    def _checked(self, task_name, x):
         if task_name in self._hashes:
             raise ValueError(
                 f"`task_name` {task_name!r} was recorded before, and a new "
@@ -125,11 +143,7 @@ class BitExactness:
                 "tf.data.Dataset, which may give other inputs next time. "
                 "Pass `next(iter(dataset))[0]`."
             )
-        inputs = keras.tree.map_structure(lambda part: np.array(part), x)
-        logits_hash = self._hash(model, task_name, inputs)
-        self._inputs[task_name] = inputs
-        self._hashes[task_name] = logits_hash
-        return logits_hash
+        return keras.tree.map_structure(lambda part: np.array(part), x)
 
     def verify(self, model: Any) -> dict[str, bool]:
         """Predicts the kept inputs of every task again and compares.

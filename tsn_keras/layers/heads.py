@@ -28,7 +28,7 @@ class Heads(keras.layers.Layer):
     """Applies the selected one of several heads.
 
     Tasks whose heads have equal configurations use one layer, whose weights
-    are private variables and change with the task. So a functions that was
+    are private variables and change with the task. So a function that was
     traced for one of them serves all. Only the selected head is tracked: the
     optimizer never sees the weights of the others.
 

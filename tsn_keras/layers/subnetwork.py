@@ -118,12 +118,18 @@ class Subnetwork(keras.layers.Wrapper):
 
     def call(self, inputs, *args, **kwargs):
         effective = [(k.kernel, k.effective()) for k in self.kernels]
-        with keras.StatelessScope(state_mapping=effective) as scope:
+        with keras.StatelessScope(
+            state_mapping=effective, collect_losses=True
+        ) as scope:
             outputs = self.layer(inputs, *args, **kwargs)
+        kernels = {id(kernel.kernel) for kernel in self.kernels}
         for variable in self.layer.non_trainable_variables:
+            # A frozen layer's kernels are among them.
             updated = scope.get_current_value(variable)
-            if updated is not None:
+            if updated is not None and id(variable) not in kernels:
                 variable.assign(updated)
+        if scope.losses:
+            self.add_loss(scope.losses)
         return outputs
 
     def compute_output_shape(self, input_shape):

@@ -14,7 +14,11 @@ class _ThinForm(Subnetwork):
 
     def __init__(self, *args: Any, learned_scores: bool = False, **kwargs: Any):
         layer = self.wrapped_class(*args, **kwargs)
-        super().__init__(layer, learned_scores=learned_scores, name=layer.name)
+        self._wrap(layer, learned_scores)
+
+    def _wrap(self, layer: keras.layers.Layer, learned_scores: bool) -> None:
+        policy = layer.dtype_policy
+        super().__init__(layer, learned_scores, name=layer.name, dtype=policy)
 
     def get_config(self) -> dict[str, Any]:
         config = self.layer.get_config()
@@ -26,7 +30,7 @@ class _ThinForm(Subnetwork):
         scores = config.pop("learned_scores")
         layer = cls.wrapped_class.from_config(config)
         form = cls.__new__(cls)
-        Subnetwork.__init__(form, layer, scores, name=layer.name)
+        form._wrap(layer, scores)
         return form
 
 

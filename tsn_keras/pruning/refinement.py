@@ -38,11 +38,11 @@ def refine(
     for index in np.argsort([-mask.sum() for mask in own]):
         values, mask = kernels[index], own[index]
         most = int(mask.sum())
-        fewest = max(1, int(SMALLEST_FRACTION * most))
+        too_few = max(1, int(SMALLEST_FRACTION * most)) - 1
         for _ in range(steps):
-            if most - fewest < max(1, mask.sum() // 100):
+            if most - too_few < max(2, mask.sum() // 100):
                 break
-            kept = (fewest + most) // 2
+            kept = (too_few + most) // 2
             trial = largest(values, kept, mask)
             pruned = np.where(mask & ~trial, np.float32(0), values)
             candidate = [*kernels]
@@ -50,5 +50,5 @@ def refine(
             if quality(candidate) >= acceptable:
                 most, kernels, own[index] = kept, candidate, trial
             else:
-                fewest = kept
+                too_few = kept
     return kernels, own

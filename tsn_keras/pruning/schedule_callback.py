@@ -41,11 +41,8 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         self.pruning = pruning
         self.masks = masks
         self.progress = progress
-        self._first_step = progress.step
-        self._epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
         self._first_step = self.progress.step
         if self.progress.total_steps is None and self.params["steps"]:
             epochs = self.params["epochs"] - epoch

@@ -73,7 +73,8 @@ class Pruning:
             )
         if frequency < 1:
             raise ValueError(
-                f"`frequency` must be at least 1. Received: {frequency}"
+                "`frequency` must be at least 1 step. Received: "
+                f"frequency={frequency}"
             )
         if tolerance is not None and not 0.0 <= tolerance < 1.0:
             raise ValueError(
@@ -105,7 +106,7 @@ class Pruning:
             float; with a schedule, the sparsity at the schedule's very end.
         """
         if self.schedule is not None:
-            return tfmot.schedule_values(self.schedule, 2**31)[1]
+            return tfmot.schedule_sparsity(self.schedule, 2**31)
         if not isinstance(self.sparsity, dict):
             return self.sparsity
         for pattern, value in self.sparsity.items():
@@ -128,15 +129,13 @@ class Pruning:
             float in [0, 1).
         """
         if self.schedule is not None:
-            return tfmot.schedule_values(self.schedule, step)[1]
+            return tfmot.schedule_sparsity(self.schedule, step)
         end_step = max(1, int(self.end * total_steps))
         begin_step = min(int(self.begin * total_steps), end_step - 1)
-        if step < begin_step:
-            return 0.0
         schedule = tfmot.cubic_schedule(
             self.target(path), begin_step, end_step, self.frequency
         )
-        return tfmot.schedule_values(schedule, min(step, end_step))[1]
+        return tfmot.schedule_sparsity(schedule, step)
 
     def final_sparsity(
         self, path: str, step: int, total_steps: int | None
@@ -171,10 +170,10 @@ class Pruning:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Pruning":
-        config = dict(config)
-        if config["schedule"]:
-            config["schedule"] = tfmot.schedule_from_config(config["schedule"])
-        return cls(**config)
+        schedule = config.get("schedule")
+        if schedule is not None:
+            schedule = tfmot.schedule_from_config(schedule)
+        return cls(**{**config, "schedule": schedule})
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")

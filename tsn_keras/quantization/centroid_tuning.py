@@ -40,7 +40,8 @@ class _ClusteredKernel:
         return tf.where(self.own, clustered, self.kernel.fixed.value)
 
     def read(self, codebook: Codebook) -> Codebook:
-        centroids = np.array(self.centroids)[: codebook.centroids.size]
+        centroids = keras.ops.convert_to_numpy(self.centroids)
+        centroids = centroids[: codebook.centroids.size]
         return Codebook(codebook.width, centroids, codebook.codes)
 
 

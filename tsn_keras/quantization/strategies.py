@@ -63,7 +63,7 @@ class AdaptiveCodebook:
         if fine_tune_steps < 0:
             raise ValueError(
                 "`fine_tune_steps` must be 0 or more. Received: "
-                f"{fine_tune_steps}"
+                f"fine_tune_steps={fine_tune_steps}"
             )
         self.tolerance = tolerance
         self.min_width = min_width

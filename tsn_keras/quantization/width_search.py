@@ -72,17 +72,19 @@ def widen_worst(
     The distortion is the squared error over the squared weights.
 
     Returns:
-        The list of codebooks with one replaced, or `None` if none can grow.
+        The list of codebooks with one replaced, or `None` if all have their
+        widest code or lose nothing.
     """
     distortions = []
     for kernel, mask, codebook, limit in zip(kernels, own, codebooks, limits):
         values = kernel[mask]
         error = np.square(values - codebook.values()).sum()
-        grows = values.size and codebook.width < limit
-        share = error / np.square(values).sum() if grows else -1.0
-        distortions.append(share)
+        gains = error > 0.0 and codebook.width < limit
+        # Weights may all be zero and centroids have moved away from them.
+        power = max(np.square(values).sum(), np.finfo(np.float32).tiny)
+        distortions.append(error / power if gains else 0.0)
     worst = int(np.argmax(distortions))
-    if distortions[worst] < 0:
+    if not distortions[worst]:
         return None
     widened = list(codebooks)
     values = kernels[worst][own[worst]]

@@ -10,6 +10,7 @@ from keras import tree
 
 MOST_UNITS = 32
 SMALLEST_DEVIATION = 0.1
+LARGEST = float(np.finfo(np.float16).max)
 
 
 def masked_layers(
@@ -90,7 +91,8 @@ def activation_statistics(
         deviations.append(np.maximum(deviation, max(floor, 1e-4)))
     if not means:
         return np.zeros(0, np.float16)
-    return np.concatenate(means + deviations).astype(np.float16)
+    statistics = np.concatenate(means + deviations)
+    return statistics.clip(-LARGEST, LARGEST).astype(np.float16)
 
 
 def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:

@@ -1,0 +1,1 @@
+"""Runs to learn from, each `python -m examples.NAME --flags`."""

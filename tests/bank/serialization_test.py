@@ -1,0 +1,83 @@
+import numpy as np
+from absl.testing import parameterized
+
+from tests.bank.random_tasks import PATHS, SHAPES, random_bank
+from tsn_keras.bank import WeightBank, serialization
+
+
+class SerializationTest(parameterized.TestCase):
+    @parameterized.parameters(0, 1, 2, 5)
+    def test_round_trip_to_the_bit(self, num_tasks):
+        bank = random_bank(num_tasks)
+        saved = bank.to_bytes()
+        records = serialization.from_bytes(saved)
+        self.assertLen(records, num_tasks)
+        self.assertEqual(serialization.to_bytes(records), saved)
+        for record in records:
+            stored = bank[record.name]
+            self.assertEqual(record.plane, stored.plane)
+            self.assertEqual(record.facts, stored.facts)
+            self.assertEqual(record.private, stored.private)
+            self.assertEqual(
+                record.statistics.tobytes(), stored.statistics.tobytes()
+            )
+
+    @parameterized.parameters(0, 1, 4)
+    def test_count_is_the_length(self, num_tasks):
+        bank = random_bank(num_tasks)
+        counted = bank.count_bytes()
+        self.assertEqual(sum(counted.values()), len(bank.to_bytes()))
+        self.assertEqual(
+            set(counted),
+            {
+                "codes",
+                "masks",
+                "codebooks",
+                "private",
+                "statistics",
+                "metadata",
+            },
+        )
+
+    def test_any_names_and_facts(self):
+        bank = random_bank(1)
+        record = bank["task 0"]
+        facts = {"nearest": "ä/ß 数", "divergence": float("inf")}
+        object.__setattr__(record, "name", "ü\n\"'")
+        object.__setattr__(record, "facts", facts)
+        (again,) = serialization.from_bytes(serialization.to_bytes([record]))
+        self.assertEqual(again.name, "ü\n\"'")
+        self.assertEqual(again.facts, facts)
+
+    def test_every_truncation(self):
+        saved = random_bank(2).to_bytes()
+        for length in range(len(saved)):
+            with self.assertRaisesRegex(ValueError, "damaged"):
+                serialization.from_bytes(saved[:length])
+
+    def test_bytes_too_many(self):
+        with self.assertRaisesRegex(ValueError, "damaged"):
+            serialization.from_bytes(random_bank(2).to_bytes() + b"\0")
+
+    def test_every_damaged_byte(self):
+        saved = random_bank(2).to_bytes()
+        for position in range(len(saved)):
+            damaged = bytearray(saved)
+            damaged[position] ^= 1 << position % 8
+            with self.assertRaises(ValueError):
+                serialization.from_bytes(bytes(damaged))
+
+    def test_another_file(self):
+        with self.assertRaisesRegex(ValueError, "begins with b'TSNB'.*PK"):
+            serialization.from_bytes(b"PK" + random_bank(1).to_bytes()[2:])
+
+    def test_later_version(self):
+        saved = bytearray(random_bank(1).to_bytes())
+        saved[4] = serialization.VERSION + 1
+        with self.assertRaisesRegex(ValueError, "format version 2.*reads"):
+            serialization.from_bytes(bytes(saved))
+
+    def test_metadata_alone_of_an_empty_bank(self):
+        counted = WeightBank(SHAPES, PATHS).count_bytes()
+        self.assertLess(counted.pop("metadata"), 30)
+        np.testing.assert_array_equal(list(counted.values()), 0)

@@ -1,0 +1,183 @@
+import dataclasses
+
+import numpy as np
+from absl.testing import parameterized
+
+from tests.bank.random_tasks import (
+    PATHS,
+    SHAPES,
+    random_bank,
+    random_record,
+)
+from tsn_keras.bank import BudgetError, Component, WeightBank
+
+
+def float_record(bank, name, plane, own):
+    """A task with float32 values in the slots `own` of all kernels."""
+    record = random_record(bank, name, plane)
+    components = []
+    for shape in bank.shapes:
+        mask = np.full(shape, own)
+        free = np.zeros(shape, bool)
+        values = np.ones(shape, np.float32)
+        components.append(Component.encode(mask, free, free, values, 32))
+    return dataclasses.replace(record, components=tuple(components))
+
+
+class WeightBankTest(parameterized.TestCase):
+    def test_tasks_in_order(self):
+        bank = random_bank(3)
+        self.assertEqual(bank.tasks, ("task 0", "task 1", "task 2"))
+        self.assertIn("task 1", bank)
+        self.assertNotIn("task 3", bank)
+        self.assertEqual(bank.num_planes, 2)
+        self.assertEqual(bank["task 1"].plane, 1)
+
+    @parameterized.parameters(1, 2, 5)
+    def test_earlier_tasks_never_change(self, num_planes):
+        bank = WeightBank(SHAPES, PATHS)
+        kernels, private = {}, {}
+        for index in range(5):
+            name = f"task {index}"
+            plane = index % num_planes
+            bank.add(random_record(bank, name, plane, 1 + index, seed=index))
+            kernels[name] = [k.tobytes() for k in bank.effective(name)]
+            private[name] = [p.tobytes() for p in bank.private(name)]
+            for earlier in bank.tasks:
+                self.assertEqual(
+                    [k.tobytes() for k in bank.effective(earlier)],
+                    kernels[earlier],
+                )
+                self.assertEqual(
+                    [p.tobytes() for p in bank.private(earlier)],
+                    private[earlier],
+                )
+
+    def test_effective_is_own_and_shared_values(self):
+        bank = random_bank(5, num_planes=1)
+        for name in bank.tasks:
+            view = bank.plane_view(0, before=name)
+            for index, (own, shared) in enumerate(bank.masks(name)):
+                kernel = bank.effective(name)[index]
+                component = bank[name].components[index]
+                self.assertFalse((own & view.owned[index]).any())
+                self.assertFalse((shared & ~view.owned[index]).any())
+                np.testing.assert_array_equal(
+                    kernel[own], component.own_values()
+                )
+                np.testing.assert_array_equal(
+                    kernel[shared], view.frozen[index][shared]
+                )
+                np.testing.assert_array_equal(kernel[~(own | shared)], 0)
+        self.assertTrue(bank.masks("task 4")[1][1].any())
+
+    def test_plane_view_holds_the_plane_alone(self):
+        bank = random_bank(4, num_planes=2)
+        for plane in (0, 1):
+            view = bank.plane_view(plane)
+            for index in range(len(SHAPES)):
+                own = [
+                    bank.masks(name)[index][0]
+                    for name in bank.tasks
+                    if bank[name].plane == plane
+                ]
+                np.testing.assert_array_equal(
+                    view.owned[index], np.logical_or.reduce(own)
+                )
+                np.testing.assert_array_equal(
+                    view.frozen[index][~view.owned[index]], 0
+                )
+        free = bank.plane_view(7)
+        self.assertFalse(any(owned.any() for owned in free.owned))
+
+    def test_used_bits_are_the_sum_of_widths(self):
+        bank = random_bank(5, num_planes=2)
+        for index, shape in enumerate(SHAPES):
+            expected = np.zeros(shape, int)
+            for name in bank.tasks:
+                own, _ = bank.masks(name)[index]
+                expected += own * bank[name].components[index].width
+            np.testing.assert_array_equal(bank.used_bits(index), expected)
+
+    def test_budget_is_used_up_and_never_passed(self):
+        bank = WeightBank(SHAPES, PATHS)
+        for plane in range(4):
+            bank.add(random_record(bank, f"task {plane}", plane, 8, 1.0))
+        for index in range(len(SHAPES)):
+            np.testing.assert_array_equal(bank.used_bits(index), 32)
+        before = bank.to_bytes()
+        with self.assertRaisesRegex(
+            BudgetError, "'dense/kernel': a slot would hold 33 bits.*32"
+        ):
+            bank.add(random_record(bank, "one more", 4, 1, 0.5))
+        self.assertEqual(bank.to_bytes(), before)
+        self.assertEqual(bank.num_planes, 4)
+        np.testing.assert_array_equal(bank.used_bits(0), 32)
+        # What is shared takes no bits.
+        bank.add(random_record(bank, "sharing", 0, 8, 1.0))
+        np.testing.assert_array_equal(bank.used_bits(0), 32)
+
+    def test_budget_error_in_a_later_kernel_leaves_all_as_it_was(self):
+        bank = WeightBank(SHAPES, PATHS)
+        bank.add(float_record(bank, "a", 0, own=True))
+        record = float_record(bank, "b", 1, own=True)
+        none = float_record(bank, "b", 1, own=False)
+        mixed = (none.components[0], record.components[1])
+        before = bank.to_bytes()
+        with self.assertRaisesRegex(BudgetError, "'conv/kernel'.*64 bits"):
+            bank.add(dataclasses.replace(record, components=mixed))
+        self.assertEqual(bank.to_bytes(), before)
+        np.testing.assert_array_equal(bank.used_bits(0), 32)
+        bank.add(none)
+        np.testing.assert_array_equal(bank.used_bits(1), 32)
+
+    def test_task_of_the_same_name(self):
+        bank = random_bank(1)
+        with self.assertRaisesRegex(ValueError, "'task 0' is in the bank"):
+            bank.add(random_record(bank, "task 0", 1))
+
+    @parameterized.parameters(0, 1, 5)
+    def test_saved_bank_brings_all_back(self, num_tasks):
+        bank = random_bank(num_tasks)
+        again = WeightBank(SHAPES, PATHS)
+        again.load_bytes(bank.to_bytes())
+        self.assertEqual(again.tasks, bank.tasks)
+        self.assertEqual(again.to_bytes(), bank.to_bytes())
+        for name in bank.tasks:
+            for one, other in zip(bank.effective(name), again.effective(name)):
+                self.assertEqual(one.tobytes(), other.tobytes())
+            for one, other in zip(bank.private(name), again.private(name)):
+                self.assertEqual(one.tobytes(), other.tobytes())
+                self.assertEqual(one.dtype, other.dtype)
+        for index in range(len(SHAPES)):
+            np.testing.assert_array_equal(
+                bank.used_bits(index), again.used_bits(index)
+            )
+        # And goes on where the first would.
+        record = random_record(bank, "next", 0, seed=9)
+        bank.add(record)
+        again.add(random_record(again, "next", 0, seed=9))
+        self.assertEqual(again.to_bytes(), bank.to_bytes())
+
+    def test_loading_replaces(self):
+        bank = random_bank(3)
+        bank.load_bytes(random_bank(1).to_bytes())
+        self.assertEqual(bank.tasks, ("task 0",))
+
+    def test_failed_loading_leaves_the_bank_as_it_was(self):
+        bank = random_bank(3)
+        before = bank.to_bytes()
+        with self.assertRaisesRegex(ValueError, "damaged"):
+            bank.load_bytes(before[:-1])
+        self.assertEqual(bank.to_bytes(), before)
+
+    @parameterized.parameters(
+        ([SHAPES[0]], "2 kernels.*this model 1"),
+        ([SHAPES[0], (3, 3, 2, 5)], ""),
+        ([(5, 6), SHAPES[1]], ""),
+    )
+    def test_another_architecture(self, shapes, message):
+        other = WeightBank(shapes, PATHS[: len(shapes)])
+        with self.assertRaisesRegex(ValueError, message):
+            other.load_bytes(random_bank(2).to_bytes())
+        self.assertEqual(other.tasks, ())

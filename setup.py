@@ -11,12 +11,12 @@ VERSION = runpy.run_path(str(ROOT / "tsn_keras" / "version.py"))["__version__"]
 REQUIRED = [
     "absl-py",
     "constriction>=0.4",
+    "h5py",
     # TFDS 4.9.10 prepares a download only with importlib_resources installed,
     # and does not declare it.
     "importlib_resources",
     # Exports to LiteRT came with 3.13.
     "keras>=3.13,<4",
-    "kmeans1d>=0.5",
     "numpy",
     "tensorflow>=2.20",
     "tensorflow-datasets>=4.9.7",
@@ -25,7 +25,8 @@ REQUIRED = [
 PLOTS = ["matplotlib"]
 LITE = ["ai-edge-litert"]
 EXAMPLES = PLOTS + LITE + ["scikit-learn"]
-TEST = EXAMPLES + ["pytest>=8.2", "ruff"]
+# kmeans1d is the reference that our clustering is tested against.
+TEST = EXAMPLES + ["kmeans1d>=0.5", "pytest>=8.2", "ruff"]
 
 setuptools.setup(
     name="tsn_keras",

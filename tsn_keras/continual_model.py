@@ -211,6 +211,27 @@ class ContinualModel(TaskNetwork):
             input_checks.explain_label_error(error)
             raise
 
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes the training function, with a trace for each shape of batches.
+
+        A function that was traced for another shape first may round another
+        way. Then what a task learns would depend on the shapes of earlier
+        ones, and on whether the model was loaded in between.
+        """
+        if self.train_function is not None and not force:
+            return
+        make, functions = super().make_train_function, {}
+
+        def train(iterator):
+            shapes = repr(getattr(iterator, "element_spec", None))
+            if shapes not in functions:
+                make(force=True)
+                functions[shapes] = self.train_function
+                self.train_function = train
+            return functions[shapes](iterator)
+
+        self.train_function = train
+
     def train_on_batch(self, *args, **kwargs):
         """Trains the running task, begun with `fit`, on one batch.
 
@@ -400,9 +421,8 @@ class ContinualModel(TaskNetwork):
         if self.run_eagerly:
             return self.test_step
         if self._functions.test_step is None:
-            self._functions.test_step = tf.function(
-                self.test_step, reduce_retracing=True
-            )
+            # No trace for other shapes is used, as it may round another way.
+            self._functions.test_step = tf.function(self.test_step)
         return self._functions.test_step
 
     def _training_loss(self, batch: tuple):
@@ -517,11 +537,14 @@ class ContinualModel(TaskNetwork):
         store[saving.BANK_KEY] = np.frombuffer(saved, np.uint8)
         if self._running is not None:
             saving.save_running_task(store, self, self._running)
+        elif not self.bank.tasks:
+            saving.save_start(store, self)
 
     def load_own_variables(self, store) -> None:
         if saving.BANK_KEY not in store.keys():
             return
         self.bank.load_bytes(store[saving.BANK_KEY].tobytes())
+        saving.load_start(store, self)
         self._running = saving.load_running_task(store, self)
         if self._running is None and self.bank.tasks:
             self._install(self.bank.tasks[-1])

@@ -53,6 +53,32 @@ def _load_list(store, kind: str, variables: list[keras.Variable]) -> None:
         variable.assign(store[f"{kind}.{index}"])
 
 
+def _start(model) -> list[keras.Variable]:
+    kernels = [kernel.kernel for kernel in model.installation.kernels]
+    return kernels + model.installation.private_of_backbone
+
+
+def save_start(store, model) -> None:
+    """Writes the backbone's weights, which the first task starts from.
+
+    Args:
+        store: mapping, Keras' store.
+        model: `ContinualModel` without any task.
+    """
+    _save_list(store, "start", _start(model))
+
+
+def load_start(store, model) -> None:
+    """Reads what `save_start` wrote, if it did.
+
+    Args:
+        store: mapping, Keras' store.
+        model: `ContinualModel`.
+    """
+    if "start.0" in store.keys():
+        _load_list(store, "start", _start(model))
+
+
 def save_running_task(store, model, task: RunningTask) -> None:
     """Writes the training state of a task.
 

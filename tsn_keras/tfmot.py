@@ -18,7 +18,7 @@ _LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 
 @functools.cache
 def _tfmot() -> ModuleType:
-    tf.keras.__version__  # Resolves the lazy module to Keras 3 for good.
+    tf.keras.layers  # Resolves the lazy module to Keras 3 for good.
     before = os.environ.get(_LEGACY_KERAS)
     try:
         import tensorflow_model_optimization

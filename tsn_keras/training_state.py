@@ -3,7 +3,6 @@
 import dataclasses
 
 import keras
-import numpy as np
 
 
 def seed_states(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -45,7 +44,7 @@ class TrainingState:
         self._task = dataclasses.replace(running, progress=self._progress)
         self._masks = [mask.mask for mask in running.masks]
         self._values = {
-            kind: [np.array(variable) for variable in variables]
+            kind: [keras.ops.convert_to_numpy(v) for v in variables]
             for kind, variables in training_variables(model).items()
             # A task that has not begun gets an optimizer when it begins.
             if kind != "optimizer" or running.begun

@@ -173,11 +173,20 @@ class WeightBankTest(parameterized.TestCase):
 
     @parameterized.parameters(
         ([SHAPES[0]], "2 kernels.*this model 1"),
-        ([SHAPES[0], (3, 3, 2, 5)], ""),
-        ([(5, 6), SHAPES[1]], ""),
+        ([SHAPES[0], (3, 3, 2, 5)], "damaged"),
     )
     def test_another_architecture(self, shapes, message):
         other = WeightBank(shapes, PATHS[: len(shapes)])
         with self.assertRaisesRegex(ValueError, message):
             other.load_bytes(random_bank(2).to_bytes())
+        self.assertEqual(other.tasks, ())
+
+    def test_full_masks_of_another_size(self):
+        bank = WeightBank(SHAPES, PATHS)
+        bank.add(float_record(bank, "a", 0, own=True))
+        other = WeightBank([SHAPES[0], (3, 3, 2, 5)], PATHS)
+        with self.assertRaisesRegex(
+            ValueError, "'a' has 72 own slots.*'conv/kernel'.*holds 90"
+        ):
+            other.load_bytes(bank.to_bytes())
         self.assertEqual(other.tasks, ())

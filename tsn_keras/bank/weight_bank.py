@@ -75,15 +75,23 @@ class WeightBank:
             record: `TaskRecord` of a new task.
 
         Raises:
-            BudgetError: If a slot would hold more than 32 bits; the bank is
-                then as it was.
+            BudgetError: If a slot would hold more than 32 bits.
+            ValueError: If the name is taken or the kernels are others.
+                The bank is then as it was.
         """
         if record.name in self._records:
             raise ValueError(f"Task '{record.name}' is in the bank already.")
         used = []
         for index, component in enumerate(record.components):
+            own = component.own_slots(self.shapes[index])
+            if own.sum() != component.own_count:
+                raise ValueError(
+                    f"Task '{record.name}' has {component.own_count} own slots "
+                    f"in kernel '{self.paths[index]}', and its mask holds "
+                    f"{own.sum()}: it belongs to another architecture."
+                )
             bits = self._used_bits[index].copy()
-            bits[component.own_slots(self.shapes[index])] += component.width
+            bits[own] += component.width
             if bits.max(initial=0) > SLOT_BITS:
                 raise BudgetError(
                     f"Kernel '{self.paths[index]}': a slot would hold "

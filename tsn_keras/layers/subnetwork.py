@@ -64,20 +64,11 @@ class Subnetwork(keras.layers.Wrapper):
 
     def build(self, input_shape=None) -> None:
         if not self.layer.built:
-            self._build_wrapped(input_shape)
+            # A symbolic call builds subclassed models, which have no build().
+            self.layer(tree.map_shape_structure(keras.KerasTensor, input_shape))
         found = [v for v in self.layer.trainable_weights if is_kernel(v)]
         self.kernels = tuple(self._add_state(kernel) for kernel in found)
         self.built = True
-
-    def _build_wrapped(self, input_shape) -> None:
-        # A symbolic call builds subclassed models, which have no build().
-        is_shape = tree.is_nested(input_shape) and all(
-            size is None or isinstance(size, int) for size in input_shape
-        )
-        if is_shape:
-            self.layer(keras.KerasTensor(input_shape))
-        else:
-            self.layer.build(input_shape)
 
     def _add_state(self, kernel: keras.Variable) -> MaskedKernel:
         name = kernel.path.replace("/", "_")

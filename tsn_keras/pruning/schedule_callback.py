@@ -50,7 +50,9 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         self._previous = self._first_step
 
     def on_train_batch_end(self, batch, logs=None):
-        self.progress.step = self._first_step + batch + 1
+        # The last group of `steps_per_execution` may be counted in full.
+        done = min(batch + 1, self.params["steps"] or batch + 1)
+        self.progress.step = self._first_step + done
         if self.progress.total_steps is None:
             return
         before = self._previous // self.pruning.frequency

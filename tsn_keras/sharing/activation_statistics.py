@@ -30,7 +30,11 @@ def masked_layers(
             for layer in layers
             if any(weight is kernel for weight in layer.weights)
         ]
-        owner = min(holders, key=lambda layer: len(layer.weights))
+        # A model may hold one layer alone, and have no weights beside its.
+        owner = min(
+            holders,
+            key=lambda x: (len(x.weights), isinstance(x, keras.Model)),
+        )
         if owner not in owners:
             owners.append(owner)
     return owners

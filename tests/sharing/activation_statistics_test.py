@@ -1,0 +1,161 @@
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tsn_keras.layers import Subnetwork
+from tsn_keras.sharing import (
+    activation_statistics,
+    kl_divergence,
+    masked_layers,
+)
+
+
+def normal(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def statistics_of(layer, x):
+    return activation_statistics(lambda: layer(x), [layer])
+
+
+class KLDivergenceTest(parameterized.TestCase):
+    def test_zero_for_the_same(self):
+        for seed in range(5):
+            statistics = np.abs(normal((20,), seed)).astype(np.float16)
+            self.assertEqual(kl_divergence(statistics, statistics), 0.0)
+
+    def test_positive_for_others(self):
+        for seed in range(20):
+            one = np.abs(normal((20,), seed)).astype(np.float16)
+            other = np.abs(normal((20,), seed + 99)).astype(np.float16)
+            self.assertGreater(kl_divergence(one, other), 0.0)
+
+    def test_formula(self):
+        # KL(N(1, 2) || N(3, 4)) and KL(N(0, 1) || N(0, 1)), their mean.
+        new = np.float16([1, 0, 2, 1])
+        stored = np.float16([3, 0, 4, 1])
+        first = np.log(4 / 2) + (2**2 + (1 - 3) ** 2) / (2 * 4**2) - 0.5
+        self.assertAlmostEqual(kl_divergence(new, stored), first / 2)
+        self.assertNotEqual(
+            kl_divergence(new, stored), kl_divergence(stored, new)
+        )
+
+    def test_nothing_to_compare(self):
+        empty = np.zeros(0, np.float16)
+        self.assertEqual(kl_divergence(empty, empty), float("inf"))
+        self.assertEqual(
+            kl_divergence(np.ones(4, np.float16), np.ones(2, np.float16)),
+            float("inf"),
+        )
+
+
+class ActivationStatisticsTest(parameterized.TestCase):
+    def test_means_then_deviations(self):
+        layer = keras.layers.Dense(3)
+        x = normal((200, 4))
+        y = np.asarray(layer(x))
+        statistics = statistics_of(layer, x)
+        self.assertEqual(statistics.dtype, np.float16)
+        np.testing.assert_allclose(statistics[:3], y.mean(0), atol=2e-3)
+        np.testing.assert_allclose(statistics[3:], y.std(0), rtol=2e-3)
+
+    def test_nearer_inputs_are_nearer(self):
+        layer = keras.layers.Dense(8, activation="relu")
+        x = normal((300, 6))
+        stored = statistics_of(layer, x)
+        same = kl_divergence(statistics_of(layer, x), stored)
+        alike = kl_divergence(statistics_of(layer, normal((300, 6), 1)), stored)
+        other = kl_divergence(statistics_of(layer, x * 2 + 1), stored)
+        self.assertEqual(same, 0.0)
+        self.assertGreater(alike, 0.0)
+        self.assertGreater(other, 5 * alike)
+
+    def test_many_units_and_inner_axes(self):
+        layer = keras.layers.Conv2D(100, 3)
+        statistics = statistics_of(layer, normal((4, 8, 8, 2)))
+        self.assertEqual(statistics.shape, (64,))
+        y = np.asarray(layer(normal((4, 8, 8, 2)))).reshape(-1, 100)
+        np.testing.assert_allclose(statistics[0], y[:, 0].mean(), atol=1e-3)
+        np.testing.assert_allclose(statistics[31], y[:, 99].mean(), atol=1e-3)
+
+    def test_dead_units_have_the_floor_both_ways(self):
+        layer = keras.layers.Dense(4)
+        layer.build((None, 4))
+        kernel = np.eye(4, dtype=np.float32)
+        kernel[:, 0] = 0
+        layer.set_weights([kernel, np.zeros(4, np.float32)])
+        deviations = statistics_of(layer, normal((500, 4)))[4:]
+        self.assertBetween(deviations[0], 0.07, 0.1)
+        # A unit that comes alive, or dies, does not count without bound.
+        kernel[0, 0] = 1
+        alive = statistics_of(layer, normal((500, 4)))
+        layer.set_weights([kernel, np.zeros(4, np.float32)])
+        dead = statistics_of(layer, normal((500, 4)))
+        self.assertLess(kl_divergence(alive, dead), 20)
+        self.assertLess(kl_divergence(dead, alive), 20)
+
+    def test_all_dead(self):
+        layer = keras.layers.Dense(4, kernel_initializer="zeros")
+        statistics = statistics_of(layer, normal((50, 3)))
+        self.assertTrue((statistics[4:] > 0).all())
+        self.assertEqual(kl_divergence(statistics, statistics), 0.0)
+
+    def test_huge_activations_stay_finite(self):
+        layer = keras.layers.Dense(4)
+        statistics = statistics_of(layer, normal((50, 3)) * 1e7)
+        self.assertTrue(np.isfinite(statistics).all())
+        other = statistics_of(layer, normal((50, 3)))
+        self.assertTrue(np.isfinite(kl_divergence(statistics, other)))
+
+    def test_low_precision(self):
+        layer = keras.layers.Dense(4, dtype="mixed_bfloat16")
+        statistics = statistics_of(layer, normal((50, 3)))
+        self.assertEqual(statistics.shape, (8,))
+        self.assertTrue(np.isfinite(statistics).all())
+
+    def test_layers_are_left_as_they_were(self):
+        layer = keras.layers.Dense(4)
+        x = normal((5, 3))
+        before = np.asarray(layer(x))
+        statistics_of(layer, x)
+        self.assertNotIn("call", vars(layer))
+        np.testing.assert_array_equal(layer(x), before)
+
+        def fail():
+            raise KeyError("sample")
+
+        with self.assertRaises(KeyError):
+            activation_statistics(fail, [layer])
+        self.assertNotIn("call", vars(layer))
+
+    def test_no_layers(self):
+        self.assertEqual(activation_statistics(lambda: None, []).size, 0)
+
+
+class MaskedLayersTest(parameterized.TestCase):
+    def test_owners_in_the_order_of_kernels(self):
+        first, second = keras.layers.Dense(4), keras.layers.LSTM(3)
+        inner = keras.Sequential(
+            [first, keras.layers.BatchNormalization(), second]
+        )
+        network = Subnetwork(inner)
+        network(normal((2, 5, 6)))
+        kernels = [kernel.kernel for kernel in network.kernels]
+        self.assertLen(kernels, 3)
+        owners = masked_layers(network, kernels)
+        self.assertLen(owners, 2)
+        self.assertIs(owners[0], first)
+        self.assertIn(owners[1], (second, second.cell))
+        statistics = activation_statistics(
+            lambda: network(normal((2, 5, 6))), owners
+        )
+        self.assertEqual(statistics.shape, (2 * (4 + 3),))
+
+    def test_shared_layer_counts_once(self):
+        shared = keras.layers.Dense(5)
+        inputs = keras.Input((5,))
+        network = Subnetwork(keras.Model(inputs, shared(shared(inputs))))
+        network(normal((2, 5)))
+        kernels = [kernel.kernel for kernel in network.kernels]
+        (owner,) = masked_layers(network, kernels)
+        self.assertIs(owner, shared)

@@ -1,0 +1,70 @@
+import keras
+from absl.testing import parameterized
+
+from tsn_keras.sharing import (
+    ActivationSimilarity,
+    Always,
+    Never,
+    PlaneChoice,
+    Sharing,
+)
+
+PLANES = {"a": 0, "b": 1, "c": 0}
+DIVERGENCES = {"a": 0.5, "b": 0.02, "c": 0.3}
+
+
+class StrategiesTest(parameterized.TestCase):
+    def test_never(self):
+        self.assertEqual(Never().choose(PLANES, {}), PlaneChoice(None))
+        self.assertFalse(Never().needs_statistics)
+
+    def test_always(self):
+        self.assertEqual(Always().choose({}, {}), PlaneChoice(None))
+        self.assertEqual(Always().choose({"a": 0, "b": 3}, {}).plane, 3)
+        self.assertEqual(Always().choose(PLANES, {}), PlaneChoice(0, "c"))
+        self.assertFalse(Always().needs_statistics)
+
+    def test_similarity_joins_the_nearest(self):
+        sharing = ActivationSimilarity(threshold=0.1)
+        self.assertTrue(sharing.needs_statistics)
+        self.assertEqual(
+            sharing.choose(PLANES, DIVERGENCES), PlaneChoice(1, "b", 0.02)
+        )
+
+    @parameterized.parameters(0.0, 0.01, 0.02)
+    def test_similarity_under_the_threshold_only(self, threshold):
+        sharing = ActivationSimilarity(threshold=threshold)
+        self.assertEqual(
+            sharing.choose(PLANES, DIVERGENCES), PlaneChoice(None, "b", 0.02)
+        )
+
+    def test_similarity_without_limit(self):
+        sharing = ActivationSimilarity(threshold=float("inf"))
+        self.assertEqual(sharing.choose({"a": 2}, {"a": 1e9}).plane, 2)
+        # Infinite where nothing can be compared.
+        self.assertIsNone(sharing.choose({"a": 2}, {"a": float("inf")}).plane)
+
+    def test_first_task(self):
+        self.assertEqual(
+            ActivationSimilarity().choose({}, {}), PlaneChoice(None)
+        )
+
+    @parameterized.parameters(-0.1, float("nan"))
+    def test_bad_threshold(self, threshold):
+        with self.assertRaisesRegex(ValueError, f"threshold={threshold}"):
+            ActivationSimilarity(threshold=threshold)
+
+    def test_bad_sample_size(self):
+        with self.assertRaisesRegex(ValueError, "sample_size=1"):
+            ActivationSimilarity(sample_size=1)
+
+    @parameterized.parameters(
+        (Never(),), (Always(),), (ActivationSimilarity(0.3, 64),)
+    )
+    def test_config_round_trip(self, sharing):
+        again = keras.saving.deserialize_keras_object(
+            keras.saving.serialize_keras_object(sharing)
+        )
+        self.assertIs(type(again), type(sharing))
+        self.assertIsInstance(again, Sharing)
+        self.assertEqual(again.get_config(), sharing.get_config())

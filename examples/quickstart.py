@@ -19,7 +19,7 @@ import tsn_keras
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", "/tmp/quickstart", "Where all files go.")
-flags.DEFINE_integer("epochs", 30, "Epochs a task.")
+flags.DEFINE_integer("epochs", 20, "Epochs a task.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 
 

@@ -5,19 +5,18 @@ import numpy as np
 
 
 class FiniteLossCallback(keras.callbacks.Callback):
-    """Ends `fit` with an error if an epoch's loss is NaN or infinite.
+    """Ends `fit` with an error once the loss is NaN or infinite."""
 
-    Where the user's own `keras.callbacks.TerminateOnNaN` has stopped the
-    training already, nothing is raised.
-    """
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss")
-        if loss is None or np.isfinite(loss) or self.model.stop_training:
+        if loss is None or np.isfinite(loss):
             return
         raise FloatingPointError(
-            f"The loss is {loss} after epoch {epoch + 1}: the training has "
+            f"The loss is {loss} in epoch {self._epoch + 1}: the training has "
             "diverged, or the data contain NaN. Lower the learning rate, clip "
-            "the gradients (`clipnorm`), or clean the data. The weight bank "
-            "is unchanged."
+            "the gradients (`clipnorm`), or clean the data. The task is as it "
+            "was before `fit`, and the weight bank is unchanged."
         )

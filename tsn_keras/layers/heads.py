@@ -16,11 +16,21 @@ class _Shelf:
 def _signature(head: keras.layers.Layer) -> str:
     """Returns what two heads must have in common to be one layer."""
     config = keras.saving.serialize_keras_object(head)
-    config = json.loads(json.dumps(config))
-    for part in ("build_config", "compile_config"):
-        config.pop(part, None)
-    config["config"].pop("name", None)
-    return json.dumps(config, sort_keys=True)
+    return json.dumps(_without_names(config), sort_keys=True)
+
+
+def _without_names(config: Any) -> Any:
+    """Drops what Keras numbers by itself, and what building adds."""
+    if isinstance(config, dict):
+        dropped = ("name", "build_config", "compile_config")
+        return {
+            key: _without_names(value)
+            for key, value in config.items()
+            if key not in dropped
+        }
+    if isinstance(config, (list, tuple)):
+        return [_without_names(value) for value in config]
+    return config
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")

@@ -1,5 +1,6 @@
 """Which slots a task uses: the pruning strategies."""
 
+import numbers
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,11 @@ DEFAULT_SPARSITY = 0.95
 
 
 def _checked_fraction(name: str, value: float) -> float:
+    if not isinstance(value, numbers.Real):
+        raise TypeError(
+            f"`{name}` must be a number or a dict of numbers by pattern. "
+            f"Received: {name}={value!r}"
+        )
     if not 0.0 <= value < 1.0:
         raise ValueError(
             f"`{name}` must be in [0, 1), the fraction of slots that are left "

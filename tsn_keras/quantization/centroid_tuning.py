@@ -34,10 +34,13 @@ class _ClusteredKernel:
         self.centroids.assign(centroids)
 
     def effective(self):
+        # The algorithm only wants to know the sign of weights + 1e6. `fixed`
+        # is float32 in mixed precision too.
+        fixed = self.kernel.fixed.value
         clustered = self._algorithm.get_clustered_weight(
-            tf.cast(self.codes, tf.int32), self.kernel.kernel.value
+            tf.cast(self.codes, tf.int32), fixed
         )
-        return tf.where(self.own, clustered, self.kernel.fixed.value)
+        return tf.where(self.own, clustered, fixed)
 
     def read(self, codebook: Codebook) -> Codebook:
         centroids = keras.ops.convert_to_numpy(self.centroids)

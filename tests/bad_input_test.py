@@ -1,0 +1,333 @@
+"""Tests that bad input changes nothing and says what to do."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import tsn_keras
+from tests.digits_tasks import (
+    TRAIN,
+    VALIDATION,
+    begin,
+    consolidate,
+    digits,
+    everything,
+    fit,
+    learn,
+    make_model,
+    mlp,
+)
+
+X, Y = digits(1, TRAIN)
+
+
+def with_entry(array, value, index=-1):
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+def batches(x, y):
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+
+
+NAN_X = with_entry(X, np.nan)
+EMPTY = X[:0], Y[:0]
+BAD_DATA = {
+    "label too large": ((X, with_entry(Y, 10)), ValueError, "Label 10 .*Renum"),
+    "negative label": ((X, with_entry(Y, -1)), ValueError, "Label -1 .*Renum"),
+    "label in a dataset": (
+        (batches(X, with_entry(Y, 12)),),
+        ValueError,
+        "label value of 12.*Renumber",
+    ),
+    "label in the first batch": (
+        (batches(X, with_entry(Y, 12, 0)),),
+        ValueError,
+        "Label 12 .*Renumber",
+    ),
+    "nan": ((NAN_X, Y), ValueError, "`x` has 64 entries .* NaN.*Remove"),
+    "infinite label": (
+        (X, with_entry(np.float32(Y), np.inf)),
+        ValueError,
+        "`y` has 1 entries",
+    ),
+    "nan in a dataset": (
+        (batches(NAN_X, Y),),
+        FloatingPointError,
+        "loss is nan.*Lower the learning rate",
+    ),
+    "empty": (EMPTY, ValueError, "training data are empty"),
+    "empty dataset": ((batches(*EMPTY),), ValueError, "data are empty"),
+    "width": ((X[:, :60], Y), ValueError, r"\(None, 64\).*\(400, 60\).*Resha"),
+    "axes": ((X[:, :, None], Y), ValueError, r"received \(400, 64, 1\)"),
+    "width in a dataset": (
+        (batches(X[:, :60], Y),),
+        ValueError,
+        r"received \(32, 60\)",
+    ),
+    "two inputs": (([X, X], Y), ValueError, "takes 1 inputs. Received: 2"),
+    "numbers of rows": ((X, Y[:-1]), ValueError, "cardinality"),
+}
+BAD_VALIDATION = {
+    "none": (None, "needs `validation_data`.*None"),
+    "empty": (EMPTY, "`validation_data` is empty"),
+    "empty dataset": (batches(*EMPTY), "`validation_data` is empty"),
+    "nan": ((NAN_X, Y), "`validation_data` has 64 entries"),
+    "nan in a dataset": (batches(NAN_X, Y), "`validation_data` has 64"),
+    "label": ((X, with_entry(Y, 10)), "Label 10 .*Renumber"),
+    "label in a dataset": (batches(X, with_entry(Y, 10)), "Label 10 "),
+    "width": ((X[:, :60], Y), r"\(None, 64\)"),
+    "endless": (batches(X, Y).repeat(), r"never ends.*take\(10\)"),
+}
+
+
+def cases(table):
+    return [(name.replace(" ", "_"), name) for name in table]
+
+
+class BadInputTest(parameterized.TestCase):
+    """One model with a consolidated task meets everything that is wrong."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = make_model()
+        learn(cls.model, 0)
+        _, cls.logits = everything(cls.model)
+
+    def tearDown(self):
+        _, found = everything(self.model)
+        self.assertEqual(found[:1], self.logits)
+        super().tearDown()
+
+    def running(self):
+        """Begins a new task, if none is running."""
+        name = f"task {len(self.model.bank.tasks)}"
+        if name not in self.model.tasks:
+            self.model.add_task(name, head=keras.layers.Dense(10))
+
+    @parameterized.named_parameters(*cases(BAD_DATA))
+    def test_fit(self, case):
+        arguments, error, message = BAD_DATA[case]
+        self.running()
+        before = self.model.bank.to_bytes()
+        with self.assertRaisesRegex(error, message):
+            self.model.fit(*arguments, verbose=0)
+        self.assertFalse(self.model._running.begun)
+        self.assertEqual(self.model.bank.to_bytes(), before)
+        accuracy = fit(self.model, 1, epochs=3).history["accuracy"]
+        self.assertGreater(accuracy[-1], 0.4)
+        with self.assertRaisesRegex(error, message):
+            self.model.fit(*arguments, verbose=0)
+        # What was trained before is not lost.
+        x, y = digits(1, TRAIN)
+        found = self.model.evaluate(x, y, verbose=0)[1]
+        self.assertGreater(found, 0.4)
+        fit(self.model, 1, epochs=1)
+        consolidate(self.model, 1)
+
+    @parameterized.named_parameters(*cases(BAD_VALIDATION))
+    def test_consolidate(self, case):
+        data, message = BAD_VALIDATION[case]
+        self.running()
+        if not self.model._running.begun:
+            fit(self.model, 1)
+        before = self.model.bank.to_bytes()
+        x, _ = digits(1, VALIDATION)
+        logits = self.model.predict(x, verbose=0)
+        masks = [mask.mask for mask in self.model._running.masks]
+        with self.assertRaisesRegex(ValueError, message):
+            self.model.consolidate(data, verbose=0)
+        self.assertEqual(self.model.bank.to_bytes(), before)
+        found = self.model.predict(x, verbose=0)
+        np.testing.assert_array_equal(found, logits)
+        for mask, one in zip(self.model._running.masks, masks):
+            np.testing.assert_array_equal(mask.mask, one)
+
+    def test_unknown_monitor(self):
+        self.running()
+        fit(self.model, 1)
+        message = r"one of \['accuracy', 'loss'\]. Received: monitor='auc'"
+        with self.assertRaisesRegex(ValueError, message):
+            consolidate(self.model, 1, monitor="auc")
+        consolidate(self.model, 1, monitor="loss")
+
+    def test_consolidate_without_training_or_twice(self):
+        if self.model._running is not None:
+            fit(self.model, 1)
+            consolidate(self.model, 1)
+        message = "consolidated already.*add_task"
+        with self.assertRaisesRegex(ValueError, message):
+            consolidate(self.model, 1)
+        self.running()
+        with self.assertRaisesRegex(ValueError, "not been trained.*model.fit"):
+            consolidate(self.model, 1)
+
+    def test_unknown_task(self):
+        message = r"Unknown task 'b'. Known tasks: \['task 0'.*add_task\('b'"
+        x, y = digits(0, VALIDATION)
+        calls = (
+            lambda: self.model.fit(x, y, task="b"),
+            lambda: self.model.evaluate(x, y, task="b"),
+            lambda: self.model.predict(x, task="b"),
+            lambda: self.model.export("b.tflite", format="litert", task="b"),
+        )
+        for call in calls:
+            with self.assertRaisesRegex(ValueError, message):
+                call()
+        with self.assertRaisesRegex(ValueError, r"Unknown task 'b'"):
+            self.model.report("b")
+
+    def test_fit_a_consolidated_task(self):
+        x, y = digits(0, TRAIN)
+        with self.assertRaisesRegex(ValueError, "'task 0' is consolidated"):
+            self.model.fit(x, y, task="task 0")
+
+    def test_add_task(self):
+        dense = keras.layers.Dense(10)
+        with self.assertRaisesRegex(ValueError, "named 'task 0' already"):
+            self.model.add_task("task 0", head=dense)
+        for name in ("", None, 3):
+            with self.assertRaisesRegex(ValueError, "non-empty string"):
+                self.model.add_task(name, head=dense)
+        self.running()
+        running = self.model.tasks[-1]
+        with self.assertRaisesRegex(ValueError, f"named '{running}' already"):
+            self.model.add_task(running, head=dense)
+        message = f"'{running}' is still running.*consolidate.*'new'"
+        with self.assertRaisesRegex(ValueError, message):
+            self.model.add_task("new", head=dense)
+
+    def test_heads(self):
+        if self.model._running is not None:
+            fit(self.model, 1)
+            consolidate(self.model, 1)
+        with self.assertRaisesRegex(TypeError, "keras.layers.Layer.*10"):
+            self.model.add_task("new", head=10)
+        message = r"features of shape \[\(None, 32\)\].*another head"
+        with self.assertRaisesRegex(ValueError, message):
+            self.model.add_task("new", head=keras.layers.Conv2D(3, 3))
+        self.assertNotIn("new", self.model.tasks)
+
+
+class FreshModelTest(parameterized.TestCase):
+    def test_fit_before_compile(self):
+        model = tsn_keras.ContinualModel(mlp())
+        with self.assertRaisesRegex(ValueError, "compile"):
+            model.fit(X, Y)
+        model.add_task("a", keras.layers.Dense(10))
+        with self.assertRaisesRegex(ValueError, "compile"):
+            model.fit(X, Y)
+
+    def test_without_a_task(self):
+        model = make_model()
+        calls = (
+            lambda: model.fit(X, Y),
+            lambda: model.predict(X),
+            lambda: model.evaluate(X, Y),
+            lambda: model.consolidate((X, Y)),
+            lambda: model(X),
+            lambda: model.export("a.tflite", format="litert"),
+        )
+        for call in calls:
+            with self.assertRaisesRegex(ValueError, "add_task"):
+                call()
+        with self.assertRaisesRegex(ValueError, "bank is empty"):
+            model.capacity()
+
+    def test_before_training(self):
+        model = make_model()
+        model.add_task("a", keras.layers.Dense(10))
+        calls = (
+            lambda: model.predict(X),
+            lambda: model.evaluate(X, Y),
+            lambda: model.train_on_batch(X, Y),
+        )
+        for call in calls:
+            with self.assertRaisesRegex(ValueError, "model.fit"):
+                call()
+
+    def test_diverging_loss(self):
+        sgd = keras.optimizers.SGD(1e30)
+        model = make_model(optimizer=sgd)
+        start = np.array(model.installation.kernels[0].kernel)
+        with self.assertRaisesRegex(FloatingPointError, "loss is .*clipnorm"):
+            begin(model)
+        kernel = np.array(model.installation.kernels[0].kernel)
+        np.testing.assert_array_equal(kernel, start)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(0.01), loss, ["accuracy"])
+        self.assertGreater(fit(model, epochs=4).history["accuracy"][-1], 0.4)
+        consolidate(model)
+
+    def test_terminate_on_nan_ends_without_an_error(self):
+        model = make_model(optimizer=keras.optimizers.SGD(1e30))
+        begin(model, callbacks=[keras.callbacks.TerminateOnNaN()])
+        with self.assertRaisesRegex(ValueError, "NaN.*lower learning rate"):
+            consolidate(model)
+        self.assertEqual(model.bank.tasks, ())
+
+    def test_other_errors_leave_what_was_trained(self):
+        def full_disk(epoch, logs):
+            raise OSError("disk is full")
+
+        callback = keras.callbacks.LambdaCallback(on_epoch_end=full_disk)
+        model = make_model()
+        with self.assertRaisesRegex(OSError, "disk"):
+            begin(model, callbacks=[callback])
+        consolidate(model)
+
+    def test_backbone(self):
+        with self.assertRaisesRegex(TypeError, "keras.layers.Layer.*42"):
+            tsn_keras.ContinualModel(42)
+        flat = keras.Sequential([keras.Input((4, 2)), keras.layers.Flatten()])
+        with self.assertRaisesRegex(ValueError, "no maskable kernels.*Dense"):
+            tsn_keras.ContinualModel(flat)
+        model = make_model(keras.layers.Flatten())
+        model.add_task("a", keras.layers.Dense(10))
+        with self.assertRaisesRegex(ValueError, "no maskable kernels.*Dense"):
+            model.fit(X, Y)
+
+    @parameterized.parameters(
+        ({"pruning": "magnitud"}, ValueError, "'scores'.*pruning='magnitud'"),
+        ({"pruning": "never"}, ValueError, "`pruning` must be"),
+        ({"quantization": "int8"}, ValueError, "'adaptive'.*'int8'"),
+        ({"sharing": "adaptive"}, ValueError, "'always', 'never'.*'adaptive'"),
+        ({"pruning": 0.5}, TypeError, "must be a Pruning.*pruning=0.5"),
+        ({"quantization": 4}, TypeError, "AdaptiveCodebook.*=4"),
+        ({"sharing": tsn_keras.sharing.Always}, TypeError, "be a Sharing"),
+    )
+    def test_strategies(self, arguments, error, message):
+        with self.assertRaisesRegex(error, message):
+            tsn_keras.ContinualModel(mlp(), **arguments)
+
+    @parameterized.parameters(-0.1, 1.0, 95, float("nan"))
+    def test_sparsity_out_of_range(self, value):
+        for sparsity in (value, {".*": value}):
+            with self.assertRaisesRegex(ValueError, f"fraction.*{value}"):
+                tsn_keras.pruning.MagnitudePruning(sparsity)
+
+    @parameterized.parameters(-0.1, 1.0, float("nan"))
+    def test_tolerance_out_of_range(self, tolerance):
+        message = f"`tolerance` must be in .*{tolerance}"
+        for strategy in (
+            tsn_keras.pruning.MagnitudePruning,
+            tsn_keras.quantization.AdaptiveCodebook,
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                strategy(tolerance=tolerance)
+
+    def test_learned_scores_must_fit(self):
+        backbone = tsn_keras.layers.Subnetwork(mlp(), learned_scores=True)
+        with self.assertRaisesRegex(ValueError, "learned_scores=True"):
+            tsn_keras.ContinualModel(backbone, pruning="magnitude")
+
+    def test_ignored_labels_are_no_error(self):
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=-1
+        )
+        model = make_model(loss=loss)
+        model.add_task("a", keras.layers.Dense(10))
+        model.fit(X, with_entry(Y, -1), verbose=0)

@@ -22,6 +22,17 @@ class HeadsTest(absltest.TestCase):
         heads(np.ones((2, 4)))
         self.assertEqual(heads.add(keras.layers.Dense(3)), 0)
 
+    def test_models_compare_without_the_names_of_their_layers(self):
+        def make(units):
+            layers = keras.layers
+            return keras.Sequential([layers.Dense(8), layers.Dense(units)])
+
+        built = make(3)
+        built(np.ones((2, 5)))
+        heads = Heads([built])
+        self.assertEqual(heads.add(make(3)), 0)
+        self.assertEqual(heads.add(make(4)), 1)
+
     def test_only_the_selected_head_is_tracked(self):
         heads = Heads([keras.layers.Dense(3), keras.layers.Dense(5)])
         x = np.ones((2, 4), np.float32)

@@ -21,16 +21,21 @@ def _signature(head: keras.layers.Layer) -> str:
 
 def _without_names(config: Any) -> Any:
     """Drops what Keras numbers by itself, and what building adds."""
+    dropped = ("name", "build_config", "build_input_shape", "compile_config")
     if isinstance(config, dict):
-        dropped = ("name", "build_config", "compile_config")
         return {
             key: _without_names(value)
             for key, value in config.items()
             if key not in dropped
         }
     if isinstance(config, (list, tuple)):
-        return [_without_names(value) for value in config]
+        layers = [_without_names(value) for value in config]
+        return [layer for layer in layers if not _is_input(layer)]
     return config
+
+
+def _is_input(config: Any) -> bool:
+    return isinstance(config, dict) and config.get("class_name") == "InputLayer"
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")

@@ -1,0 +1,103 @@
+"""Runs .tflite files with ai-edge-litert."""
+
+from typing import Any
+
+import numpy as np
+from keras import tree
+
+from tsn_keras.lite.samples import Samples
+from tsn_keras.lite.signature import part_names
+
+
+def make_interpreter(
+    content: bytes, xnnpack: bool = True, num_threads: int | None = None
+) -> Any:
+    """Returns an interpreter of ai-edge-litert.
+
+    Args:
+        content: bytes of a file.
+        xnnpack: bool, whether XNNPACK may take operators over.
+        num_threads: int or `None`.
+    """
+    try:
+        from ai_edge_litert import interpreter as litert
+    except ImportError as error:
+        raise ImportError(
+            "Running .tflite files needs LiteRT: pip install ai-edge-litert"
+        ) from error
+    resolvers = litert.OpResolverType
+    plain = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    return litert.Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=resolvers.AUTO if xnnpack else plain,
+        num_threads=num_threads,
+    )
+
+
+def to_stored(array: np.ndarray, details: dict) -> np.ndarray:
+    """Returns an input as the file takes it, quantized if it is integer."""
+    scale, zero = details["quantization"]
+    if not scale:
+        return array.astype(details["dtype"])
+    limits = np.iinfo(details["dtype"])
+    codes = np.rint(array / scale) + zero
+    return codes.clip(limits.min, limits.max).astype(details["dtype"])
+
+
+def from_stored(array: np.ndarray, details: dict) -> np.ndarray:
+    """Returns an output as the model gives it."""
+    scale, zero = details["quantization"]
+    if not scale:
+        return array
+    return np.float32(scale) * (array.astype(np.float32) - np.float32(zero))
+
+
+class SignatureRunner:
+    """Runs one signature of a file on any number of examples.
+
+    Args:
+        interpreter: as `make_interpreter` returns.
+        name: str or `None`, the signature's name, if there are several.
+    """
+
+    def __init__(self, interpreter: Any, name: str | None = None):
+        self._runner = interpreter.get_signature_runner(name)
+        self.inputs = self._runner.get_input_details()
+        self.outputs = self._runner.get_output_details()
+
+    @property
+    def batch_size(self) -> int | None:
+        """The batch size that the file was made for; `None` for any."""
+        shapes = [part["shape_signature"] for part in self.inputs.values()]
+        sizes = [int(shape[0]) for shape in shapes if len(shape)]
+        return sizes[0] if sizes and sizes[0] != -1 else None
+
+    def run(self, x: Any) -> dict[str, np.ndarray]:
+        """Runs all rows, batch by batch, and returns outputs by name.
+
+        Args:
+            x: array, or nest of arrays as the model takes it, batch first.
+        """
+        names = part_names(x, "inputs")
+        if len(names) == 1:
+            names = list(self.inputs)
+        samples = Samples([np.asarray(p) for p in tree.flatten(x)], None, "x")
+        parts = [
+            self._run_batch(dict(zip(names, batch)))
+            for batch in samples.batches(self.batch_size or max(len(samples), 1))
+        ]
+        return {
+            name: np.concatenate([part[name] for part in parts])[: len(samples)]
+            for name in self.outputs
+        }
+
+    def _run_batch(self, batch: dict) -> dict[str, np.ndarray]:
+        stored = {
+            name: to_stored(array, self.inputs[name])
+            for name, array in batch.items()
+        }
+        outputs = self._runner(**stored)
+        return {
+            name: from_stored(array, self.outputs[name])
+            for name, array in outputs.items()
+        }

@@ -1,0 +1,132 @@
+"""Examples of a task that a file is calibrated and verified with."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+MAX_SAMPLES = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Examples in memory.
+
+    Args:
+        x: list of arrays, the flat inputs, batch first.
+        y: array or `None`, the labels.
+        source: str, `verification_data`, `representative_data` or `random`.
+    """
+
+    x: list[np.ndarray]
+    y: np.ndarray | None
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.x[0])
+
+    def batches(self, size: int):
+        """Yields the inputs in lists of arrays of `size` rows each.
+
+        The last one is filled up with its own last row.
+        """
+        for start in range(0, len(self), size):
+            parts = [part[start : start + size] for part in self.x]
+            missing = size - len(parts[0])
+            yield [
+                np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
+                for part in parts
+            ]
+
+
+def take_samples(
+    data: Any, inputs: Any, name: str, limit: int = MAX_SAMPLES
+) -> Samples:
+    """Reads examples from what users pass.
+
+    Args:
+        data: nest of arrays as `inputs` is, `(x, y)`, or a
+            `tf.data.Dataset` or `PyDataset` of batches of either.
+        inputs: nest of `KerasTensor`, what the model takes.
+        name: str, the argument's name, for errors.
+        limit: int, examples at most.
+
+    Returns:
+        `Samples`.
+
+    Raises:
+        ValueError: If there are none or their shapes are not the model's.
+    """
+    batches = _batches(data)
+    rows, labels, count = [], [], 0
+    for batch in batches:
+        x, y = _split(batch, inputs)
+        x = [np.asarray(part) for part in tree.flatten(x)]
+        _check_shapes(x, inputs, name)
+        rows.append([part[: limit - count] for part in x])
+        if y is not None:
+            labels.append(np.asarray(y)[: limit - count])
+        count += len(rows[-1][0])
+        if count >= limit:
+            break
+    if not count:
+        raise ValueError(f"`{name}` has no examples.")
+    x = [np.concatenate(parts) for parts in zip(*rows)]
+    dtypes = [part.dtype for part in tree.flatten(inputs)]
+    x = [part.astype(dtype) for part, dtype in zip(x, dtypes)]
+    return Samples(x, np.concatenate(labels) if labels else None, name)
+
+
+def _batches(data: Any):
+    if isinstance(data, tf.data.Dataset):
+        return data.as_numpy_iterator()
+    if isinstance(data, keras.utils.PyDataset):
+        return (data[index] for index in range(len(data)))
+    return [data]
+
+
+def _split(batch: Any, inputs: Any) -> tuple[Any, Any]:
+    """Returns inputs and labels of a batch that may have no labels."""
+    same = len(tree.flatten(inputs)) == len(tree.flatten(batch))
+    if same or not isinstance(batch, tuple) or len(batch) < 2:
+        is_single = isinstance(batch, tuple) and len(batch) == 1
+        return (batch[0] if is_single else batch), None
+    return batch[0], batch[1]
+
+
+def _check_shapes(x: list[np.ndarray], inputs: Any, name: str) -> None:
+    expected = [tuple(part.shape) for part in tree.flatten(inputs)]
+    received = [part.shape for part in x]
+    fits = len(expected) == len(received) and all(
+        len(shape) == len(wanted)
+        and all(w in (None, s) for s, w in zip(shape[1:], wanted[1:]))
+        for shape, wanted in zip(received, expected)
+    )
+    if not fits:
+        raise ValueError(
+            f"`{name}` must have the shape of the model's inputs, "
+            f"{expected}. Received: {received}"
+        )
+
+
+def random_samples(inputs: Any, count: int = 32) -> Samples:
+    """Makes seeded inputs for a model of which no example is at hand.
+
+    Floats are standard normal, integers 0 or 1, which any vocabulary has.
+
+    Args:
+        inputs: nest of `KerasTensor`.
+        count: int.
+    """
+    random = np.random.default_rng(0)
+
+    def make(part):
+        shape = (count, *(size or 8 for size in part.shape[1:]))
+        if keras.backend.is_float_dtype(part.dtype):
+            return random.standard_normal(shape).astype(part.dtype)
+        return random.integers(0, 2, shape).astype(part.dtype)
+
+    return Samples([make(part) for part in tree.flatten(inputs)], None, "random")

@@ -46,7 +46,9 @@ def scenario():
     images = np.uint8(load_digits().images[:600, ..., None] * 15)
     labels = load_digits().target[:600]
     train, test = slice(0, 500), slice(500, 600)
-    data = ImageData((images[train], labels[train]), (images[test], labels[test]))
+    data = ImageData(
+        (images[train], labels[train]), (images[test], labels[test])
+    )
     return PermutedPixels(data, num_tasks=3, batch_size=32, seed=3)
 
 
@@ -82,7 +84,7 @@ MIDDLE = "middle"
 
 
 def run(mode, folder):
-    """Learns three tasks of each kind, or the first or the other two.
+    """Learns two tasks of each kind, or the first or the second of them.
 
     Prints the hash of the bank at the end of each kind.
     """
@@ -92,7 +94,7 @@ def run(mode, folder):
         # The global random numbers of two sessions differ.
         keras.utils.set_random_seed(5)
         model = make()
-        numbers = range(3)
+        numbers = range(2)
         if mode == "first":
             model.save(path)
             model = keras.models.load_model(path)
@@ -100,7 +102,7 @@ def run(mode, folder):
         elif mode == "rest":
             keras.utils.set_random_seed(77)
             model = keras.models.load_model(path)
-            numbers = range(1, 3)
+            numbers = range(1, 2)
         for number in numbers:
             learn_task(model, number)
         if mode == "first":
@@ -112,7 +114,7 @@ def run(mode, folder):
 
 
 def run_middle(mode, path):
-    """Learns two tasks; the session ends between two fits of the second."""
+    """Learns three tasks; the session ends between the second's two fits."""
     keras.utils.set_random_seed(5)
     if mode != "rest":
         model = make_model(dropout_mlp(), sharing="always")
@@ -165,9 +167,7 @@ class MiddleOfATaskTest(parameterized.TestCase):
         model.save(self.path)
         return keras.models.load_model(self.path)
 
-    @parameterized.product(
-        pruning=("magnitude", "scores"), sharing=("always", "never")
-    )
+    @parameterized.parameters(("magnitude", "always"), ("scores", "never"))
     def test_everything_comes_back(self, pruning, sharing):
         model = make_model(dropout_mlp(), pruning=pruning, sharing=sharing)
         learn(model, 0)

@@ -19,7 +19,7 @@ from tsn_keras.beginning import (
 )
 from tsn_keras.consolidation import Consolidation
 from tsn_keras.initialization import derived_seed, fresh_weights
-from tsn_keras.loss_callback import FiniteLossCallback
+from tsn_keras.loss_callback import FiniteLossCallback, check_kernels
 from tsn_keras.pruning import Pruning, PruningScheduleCallback
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.quantization.centroid_tuning import CentroidTuning
@@ -207,8 +207,12 @@ class ContinualModel(TaskNetwork):
             arguments["callbacks"] = self._callbacks(arguments.get("callbacks"))
             return super().fit(**arguments)
         except DATA_ERRORS as error:
-            before.restore(self)
-            input_checks.explain_label_error(error)
+            try:
+                if not isinstance(error, FloatingPointError):
+                    check_kernels(self.installation.kernels)
+                input_checks.explain_label_error(error)
+            finally:
+                before.restore(self)
             raise
 
     def make_train_function(self, force: bool = False) -> None:
@@ -247,7 +251,7 @@ class ContinualModel(TaskNetwork):
 
     def _callbacks(self, given: Any) -> list[keras.callbacks.Callback]:
         """Returns the user's callbacks and our own behind them."""
-        own = [FiniteLossCallback()]
+        own = [FiniteLossCallback(self.installation.kernels)]
         if self.pruning is not None:
             running = self._running
             own.append(

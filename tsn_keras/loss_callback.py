@@ -1,22 +1,50 @@
-"""The callback that refuses to train on with a loss that is NaN."""
+"""The refusal to train on once the loss or a kernel is NaN."""
+
+from typing import Any
 
 import keras
 import numpy as np
 
+REMEDY = (
+    "the training has diverged, or the data contain NaN. Lower the learning "
+    "rate, clip the gradients (`clipnorm`), or clean the data. The task is as "
+    "it was before `fit`, and the weight bank is unchanged."
+)
+
+
+def check_kernels(kernels: list) -> None:
+    """Refuses kernels with NaN, which a ReLU can hide from the loss.
+
+    Args:
+        kernels: list of `MaskedKernel`.
+    """
+    for kernel in kernels:
+        if not np.isfinite(keras.ops.convert_to_numpy(kernel.kernel)).all():
+            raise FloatingPointError(
+                f"Kernel '{kernel.path}' has become NaN or infinite: {REMEDY}"
+            )
+
 
 class FiniteLossCallback(keras.callbacks.Callback):
-    """Ends `fit` with an error once the loss is NaN or infinite."""
+    """Ends `fit` with an error once the loss or a kernel is NaN or infinite.
 
-    def on_epoch_begin(self, epoch, logs=None):
+    Args:
+        kernels: list of `MaskedKernel`.
+    """
+
+    def __init__(self, kernels: list):
+        super().__init__()
+        self._kernels = kernels
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         loss = (logs or {}).get("loss")
-        if loss is None or np.isfinite(loss):
-            return
-        raise FloatingPointError(
-            f"The loss is {loss} in epoch {self._epoch + 1}: the training has "
-            "diverged, or the data contain NaN. Lower the learning rate, clip "
-            "the gradients (`clipnorm`), or clean the data. The task is as it "
-            "was before `fit`, and the weight bank is unchanged."
-        )
+        if loss is not None and not np.isfinite(loss):
+            raise FloatingPointError(
+                f"The loss is {loss} in epoch {self._epoch + 1}: {REMEDY}"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        check_kernels(self._kernels)

@@ -243,7 +243,7 @@ class TaskNetwork(keras.Model):
         format: str = "tf_saved_model",
         task: str | None = None,
         **kwargs: Any,
-    ) -> None:
+    ) -> Any:
         """Exports one consolidated task; see `keras.Model.export`.
 
         The file appears under its name only when it is complete.
@@ -253,8 +253,17 @@ class TaskNetwork(keras.Model):
             format: str, `"tf_saved_model"`, `"litert"`, or another format of
                 `keras.Model.export`.
             task: str or `None`. The task's name; the active one by default.
-            **kwargs: As in `keras.Model.export`.
+            **kwargs: For `litert` as in `tsn_keras.lite.export_task`, such as
+                `precision` and `batch_size`; else as in `keras.Model.export`.
+
+        Returns:
+            `tsn_keras.lite.ExportReport` for `litert`, else `None`.
         """
+        if format == "litert":
+            from tsn_keras.lite import export_task
+
+            kwargs.pop("verbose", None)
+            return export_task(self, filepath, task, **kwargs)
         name = self._resolved(task)
         if name not in self.bank.tasks:
             raise ValueError(

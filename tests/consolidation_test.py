@@ -1,0 +1,194 @@
+"""Tests of how a task ends, with and without each mechanism."""
+
+import json
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tests.digits_tasks import (
+    VALIDATION,
+    begin,
+    consolidate,
+    digits,
+    everything,
+    fit,
+    learn,
+    make_model,
+    mlp,
+)
+from tsn_keras.pruning import MagnitudePruning, ScorePruning
+from tsn_keras.quantization import AdaptiveCodebook
+
+
+class MechanismsTest(parameterized.TestCase):
+    def check(self, model, number=0):
+        """Compares the report with the bank and with a fresh evaluation."""
+        name = f"task {number}"
+        report = model.report(name)
+        kernels = model.bank.effective(name)
+        masks = model.bank.masks(name)
+        for path, kernel, (own, shared) in zip(
+            model.bank.paths, kernels, masks
+        ):
+            self.assertEqual(report.own[path], own.sum())
+            self.assertEqual(report.shared[path], shared.sum())
+            used = own.sum() + shared.sum()
+            self.assertAlmostEqual(report.sparsity[path], 1 - used / own.size)
+            self.assertFalse(kernel[~(own | shared)].any())
+            if report.bits[path] < 32:
+                values = np.unique(kernel[own])
+                self.assertLessEqual(values.size, 2 ** report.bits[path])
+        x, y = digits(number, VALIDATION)
+        accuracy = model.evaluate(x, y, task=name, verbose=0)[1]
+        self.assertAlmostEqual(report.quality_after, accuracy, places=5)
+        json.dumps(report.to_dict())
+        return report
+
+    def test_report(self):
+        model = make_model(sharing="activation_similarity")
+        begin(model)
+        x, y = digits(0, VALIDATION)
+        # Pruning has come to its target in training.
+        accuracy = model.evaluate(x, y, verbose=0)[1]
+        returned = consolidate(model)
+        report = self.check(model)
+        self.assertEqual(returned, report)
+        self.assertEqual((report.name, report.plane), ("task 0", 0))
+        self.assertIsNone(report.nearest)
+        self.assertEqual(report.monitor, "accuracy")
+        self.assertAlmostEqual(report.quality_before, accuracy, places=5)
+        learn(model, 1)
+        report = self.check(model, 1)
+        self.assertEqual(report.nearest, "task 0")
+        self.assertGreater(report.divergence, 0)
+        with self.assertRaisesRegex(ValueError, "Unknown task 'c'"):
+            model.report("c")
+
+    def test_always_sharing(self):
+        model = make_model(sharing="always")
+        learn(model, 0)
+        self.check(model)
+        before = everything(model)
+        learn(model, 1)
+        report = self.check(model, 1)
+        self.assertGreater(sum(report.shared.values()), 0)
+        self.assertEqual(report.plane, 0)
+        first, second = (
+            model.bank.effective("task 0"),
+            model.bank.effective("task 1"),
+        )
+        shared = model.bank.masks("task 1")[0][1]
+        np.testing.assert_array_equal(first[0][shared], second[0][shared])
+        self.assertEqual(everything(model)[1][:1], before[1])
+
+    @parameterized.product(pruning=("default", None), sharing=("always", None))
+    def test_without_quantization(self, pruning, sharing):
+        model = make_model(
+            mlp(16), pruning=pruning, quantization=None, sharing=sharing
+        )
+        begin(model)
+        expected = model._running.masks[0]
+        report = consolidate(model)
+        self.check(model)
+        self.assertEqual(set(report.bits.values()), {32})
+        self.assertEqual(report.quality_before, report.quality_after)
+        np.testing.assert_array_equal(
+            model.bank.effective("task 0")[0], expected.effective()
+        )
+        sparsity = 0.7 if pruning else 0.0
+        found = next(iter(report.sparsity.values()))
+        self.assertAlmostEqual(found, sparsity, places=2)
+
+    def test_without_pruning(self):
+        model = make_model(pruning=None)
+        report = learn(model)
+        self.check(model)
+        self.assertEqual(set(report.sparsity.values()), {0.0})
+        learn(model, 1)
+        self.check(model, 1)
+
+    def test_learned_scores(self):
+        model = make_model(pruning=ScorePruning(0.7, frequency=5))
+        before = np.array(model.installation.kernels[0].scores)
+        begin(model, epochs=6)
+        after = np.array(model.installation.kernels[0].scores)
+        self.assertGreater(np.abs(after - before).max(), 0)
+        report = consolidate(model)
+        self.check(model)
+        self.assertAlmostEqual(min(report.sparsity.values()), 0.7, places=2)
+        self.assertGreater(report.quality_after, 0.5)
+
+    def test_linear_codebook(self):
+        quantization = AdaptiveCodebook(
+            min_width=3, max_width=4, codebook="linear", fine_tune_steps=5
+        )
+        model = make_model(quantization=quantization)
+        learn(model)
+        self.check(model)
+        centroids = model.bank["task 0"].components[0].codebook
+        steps = np.diff(np.float64(np.sort(centroids)))
+        np.testing.assert_allclose(steps, steps[0], rtol=1e-3)
+
+    def test_pruning_on(self):
+        pruning = MagnitudePruning(0.2, frequency=5, tolerance=0.05)
+        model = make_model(pruning=pruning)
+        begin(model, epochs=5)
+        report = consolidate(model)
+        self.check(model)
+        self.assertGreater(min(report.sparsity.values()), 0.3)
+        self.assertGreater(
+            report.quality_after, report.quality_before - 0.052 - 1e-6
+        )
+
+    def test_training_that_stopped_before_the_target(self):
+        model = make_model(pruning=MagnitudePruning(0.9, frequency=1000))
+        begin(model, epochs=100, callbacks=[StopAfterOneEpoch()])
+        self.assertGreater(model._running.masks[0].mask.mean(), 0.5)
+        report = consolidate(model)
+        self.check(model)
+        self.assertAlmostEqual(min(report.sparsity.values()), 0.9, places=2)
+
+    def test_missed_tolerance_warns(self):
+        quantization = AdaptiveCodebook(0.0, 1, 1, fine_tune_steps=0)
+        model = make_model(
+            mlp(8), MagnitudePruning(0.9, frequency=5), quantization
+        )
+        begin(model, epochs=6)
+        with self.assertWarnsRegex(UserWarning, "no width kept .*max_width"):
+            consolidate(model, monitor="loss")
+
+    def test_loss_as_the_quality(self):
+        model = make_model()
+        begin(model)
+        report = consolidate(model, monitor="loss")
+        self.assertEqual(report.monitor, "loss")
+        x, y = digits(0, VALIDATION)
+        loss = model.evaluate(x, y, verbose=0)[0]
+        self.assertAlmostEqual(report.quality_after, loss, places=4)
+
+    def test_an_error_in_the_middle_changes_nothing(self):
+        model = make_model(mlp(extra=[keras.layers.BatchNormalization()]))
+        learn(model, 0)
+        begin(model, 1)
+        x, _ = digits(1, VALIDATION)
+        before = model.predict(x, verbose=0), everything(model)
+        add = model.bank.add
+
+        def fail(record):
+            raise KeyboardInterrupt
+
+        model.bank.add = fail
+        with self.assertRaises(KeyboardInterrupt):
+            consolidate(model, 1)
+        model.bank.add = add
+        self.assertEqual(everything(model), before[1])
+        np.testing.assert_array_equal(model.predict(x, verbose=0), before[0])
+        fit(model, 1)
+        consolidate(model, 1)
+        self.assertEqual(model.tasks, ("task 0", "task 1"))
+
+
+class StopAfterOneEpoch(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True

@@ -1,0 +1,128 @@
+"""Tests of looking at training data."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tsn_keras.training_data import TrainingData, evaluation_batches
+
+X = np.arange(40, dtype="float32").reshape(20, 2)
+Y = np.arange(20)
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, endless=False):
+        super().__init__()
+        self.endless = endless
+
+    @property
+    def num_batches(self):
+        return None if self.endless else 4
+
+    def __getitem__(self, index):
+        rows = slice(5 * index, 5 * index + 5)
+        return X[rows], Y[rows]
+
+
+def generator():
+    yield from (Batches()[index] for index in range(4))
+
+
+KINDS = {
+    "dataset": lambda: tf.data.Dataset.from_tensor_slices((X, Y)).batch(5),
+    "pydataset": Batches,
+    "generator": generator,
+}
+
+
+class TrainingDataTest(parameterized.TestCase):
+    def test_arrays_are_sampled_evenly(self):
+        data = TrainingData(X, Y)
+        ((x, y, weights),) = data.first_batches(3)
+        np.testing.assert_array_equal(y, [0, 9, 19])
+        np.testing.assert_array_equal(x, X[[0, 9, 19]])
+        self.assertIsNone(weights)
+        np.testing.assert_array_equal(data.sample(100), X)
+
+    @parameterized.parameters(*KINDS)
+    def test_batches_are_sampled_from_the_front(self, kind):
+        data = TrainingData(KINDS[kind]())
+        np.testing.assert_array_equal(data.sample(7), X[:7])
+        self.assertLen(data.first_batches(1), 1)
+
+    def test_nested_inputs(self):
+        data = TrainingData({"a": X, "b": Y}, Y)
+        sample = data.sample(4)
+        self.assertEqual(sample["a"].shape, (4, 2))
+        self.assertEqual(sample["b"].shape, (4,))
+
+    def test_what_was_seen_of_a_generator_comes_again(self):
+        data = TrainingData(generator())
+        data.first_batches(7)
+        data.sample(1)
+        seen = np.concatenate([y for _, y in data.x])
+        np.testing.assert_array_equal(seen, Y)
+
+    def test_empty(self):
+        self.assertEqual(TrainingData(X[:0], Y[:0]).first_batches(1), [])
+        empty = tf.data.Dataset.from_tensor_slices((X[:0], Y[:0])).batch(2)
+        self.assertEqual(TrainingData(empty).first_batches(1), [])
+
+    def test_more_batches_of_arrays(self):
+        weights = np.ones(20)
+        data = TrainingData(X, Y, weights, batch_size=8)
+        batches = list(data.batches(5, seed=3))
+        self.assertLen(batches, 5)
+        for x, y, weight in batches:
+            self.assertEqual((x.shape[0], weight.shape[0]), (8, 8))
+            np.testing.assert_array_equal(x, X[y.numpy()])
+        again = [y.numpy().tolist() for _, y, _ in data.batches(5, seed=3)]
+        self.assertEqual(again, [y.numpy().tolist() for _, y, _ in batches])
+        other = [y.numpy().tolist() for _, y, _ in data.batches(5, seed=4)]
+        self.assertNotEqual(again, other)
+        # An epoch does not repeat a row.
+        first, second = again[:2]
+        self.assertLen({*first, *second}, 16)
+
+    @parameterized.parameters("dataset", "pydataset")
+    def test_more_batches_start_again_at_the_end(self, kind):
+        data = TrainingData(KINDS[kind]())
+        labels = [np.array(y)[0] for _, y in data.batches(6, seed=0)]
+        self.assertEqual(labels, [0, 5, 10, 15, 0, 5])
+
+    def test_a_generator_is_read_only_once(self):
+        self.assertEqual(list(TrainingData(generator()).batches(3, 0)), [])
+
+    def test_endless_dataset(self):
+        data = TrainingData(Batches(endless=True))
+        self.assertEqual(data.sample(7).shape, (7, 2))
+
+
+class EvaluationBatchesTest(parameterized.TestCase):
+    @parameterized.parameters("dataset", "pydataset")
+    def test_batches(self, kind):
+        batches = evaluation_batches(KINDS[kind]())
+        self.assertLen(batches, 4)
+        np.testing.assert_array_equal(batches[1][1], Y[5:10])
+
+    @parameterized.parameters(tuple, list)
+    def test_arrays(self, kind):
+        x, y = np.zeros((2500, 3)), np.arange(2500)
+        batches = evaluation_batches(kind((x, y)))
+        self.assertEqual(
+            [len(batch[1]) for batch in batches], [1024, 1024, 452]
+        )
+        joined = np.concatenate([batch[1] for batch in batches])
+        np.testing.assert_array_equal(joined, y)
+
+    def test_sample_weight_and_none(self):
+        ((x, y, weight),) = evaluation_batches((X, Y, np.ones(20)))
+        self.assertEqual(weight.shape, (20,))
+        ((x, y),) = evaluation_batches((X, Y, None))
+        self.assertEqual(y.shape, (20,))
+
+    def test_empty(self):
+        self.assertEqual(evaluation_batches((X[:0], Y[:0])), [])
+        empty = tf.data.Dataset.from_tensor_slices((X[:0], Y[:0])).batch(2)
+        self.assertEqual(evaluation_batches(empty), [])

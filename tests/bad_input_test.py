@@ -270,6 +270,31 @@ class FreshModelTest(parameterized.TestCase):
             model.fit(data, verbose=0)
         self.assertFalse(model._running.begun)
 
+    def test_terminate_on_nan_ends_quietly_with_the_task_as_it_was(self):
+        model = make_model()
+        model.add_task("a", keras.layers.Dense(10))
+        stop = keras.callbacks.TerminateOnNaN()
+        with self.assertWarnsRegex(UserWarning, "as it was before `fit`"):
+            history = model.fit(
+                batches(NAN_X, Y), callbacks=[stop], verbose=0, shuffle=False
+            )
+        self.assertTrue(np.isnan(history.history["loss"][-1]))
+        model.fit(X, Y, verbose=0)
+        consolidate(model, number=1)
+
+    def test_discarded_task_leaves_no_trace(self):
+        model = make_model()
+        learn(model)
+        stored, before = model.bank.to_bytes(), logits(model)
+        begin(model, number=1)
+        model.discard_task()
+        self.assertEqual(model.tasks, ("task 0",))
+        self.assertEqual(model.bank.to_bytes(), stored)
+        np.testing.assert_array_equal(logits(model), before)
+        learn(model, number=1)
+        with self.assertRaisesRegex(ValueError, "no running task.*task 0"):
+            model.discard_task()
+
     def test_other_errors_leave_what_was_trained(self):
         def full_disk(epoch, logs):
             raise OSError("disk is full")

@@ -1,47 +1,25 @@
 """The life of a task, as a Keras model."""
 
 import dataclasses
-import inspect
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import tree
 
 from tsn_keras import input_checks, saving
 from tsn_keras.bank import Capacity, TaskRecord
-from tsn_keras.beginning import (
-    choose_plane,
-    room_for_task,
-    start_values,
-    statistics_of,
-)
+from tsn_keras.beginning import statistics_of
 from tsn_keras.consolidation import Consolidation
-from tsn_keras.initialization import derived_seed, fresh_weights
-from tsn_keras.loss_callback import FiniteLossCallback, check_kernels
-from tsn_keras.pruning import Pruning, PruningScheduleCallback
-from tsn_keras.quantization import AdaptiveCodebook
+from tsn_keras.initialization import derived_seed
 from tsn_keras.quantization.centroid_tuning import CentroidTuning
 from tsn_keras.running_task import RunningTask
-from tsn_keras.sharing import Never, Sharing
-from tsn_keras.strategy_names import get_strategy
 from tsn_keras.summary_table import print_tasks
-from tsn_keras.task_network import HeadFunctions, TaskNetwork
 from tsn_keras.task_report import TaskReport, make_report
-from tsn_keras.training_data import TrainingData
-from tsn_keras.training_state import TrainingState
+from tsn_keras.task_trainer import TaskTrainer
 from tsn_keras.validation import Validation
 
-FLOAT_WIDTHS = (32, 32)
-# What `fit` raises for data or a loss that no task can be trained with.
-# Other errors, such as of a full disk, leave what was trained so far.
-DATA_ERRORS = (
-    ArithmeticError,
-    TypeError,
-    ValueError,
-    tf.errors.InvalidArgumentError,
-)
 # Attributes whose state is kept in the bank or in the training state.
 # Keras would find and save them a second time, dense kernels included.
 STORED_ELSEWHERE = frozenset(
@@ -51,7 +29,7 @@ STORED_ELSEWHERE = frozenset(
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
-class ContinualModel(TaskNetwork):
+class ContinualModel(TaskTrainer):
     """Learns task after task in one network, and forgets nothing.
 
     Each task gets a sparse subnetwork of the backbone's kernels, stored as
@@ -94,255 +72,6 @@ class ContinualModel(TaskNetwork):
     >>> model.predict(x, task="a", verbose=0).shape
     (32, 1)
     """
-
-    def __init__(
-        self,
-        backbone: keras.layers.Layer,
-        pruning: Pruning | str | None = "magnitude",
-        quantization: AdaptiveCodebook | str | None = "adaptive",
-        sharing: Sharing | str | None = "activation_similarity",
-        seed: int | None = None,
-        **kwargs: Any,
-    ):
-        pruning = get_strategy("pruning", pruning, Pruning)
-        quantization = get_strategy(
-            "quantization", quantization, AdaptiveCodebook
-        )
-        sharing = get_strategy("sharing", sharing, Sharing)
-        scores = pruning is not None and pruning.learned_scores
-        super().__init__(backbone, scores, **kwargs)
-        self.pruning = pruning
-        self.quantization = quantization
-        self.sharing = sharing or Never()
-        self.seed = seed
-        self._optimizer_config = None
-
-    def compile(self, *args, **kwargs) -> None:
-        """Configures training; see `keras.Model.compile`.
-
-        The optimizer's configuration is what each task starts with anew.
-        """
-        super().compile(*args, **kwargs)
-        optimizer = self.optimizer
-        self._optimizer_config = optimizer and keras.optimizers.serialize(
-            optimizer
-        )
-        self._kept.clear()
-        self._functions = HeadFunctions()
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def add_task(self, name: str, head: keras.layers.Layer) -> None:
-        """Starts a new task, which becomes the active one.
-
-        Args:
-            name: str, not used before.
-            head: `keras.layers.Layer`, the task's own output layer, applied
-                to the backbone's features.
-
-        Raises:
-            TypeError: If the head is no layer.
-            ValueError: If the name is in use, another task is running, or
-                the head does not fit the backbone's features.
-        """
-        input_checks.check_task_name(name, list(self.tasks))
-        if self._running is not None:
-            raise ValueError(
-                f"Task '{self._running.name}' is still running. Call "
-                f"`model.consolidate(validation_data)` before adding '{name}'."
-            )
-        if not isinstance(head, keras.layers.Layer):
-            raise TypeError(
-                f"`head` must be a keras.layers.Layer. Received: {head!r}"
-            )
-        keeps_weights = head.built
-        if self._features is not None:
-            input_checks.check_head(head, self._features)
-        task = RunningTask(name, self.heads.add(head), keeps_weights)
-        self.prepare_task(task)
-        if keeps_weights:
-            for own, given in zip(self.heads.head.weights, head.weights):
-                own.assign(given)
-
-    def prepare_task(self, task: RunningTask) -> None:
-        """Makes a task the running one and its head the selected one."""
-        self._select_head(task.head)
-        self._running = task
-        self._at_work = task.name
-
-    def fit(self, *args, task: str | None = None, **kwargs):
-        """Trains the running task; see `keras.Model.fit`.
-
-        The first call for a task chooses its plane and its starting values.
-        Pruning follows its schedule over the epochs of that call. If the
-        data cannot be learned from or the loss is NaN, the task is as it was
-        before the call.
-
-        Args:
-            *args: As in `keras.Model.fit`.
-            task: str or `None`. The running task's name, if given.
-            **kwargs: As in `keras.Model.fit`.
-
-        Returns:
-            `keras.callbacks.History`.
-        """
-        self._check_trainable(task)
-        bound = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
-        arguments = dict(bound.arguments)
-        del arguments["self"]
-        data = self._checked_data(arguments)
-        before = TrainingState(self)
-        try:
-            if not self._running.begun:
-                self._begin(data)
-            running = self._running
-            if self.seed is not None:
-                keras.utils.set_random_seed(
-                    derived_seed(self.seed, len(self.bank.tasks), running.fits)
-                )
-            running.fits += 1
-            running.data = data
-            arguments["x"] = data.x
-            arguments["callbacks"] = self._callbacks(arguments.get("callbacks"))
-            return super().fit(**arguments)
-        except DATA_ERRORS as error:
-            try:
-                if not isinstance(error, FloatingPointError):
-                    check_kernels(self.installation.kernels)
-                input_checks.explain_label_error(error)
-            finally:
-                before.restore(self)
-            raise
-
-    def make_train_function(self, force: bool = False) -> None:
-        """Makes the training function, with a trace for each shape of batches.
-
-        A function that was traced for another shape first may round another
-        way. Then what a task learns would depend on the shapes of earlier
-        ones, and on whether the model was loaded in between.
-        """
-        if self.train_function is not None and not force:
-            return
-        make, functions = super().make_train_function, {}
-
-        def train(iterator):
-            shapes = repr(getattr(iterator, "element_spec", None))
-            if shapes not in functions:
-                make(force=True)
-                functions[shapes] = self.train_function
-                self.train_function = train
-            return functions[shapes](iterator)
-
-        self.train_function = train
-
-    def train_on_batch(self, *args, **kwargs):
-        """Trains the running task, begun with `fit`, on one batch.
-
-        See `keras.Model.train_on_batch`.
-        """
-        self._check_trainable(None)
-        if not self._running.begun:
-            raise ValueError(
-                f"Task '{self._running.name}' has not begun. Call `model.fit` "
-                "first: it chooses the slots that the task may use."
-            )
-        return super().train_on_batch(*args, **kwargs)
-
-    def _callbacks(self, given: Any) -> list[keras.callbacks.Callback]:
-        """Returns the user's callbacks and our own behind them."""
-        own = [FiniteLossCallback(self.installation.kernels)]
-        if self.pruning is not None:
-            running = self._running
-            own.append(
-                PruningScheduleCallback(
-                    self.pruning, running.masks, running.progress
-                )
-            )
-        # The user's list may serve another task, with other masks than ours.
-        if isinstance(given, keras.callbacks.CallbackList):
-            given = given.callbacks
-        return tree.flatten(given or []) + own
-
-    def _check_trainable(self, task: str | None) -> None:
-        """Refuses to train what is not the running task."""
-        if not self.compiled:
-            raise ValueError(
-                "You must call `compile()` before calling `fit()`."
-            )
-        if task is not None:
-            input_checks.check_known(task, list(self.tasks))
-        if self._running is None and not self.tasks:
-            raise ValueError(
-                "There is no task to train. Add one with "
-                "`model.add_task(name, head)` before `fit`."
-            )
-        if self._running is None or task not in (None, self._running.name):
-            raise ValueError(
-                f"Task '{task or self.tasks[-1]}' is consolidated and never "
-                "changes. Add a new task with `model.add_task(name, head)`."
-            )
-
-    def _checked_data(self, arguments: dict[str, Any]) -> TrainingData:
-        """Looks at the training data before anything is changed."""
-        names = ("x", "y", "sample_weight", "batch_size")
-        data = TrainingData(*(arguments.get(name) for name in names))
-        batches = data.first_batches(1)
-        if not batches:
-            raise ValueError("The training data are empty: `x` has no rows.")
-        x, y, _ = batches[0]
-        if self._inputs is None:
-            self._build_backbone(x)
-        if data.is_arrays:
-            x, y = data.x, data.y
-        self.check_examples(x, y, ("x", "y"))
-        return data
-
-    def _begin(self, data: TrainingData) -> None:
-        """Chooses plane, slots and starting values of the running task."""
-        task = dataclasses.replace(self._running)
-        number = len(self.bank.tasks)
-        sample = data.sample(getattr(self.sharing, "sample_size", 1))
-
-        def statistics(name):
-            with self.working_as(name):
-                return statistics_of(self.installation, sample)
-
-        choose_plane(task, self.sharing, self.bank, statistics)
-        widths = FLOAT_WIDTHS
-        if self.quantization is not None:
-            widths = self.quantization.min_width, self.quantization.max_width
-        room_for_task(task, self.installation, self.bank, self.pruning, widths)
-        if self.seed is not None:
-            keras.utils.set_random_seed(derived_seed(self.seed, number))
-        start_values(
-            task, self.installation, self.bank, self._inputs, self.seed
-        )
-        if not task.keeps_head:
-            head = self.heads.head
-            fresh = fresh_weights(head, self._features)
-            for variable, value in zip(head.weights, fresh):
-                variable.assign(value)
-        for mask in task.masks:
-            mask.apply()
-        self._start_optimizer()
-        task.begun = True
-        self._running = task
-
-    def _start_optimizer(self) -> None:
-        """Gives the task an optimizer with no memory of earlier ones.
-
-        An optimizer that was traced already keeps its variables, whose values
-        start again, so that nothing needs to be traced again.
-        """
-        fresh = keras.optimizers.deserialize(self._optimizer_config)
-        if self.train_function is None:
-            if self.optimizer.built:
-                self.optimizer = fresh
-            return
-        fresh.build(self.trainable_variables)
-        for variable, start in zip(self.optimizer.variables, fresh.variables):
-            variable.assign(start)
 
     def consolidate(
         self,
@@ -440,6 +169,12 @@ class ContinualModel(TaskNetwork):
         if quantization is None or not quantization.fine_tune_steps:
             return None
         if running.data is None:
+            warnings.warn(
+                f"Task '{running.name}' was loaded in the middle of its "
+                "training: without another `fit` there is no data to "
+                "fine-tune its centroids with.",
+                stacklevel=3,
+            )
             return None
         if self._functions.tuning is None:
             self._functions.tuning = CentroidTuning(

@@ -18,7 +18,7 @@ def derived_seed(seed: int, *indices: int) -> int:
     Returns:
         int in [0, 2**31).
     """
-    sequence = np.random.SeedSequence([seed, *indices])
+    sequence = np.random.SeedSequence(seed, spawn_key=indices)
     return int(sequence.generate_state(1)[0] % 2**31)
 
 

@@ -28,6 +28,9 @@ def check_kernels(kernels: list) -> None:
 class FiniteLossCallback(keras.callbacks.Callback):
     """Ends `fit` with an error once the loss or a kernel is NaN or infinite.
 
+    Where the user's `keras.callbacks.TerminateOnNaN` has stopped the training
+    already, no error is raised, and `stopped` is true.
+
     Args:
         kernels: list of `MaskedKernel`.
     """
@@ -35,16 +38,22 @@ class FiniteLossCallback(keras.callbacks.Callback):
     def __init__(self, kernels: list):
         super().__init__()
         self._kernels = kernels
+        self.stopped = False
+        self.message = ""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         loss = (logs or {}).get("loss")
-        if loss is not None and not np.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss is {loss} in epoch {self._epoch + 1}: {REMEDY}"
-            )
+        if loss is None or np.isfinite(loss):
+            return
+        where = f"The loss is {loss} in epoch {self._epoch + 1}"
+        self.message = f"{where}: {REMEDY}"
+        if not self.model.stop_training:
+            raise FloatingPointError(self.message)
+        self.stopped = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        check_kernels(self._kernels)
+        if not self.stopped:
+            check_kernels(self._kernels)

@@ -123,8 +123,17 @@ class Subnetwork(keras.layers.Wrapper):
             self.add_loss(scope.losses)
         return outputs
 
+    def compute_output_spec(self, *args, **kwargs):
+        return self.layer.compute_output_spec(*args, **kwargs)
+
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        # A wrapped model that was compiled by itself tracks its own loss.
+        compiled = getattr(self.layer, "compiled", False)
+        return [] if compiled else super().metrics
 
     def compute_mask(self, inputs, mask=None):
         return self.layer.compute_mask(inputs, mask)

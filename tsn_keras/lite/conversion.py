@@ -9,7 +9,9 @@ from absl import logging
 
 from tsn_keras.lite.errors import ExportError
 
-UNSUPPORTED = re.compile(r"(?:Flex|Custom) ops: ([\w, ]+)")
+# The converter adds the whole program to its messages.
+MAX_MESSAGE = 1000
+UNSUPPORTED = re.compile(r"(?:Select|Flex|Custom) ops: ([\w, ]+)")
 
 
 def convert(
@@ -56,7 +58,7 @@ def _explained(error: Exception, signatures: dict) -> str:
     names = {name.strip() for part in listed for name in part.split(",")}
     names = {name.removeprefix("Flex") for name in names if name.strip()}
     if not names:
-        return f"LiteRT's converter failed: {error}"
+        return f"LiteRT's converter failed: {str(error)[:MAX_MESSAGE]}"
     graphs = [function.graph for function in signatures.values()]
     places = [
         f"{operation.type} in '{operation.name.rpartition('/')[0]}'"
@@ -69,6 +71,30 @@ def _explained(error: Exception, signatures: dict) -> str:
         f"Needed by: {'; '.join(sorted(set(places))) or 'unknown layers'}. "
         "Replace these layers by others, or export a SavedModel."
     )
+
+
+def refuse_loops(function: tf.types.experimental.ConcreteFunction) -> None:
+    """Refuses what the converter cannot calibrate, and crashes on.
+
+    Args:
+        function: concrete function.
+
+    Raises:
+        ExportError: If the function has loops; it names their layers.
+    """
+    places = sorted(
+        {
+            operation.name.rpartition("/")[0]
+            for operation in _operations(function.graph)
+            if operation.type in ("While", "StatelessWhile")
+        }
+    )
+    if places:
+        raise ExportError(
+            f"Integer files cannot have loops, and there are some in {places}. "
+            "Build recurrent layers with `unroll=True`, or use the precision "
+            "'dynamic_int8'."
+        )
 
 
 def _operations(graph) -> list:

@@ -82,9 +82,10 @@ class SignatureRunner:
         if len(names) == 1:
             names = list(self.inputs)
         samples = Samples([np.asarray(p) for p in tree.flatten(x)], None, "x")
+        size = self.batch_size or max(len(samples), 1)
         parts = [
             self._run_batch(dict(zip(names, batch)))
-            for batch in samples.batches(self.batch_size or max(len(samples), 1))
+            for batch in samples.batches(size)
         ]
         return {
             name: np.concatenate([part[name] for part in parts])[: len(samples)]

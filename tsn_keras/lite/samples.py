@@ -129,4 +129,5 @@ def random_samples(inputs: Any, count: int = 32) -> Samples:
             return random.standard_normal(shape).astype(part.dtype)
         return random.integers(0, 2, shape).astype(part.dtype)
 
-    return Samples([make(part) for part in tree.flatten(inputs)], None, "random")
+    parts = [make(part) for part in tree.flatten(inputs)]
+    return Samples(parts, None, "random")

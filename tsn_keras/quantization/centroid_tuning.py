@@ -77,7 +77,7 @@ class CentroidTuning:
         self._learning_rate = learning_rate
         self._optimizer = keras.optimizers.Adam(learning_rate)
         self._optimizer.build(self._centroids + self._private)
-        self._step = tf.function(self._train_step, reduce_retracing=True)
+        self._step = tf.function(self._train_step)
 
     def _train_step(self, batch, tunes_centroids):
         variables = self._centroids + self._private

@@ -1,0 +1,32 @@
+"""Measurements of files."""
+
+
+
+from tests.lite import small_models
+from tests.lite.lite_test_case import LiteTestCase
+from tsn_keras import lite
+from tsn_keras.lite.arena import peak_arena
+
+
+class BenchmarkTest(LiteTestCase):
+    def test_task_file_and_bundle(self):
+        folder = self.folder
+        model = small_models.make_model(tasks=2)
+        paths = [folder / name for name in ("a.tflite", "all.tflite")]
+        lite.export_dense(model, paths[0])
+        lite.export_bundle(model, paths[1])
+        task, bundle = lite.benchmark(paths, repetitions=3)
+        self.assertEqual(task.bytes, paths[0].stat().st_size)
+        self.assertLess(task.compressed_bytes, task.bytes)
+        self.assertGreater(task.latency_ms, 0)
+        self.assertIsNone(task.select_ms)
+        self.assertGreater(bundle.select_ms, 0)
+
+    def test_arena_of_a_chain(self):
+        folder = self.folder
+        backbone = small_models.dense_backbone((12, 30), 20)
+        model = small_models.make_model(backbone, tasks=1)
+        lite.export_dense(model, folder / "a.tflite")
+        content = (folder / "a.tflite").read_bytes()
+        # 12 units and 30 units at once are the most.
+        self.assertEqual(peak_arena(content), 4 * (12 + 30))

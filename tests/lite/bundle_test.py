@@ -1,0 +1,165 @@
+"""One file of many tasks."""
+
+import os
+from unittest import mock
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tests.lite import small_models
+from tests.lite.lite_test_case import LiteTestCase
+from tsn_keras import lite
+from tsn_keras.lite import bundle, bundle_layout
+
+
+class BundleTest(LiteTestCase):
+    def assert_runs_as(self, model, names, xnnpack=True):
+        x = small_models.random_inputs(model, 5)
+        runner = lite.TaskRunner(self.path, xnnpack=xnnpack)
+        self.assertEqual(runner.tasks, tuple(names))
+        for name in (*names, names[0]):
+            runner.select(name)
+            expected = model.predict(x, task=name, verbose=0)
+            actual = runner.predict(x)
+            np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+    @parameterized.named_parameters(
+        ("narrow", {"width": 1}),
+        ("wide", {"width": 7}),
+        ("float_weights", {"width": 32}),
+        ("half_private", {"private_width": 16}),
+        ("full_private", {"private_width": 32}),
+        ("dense_masks", {"kept": 1.0}),
+        ("almost_empty", {"kept": 0.01}),
+        ("shared", {"plane": 0}),
+    )
+    def test_tasks(self, arguments):
+        model = small_models.make_model(tasks=3, **arguments)
+        lite.export_bundle(model, self.path)
+        self.assert_runs_as(model, model.tasks)
+
+    def test_tasks_of_every_kind_together(self):
+        model = small_models.make_model(tasks=2, plane=0, width=2)
+        for number, arguments in enumerate(
+            (
+                {"plane": 5, "width": 5, "private_width": 4},
+                {"plane": 0, "width": 4, "private_width": 16},
+                {"plane": 5, "width": 32, "private_width": 32},
+            )
+        ):
+            head = keras.layers.Dense(4)
+            small_models.add_random_task(model, number + 2, head, **arguments)
+        lite.export_bundle(model, self.path, batch_size=None)
+        self.assert_runs_as(model, model.tasks, xnnpack=False)
+
+    def test_some_tasks_that_share_with_others(self):
+        model = small_models.make_model(tasks=4, plane=0)
+        lite.export_bundle(model, self.path, ["task 3", "task 1"])
+        self.assert_runs_as(model, ["task 3", "task 1"])
+
+    def test_private_variables_that_are_constant(self):
+        model = small_models.make_model(tasks=2)
+        name = "_private"
+        zeros = mock.patch.object(
+            small_models, name, lambda _, v: np.zeros(v.shape, np.float32)
+        )
+        with zeros:
+            head = keras.layers.Dense(4)
+            small_models.add_random_task(model, 2, head)
+        lite.export_bundle(model, self.path)
+        self.assert_runs_as(model, model.tasks)
+
+    def test_it_is_smaller_than_one_network(self):
+        backbone = small_models.dense_backbone((200, 100), 300)
+        model = small_models.make_model(backbone, tasks=4, kept=0.05)
+        report = lite.export_bundle(model, self.path)
+        dense = 4 * (300 * 200 + 200 * 100 + 100 * 4)
+        self.assertLess(report.bytes, 0.25 * dense)
+
+    def test_a_task_adds_what_it_is_packed_in(self):
+        backbone = small_models.dense_backbone((200, 100), 300)
+        model = small_models.make_model(backbone, tasks=6, kept=0.05)
+        names = list(model.tasks)
+        sizes = [
+            lite.export_bundle(model, self.path, names[:count]).bytes
+            for count in (2, 6)
+        ]
+        packed = lite.packed_bytes(model.bank, names[2:])
+        self.assertLess(sizes[1] - sizes[0], 1.1 * packed)
+
+    def test_what_it_says_of_itself(self):
+        model = small_models.make_model(tasks=2)
+        lite.export_bundle(
+            model, self.path, class_names={"task 1": ["a", "b", "c", 'd"']}
+        )
+        runner = lite.TaskRunner(self.path)
+        self.assertEqual(runner.class_names, {"task 1": ["a", "b", "c", 'd"']})
+        self.assertEqual(runner.metadata["tasks"][0]["accuracy"], 0.5)
+        self.assertEqual(runner.inputs[0]["shape"], [1, 20])
+        self.assertEqual(runner.outputs[0]["shape"], [1, 4])
+        self.assertLen(runner.bank_sha256, 64)
+
+    def test_only_builtin_operators(self):
+        model = small_models.make_model(tasks=2, plane=0)
+        lite.export_bundle(model, self.path)
+        operators = lite.operators(self.path.read_bytes())
+        custom = [name for name, _ in operators if "CUSTOM" in name]
+        self.assertEmpty(custom)
+
+    @parameterized.parameters(0.1, 0.5, 0.9, 0.999)
+    def test_damage_is_noticed(self, place):
+        model = small_models.make_model(tasks=2)
+        lite.export_bundle(model, self.path)
+        content = bytearray(self.path.read_bytes())
+        index = int(place * len(content))
+        self.path.write_bytes(content[:index])
+        with self.assertRaisesRegex(ValueError, "truncated|damaged"):
+            lite.TaskRunner(self.path)
+        content[index] ^= 1
+        self.path.write_bytes(content)
+        with self.assertRaisesRegex(ValueError, "damaged|no bundle"):
+            lite.TaskRunner(self.path)
+
+    def test_other_files_are_no_bundles(self):
+        model = small_models.make_model(tasks=1)
+        lite.export_task(model, self.path)
+        with self.assertRaisesRegex(ValueError, "no bundle"):
+            lite.TaskRunner(self.path)
+
+    def test_tasks_are_selected_by_name_first(self):
+        model = small_models.make_model(tasks=2)
+        lite.export_bundle(model, self.path)
+        runner = lite.TaskRunner(self.path)
+        with self.assertRaisesRegex(ValueError, "No task is selected"):
+            runner.predict(np.zeros((1, 20)))
+        with self.assertRaisesRegex(ValueError, "'x'.*'task 0', 'task 1'"):
+            runner.select("x")
+
+    def test_heads_must_be_of_one_kind(self):
+        model = small_models.make_model(tasks=1)
+        small_models.add_random_task(model, 1, keras.layers.Dense(7))
+        with self.assertRaisesRegex(ValueError, "different configurations"):
+            lite.export_bundle(model, self.path)
+        lite.export_bundle(model, self.path, ["task 1"])
+
+    def test_a_wrong_bundle_is_not_left_behind(self):
+        model = small_models.make_model(tasks=2)
+        real = bundle_layout.encode_gaps
+
+        def one_too_far(positions):
+            return real(np.append(positions[:-1] + 1, positions[-1] + 2))
+
+        patch = mock.patch.object(bundle_layout, "encode_gaps", one_too_far)
+        message = "Task 'task|does not run"
+        with patch, self.assertRaisesRegex(lite.ExportError, message):
+            lite.export_bundle(model, self.path)
+        self.assertEmpty(os.listdir(self.folder))
+
+    def test_no_tasks(self):
+        model = small_models.make_model(tasks=1)
+        with self.assertRaisesRegex(ValueError, "no consolidated task"):
+            lite.export_bundle(model, self.path, [])
+        with self.assertRaisesRegex(ValueError, "Unknown task"):
+            lite.export_bundle(model, self.path, ["nothing"])
+        self.assertTrue(bundle.export_bundle)

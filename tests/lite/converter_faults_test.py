@@ -1,0 +1,124 @@
+"""Faults of the converter and of LiteRT that exports work round.
+
+Each test first shows the fault, so that it tells when it is gone.
+"""
+
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tests.lite import small_models
+from tests.lite.lite_test_case import LiteTestCase
+from tsn_keras import lite
+from tsn_keras.lite import bundle_graph, task_content
+from tsn_keras.lite.conversion import convert
+from tsn_keras.lite.slimming import slim
+
+VARIABLES = {"experimental_enable_resource_variables": True}
+
+
+def file_of(function, *specs, **settings):
+    module = tf.Module()
+    traced = tf.function(function, input_signature=specs)
+    concrete = traced.get_concrete_function()
+    return convert(module, {"serving_default": concrete}, settings)
+
+
+class ConverterFaultsTest(LiteTestCase):
+    def test_relu_after_a_product_with_computed_weights(self):
+        weights = np.random.default_rng(0).standard_normal((2, 6, 5))
+        weights = tf.constant(weights, tf.float32)
+
+        def compute(x, task):
+            return {"y": tf.nn.relu(x @ tf.gather(weights, task))}
+
+        content = file_of(
+            compute,
+            tf.TensorSpec([1, 6], tf.float32, "x"),
+            tf.TensorSpec([], tf.int32, "task"),
+        )
+        runner = lite.make_interpreter(content).get_signature_runner()
+        x = np.ones((1, 6), np.float32)
+        self.assertLess(runner(x=x, task=np.int32(0))["y"].min(), 0)
+
+        backbone = small_models.dense_backbone((16,), use_bias=False)
+        model = small_models.make_model(backbone, tasks=2)
+        lite.export_bundle(model, self.path)
+        x = small_models.random_inputs(model)
+        runner = lite.TaskRunner(self.path)
+        runner.select("task 1")
+        expected = model.predict(x, task="task 1", verbose=0)
+        np.testing.assert_allclose(runner.predict(x), expected, atol=1e-5)
+
+    def test_a_dropped_relu_would_be_refused(self):
+        backbone = small_models.dense_backbone((16,), use_bias=False)
+        model = small_models.make_model(backbone, tasks=1)
+        hidden = model.backbone.layer.layers[0]
+        x = small_models.random_inputs(model)
+        expected = model.predict(x, verbose=0)
+        relu, hidden.activation = hidden.activation, tf.identity
+        try:
+            wrong, _ = task_content.task_content(
+                model,
+                model.bank.effective("task 0") + model.bank.private("task 0"),
+                lite.PRECISIONS["float32"],
+                1,
+            )
+        finally:
+            hidden.activation = relu
+        samples = lite.Samples([x], None, "x")
+        with self.assertRaisesRegex(lite.ExportError, "outputs differ"):
+            lite.verify_content(
+                wrong,
+                expected,
+                samples,
+                model._inputs,
+                lite.PRECISIONS["float32"],
+                0.9,
+            )
+
+    def test_codes_folded_into_floats(self):
+        codes = np.random.default_rng(0).integers(0, 16, (60, 50), np.uint8)
+        book = tf.range(16, dtype=tf.float32)
+
+        def compute(x):
+            found = tf.gather(book, tf.cast(tf.constant(codes), tf.int32))
+            return {"y": x @ found}
+
+        content = file_of(compute, tf.TensorSpec([1, 60], tf.float32, "x"))
+        self.assertGreater(len(content), 4 * codes.size)
+
+        backbone = small_models.dense_backbone((100, 100), 200)
+        model = small_models.make_model(backbone, tasks=1, kept=0.1)
+        report = lite.export_bundle(model, self.path)
+        # Not even a single task is folded.
+        self.assertLess(report.bytes, 4 * 200 * 100 / 2)
+
+    def test_initial_values_of_variables(self):
+        backbone = small_models.dense_backbone((100, 100), 200)
+        model = small_models.make_model(backbone, tasks=1, kept=0.1)
+        with model.working_as("task 0"):
+            module = bundle_graph.BundleModule(model, ["task 0"], 1)
+            content = convert(module, module.signatures(), VARIABLES)
+        floats = 4 * 200 * 100
+        self.assertGreater(len(content), floats)
+        self.assertLess(len(slim(content)), floats / 2)
+
+    @parameterized.parameters("sparse_dynamic_int8", "sparse_int8")
+    def test_sparse_integers_under_xnnpack(self, precision):
+        backbone = small_models.dense_backbone((64, 64), 64)
+        model = small_models.make_model(backbone, tasks=1, kept=0.1)
+        x = small_models.random_inputs(model, 30)
+        arguments = {"precision": precision, "representative_data": x}
+        unguarded = "guard_sparse_integers"
+        real = getattr(task_content, unguarded)
+        setattr(task_content, unguarded, lambda content: content)
+        try:
+            with self.assertRaisesRegex(lite.ExportError, "with XNNPACK"):
+                lite.export_task(model, self.path, **arguments)
+        finally:
+            setattr(task_content, unguarded, real)
+        self.assertFalse(self.path.exists())
+        report = lite.export_task(model, self.path, **arguments)
+        self.assertGreater(report.agreement.agreement, 0.9)

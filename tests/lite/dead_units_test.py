@@ -1,0 +1,149 @@
+"""Dead units go, and nothing else changes."""
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+from keras import layers
+
+from tests.lite import small_models
+from tsn_keras.lite import replay
+from tsn_keras.lite.smaller_network import without_dead_units
+
+
+def chain(shape, *stages):
+    return keras.Sequential([keras.Input(shape), *stages])
+
+
+def functional():
+    inputs = keras.Input((20,))
+    x = layers.Dense(9, activation="relu", name="first")(inputs)
+    x = layers.LeakyReLU()(layers.BatchNormalization()(x))
+    x = layers.Dense(8, activation="sigmoid", name="second")(x)
+    return keras.Model(inputs, layers.Dropout(0.5)(x))
+
+
+CHAINS = {
+    "dense": lambda: chain(
+        (20,),
+        layers.Dense(9, activation="relu", name="first"),
+        layers.Dense(8, activation="relu", name="second"),
+    ),
+    "functional": functional,
+    "convolutions": lambda: chain(
+        (8, 8, 3),
+        layers.Conv2D(9, 3, activation="relu", name="first"),
+        layers.BatchNormalization(),
+        layers.MaxPooling2D(),
+        layers.Conv2D(8, 2, activation="tanh", name="second"),
+        layers.Flatten(),
+    ),
+    "depthwise": lambda: chain(
+        (8, 8, 3),
+        layers.Conv2D(9, 1, use_bias=False, name="first"),
+        layers.BatchNormalization(),
+        layers.DepthwiseConv2D(3, padding="same"),
+        layers.ReLU(),
+        layers.Conv2D(8, 1, name="second"),
+        layers.GlobalAveragePooling2D(),
+    ),
+    "sequence": lambda: chain(
+        (7, 4),
+        layers.Conv1D(9, 2, activation="relu", name="first"),
+        layers.Dense(8, activation="relu", name="second"),
+        layers.GlobalMaxPooling1D(),
+    ),
+}
+
+
+def with_dead_units(model, incoming=(), outgoing=()):
+    """Returns a task's values with weights of units of `first` at zero."""
+    variables = replay.task_variables(model)
+    values = [np.array(v) for v in replay.task_values(model, "task 0")]
+    paths = [variable.path for variable in variables]
+    first = next(i for i, p in enumerate(paths) if p.endswith("first/kernel"))
+    second = next(i for i, p in enumerate(paths) if p.endswith("second/kernel"))
+    values[first][..., list(incoming)] = 0
+    values[second][..., list(outgoing), :] = 0
+    return variables, values
+
+
+def outputs_of(model, values, x):
+    return np.asarray(replay.replay(model, x, values))
+
+
+class DeadUnitsTest(parameterized.TestCase):
+    @parameterized.named_parameters(CHAINS.items())
+    def test_what_is_computed_stays(self, make):
+        model = small_models.make_model(make(), tasks=1, kept=0.7)
+        x = small_models.random_inputs(model)
+        variables, values = with_dead_units(model, [0, 4], [7])
+        expected = outputs_of(model, values, x)
+        head = model.heads.head
+        inner = model.backbone.layer
+        smaller = without_dead_units(inner, head, variables, values)
+        self.assertGreaterEqual(smaller.removed["first"], 1)
+        actual = np.asarray(smaller(x))
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+    def test_both_kinds_are_removed_from_dense_layers(self):
+        model = small_models.make_model(CHAINS["dense"](), tasks=1, kept=0.9)
+        variables, values = with_dead_units(model, [0, 4], [7])
+        head = model.heads.head
+        smaller = without_dead_units(
+            model.backbone.layer, head, variables, values
+        )
+        self.assertEqual(smaller.removed, {"first": 3})
+        shapes = [tuple(w.shape) for w in smaller.backbone.weights]
+        self.assertEqual(shapes, [(20, 6), (6,), (6, 8), (8,)])
+
+    def test_a_chain_of_deaths(self):
+        """A unit that only a dead unit uses dies with it."""
+        model = small_models.make_model(CHAINS["dense"](), tasks=1, kept=0.9)
+        variables, values = with_dead_units(model)
+        first, second, head = values[0], values[1], values[4]
+        second[3] = 0
+        second[3, 2] = 1.0
+        head[2] = 0
+        smaller = without_dead_units(
+            model.backbone.layer, model.heads.head, variables, values
+        )
+        self.assertEqual(smaller.removed, {"first": 1, "second": 1})
+        self.assertTrue(first.any())
+
+    def test_constants_stay_where_a_border_would_show(self):
+        backbone = chain(
+            (6, 6, 3),
+            layers.Conv2D(5, 3, activation="sigmoid", name="first"),
+            layers.Conv2D(4, 3, padding="same", name="second"),
+            layers.GlobalAveragePooling2D(),
+        )
+        model = small_models.make_model(backbone, tasks=1, kept=0.9)
+        variables, values = with_dead_units(model, incoming=[1])
+        smaller = without_dead_units(
+            model.backbone.layer, model.heads.head, variables, values
+        )
+        self.assertIsNone(smaller)
+
+    def test_nothing_alive(self):
+        model = small_models.make_model(CHAINS["dense"](), tasks=1)
+        x = small_models.random_inputs(model)
+        variables, values = with_dead_units(model, range(9))
+        expected = outputs_of(model, values, x)
+        smaller = without_dead_units(
+            model.backbone.layer, model.heads.head, variables, values
+        )
+        self.assertEqual(smaller.removed["first"], 8)
+        np.testing.assert_allclose(smaller(x), expected, atol=1e-6)
+
+    def test_branches_and_shared_layers_are_left_alone(self):
+        inputs = keras.Input((6,))
+        shared = layers.Dense(6, activation="relu", name="first")
+        x = shared(shared(inputs))
+        branch = layers.Dense(6, activation="relu", name="second")(x)
+        backbone = keras.Model(inputs, layers.Add()([x, branch]))
+        model = small_models.make_model(backbone, tasks=1, kept=0.9)
+        variables, values = with_dead_units(model, [1], [2])
+        smaller = without_dead_units(
+            model.backbone.layer, model.heads.head, variables, values
+        )
+        self.assertIsNone(smaller)

@@ -1,0 +1,157 @@
+"""Task files: every precision, and every way to be refused."""
+
+import os
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tests.lite import small_models
+from tests.lite.lite_test_case import LiteTestCase
+from tsn_keras import lite
+from tsn_keras.lite import flatbuffer, task_file
+
+
+def wide_model(**arguments):
+    backbone = small_models.dense_backbone((64, 48), 60)
+    return small_models.make_model(backbone, tasks=1, **arguments)
+
+
+class TaskFileTest(LiteTestCase):
+    @parameterized.parameters(
+        ("float32", 1.1, 1e-5),
+        ("float16", 0.6, 1e-2),
+        ("sparse_float32", 0.6, 1e-5),
+        ("sparse_float16", 0.4, 1e-2),
+        ("dynamic_int8", 0.4, 0.2),
+        ("sparse_dynamic_int8", 0.35, 0.2),
+        ("int8", 0.4, 0.2),
+        ("sparse_int8", 0.35, 0.2),
+        ("int4", 0.27, 0.2),
+    )
+    def test_precisions(self, precision, size, difference):
+        model = wide_model(kept=0.15, kind="linear", width=4)
+        x = small_models.random_inputs(model, 40)
+        y = model.predict(x, verbose=0).argmax(axis=-1)
+        report = model.export(
+            self.path,
+            format="litert",
+            precision=precision,
+            representative_data=x,
+            verification_data=(x, y),
+        )
+        dense = 4 * (60 * 64 + 64 * 48 + 48 * 4)
+        self.assertEqual(report.bytes, self.path.stat().st_size)
+        self.assertLess(report.bytes, size * dense + 3000)
+        scale = np.abs(model.predict(x, verbose=0)).max()
+        agreement = report.agreement
+        self.assertLess(agreement.largest_difference, difference * scale)
+        self.assertEqual(agreement.accuracy, agreement.agreement)
+        self.assertEqual(agreement.model_accuracy, 1.0)
+
+    def test_the_file_is_a_plain_network(self):
+        model = wide_model()
+        model.export(self.path, format="litert")
+        operators = flatbuffer.operators(self.path.read_bytes())
+        self.assertEqual([name for name, _ in operators], ["FULLY_CONNECTED"])
+
+    @parameterized.parameters((1,), (3,), (None,))
+    def test_batch_sizes(self, batch_size):
+        model = wide_model()
+        x = small_models.random_inputs(model, 7)
+        lite.export_task(model, self.path, batch_size=batch_size)
+        interpreter = lite.make_interpreter(self.path.read_bytes())
+        shape = interpreter.get_input_details()[0]["shape_signature"]
+        self.assertEqual(shape[0], batch_size or -1)
+        agreement = lite.verify_file(model, self.path, x, "task 0")
+        self.assertTrue(agreement.predictions_equal)
+        self.assertEqual(agreement.logits.shape, (7, 4))
+        self.assertLess(agreement.largest_difference, 1e-5)
+
+    def test_several_inputs(self):
+        left, right = keras.Input((5,), name="left"), keras.Input((3,))
+        x = keras.layers.Concatenate()([left, right])
+        x = keras.layers.Dense(6, activation="relu")(x)
+        model = small_models.make_model(keras.Model([left, right], x), tasks=1)
+        random = np.random.default_rng(0)
+        x = [np.float32(random.random((4, size))) for size in (5, 3)]
+        lite.export_task(model, self.path, verification_data=(x, np.zeros(4)))
+        agreement = lite.verify_file(model, self.path, x, "task 0")
+        self.assertLess(agreement.largest_difference, 1e-5)
+
+    def test_samples_may_be_a_dataset(self):
+        model = wide_model()
+        x = small_models.random_inputs(model, 20)
+        data = tf.data.Dataset.from_tensor_slices((x, np.zeros(20))).batch(8)
+        report = lite.export_task(model, self.path, verification_data=data)
+        self.assertEqual(report.samples, "verification_data")
+        self.assertLen(report.agreement.logits, 20)
+
+    def test_exporting_changes_nothing(self):
+        model = small_models.make_model(tasks=2)
+        x = small_models.random_inputs(model)
+        before = model.predict(x, task="task 0", verbose=0)
+        saved = model.bank.to_bytes()
+        lite.export_task(model, self.path, "task 1")
+        after = model.predict(x, task="task 0", verbose=0)
+        np.testing.assert_array_equal(before, after)
+        self.assertEqual(model.bank.to_bytes(), saved)
+
+    def test_a_wrong_file_is_not_left_behind(self):
+        model = small_models.make_model(tasks=2)
+        self.path.write_bytes(b"earlier")
+
+        def of_another_task(model, task):
+            return model.bank.effective("task 1") + model.bank.private("task 1")
+
+        with mock.patch.object(task_file, "task_values", of_another_task):
+            with self.assertRaisesRegex(lite.ExportError, "differ.*bound"):
+                lite.export_task(model, self.path, "task 0")
+        self.assertEqual(os.listdir(self.folder), ["task.tflite"])
+        self.assertEqual(self.path.read_bytes(), b"earlier")
+
+    def test_integer_files_must_agree_often_enough(self):
+        model = wide_model()
+        x = small_models.random_inputs(model, 30)
+        with self.assertRaisesRegex(lite.ExportError, "of 30 predictions"):
+            lite.export_task(
+                model,
+                self.path,
+                precision="int8",
+                # Ranges a thousand times too small.
+                representative_data=x / 1000,
+                verification_data=x,
+                min_agreement=0.99,
+            )
+        self.assertEmpty(os.listdir(self.folder))
+
+    @parameterized.parameters(
+        ({"task": "other"}, "Unknown task 'other'.*task 0"),
+        ({"precision": "int7"}, "Unknown precision 'int7'.*float32"),
+        ({"precision": "int8"}, "needs `representative_data`"),
+        ({"representative_data": np.zeros((3, 9))}, r"\(None, 60\).*\(3, 9\)"),
+        ({"verification_data": np.zeros((0, 60))}, "no examples"),
+        ({"precision": "int4"}, "kind='linear'"),
+    )
+    def test_bad_arguments(self, arguments, message):
+        model = wide_model()
+        with self.assertRaisesRegex(ValueError, message):
+            lite.export_task(model, self.path, **arguments)
+        self.assertEmpty(os.listdir(self.folder))
+
+    @parameterized.parameters("missing/a.tflite", "a.bin", "folder.tflite")
+    def test_bad_paths(self, name):
+        (self.folder / "folder.tflite").mkdir()
+        with self.assertRaisesRegex(ValueError, name.split("/")[0]):
+            lite.export_task(wide_model(), self.folder / name)
+
+    def test_a_running_task_cannot_be_exported(self):
+        model = wide_model()
+        model.compile("sgd", "mse")
+        model.add_task("new", keras.layers.Dense(4))
+        model.fit(np.zeros((8, 60)), np.zeros((8, 4)), verbose=0)
+        with self.assertRaisesRegex(ValueError, "'new' is not consolidated"):
+            lite.export_task(model, self.path, "new")
+        lite.export_task(model, self.path, "task 0")

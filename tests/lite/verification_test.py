@@ -1,0 +1,98 @@
+"""Tests of exported files and their verification."""
+
+import os
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest
+
+from tests.digits_tasks import (
+    TEST,
+    begin,
+    digits,
+    learn,
+    logits,
+    make_model,
+    mlp,
+)
+from tsn_keras.lite import run_file, verify_file
+
+
+class ExportTest(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = make_model(mlp(extra=[keras.layers.BatchNormalization()]))
+        learn(cls.model, 0)
+        learn(cls.model, 1)
+        begin(cls.model, 2)
+
+    def setUp(self):
+        super().setUp()
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.path = os.path.join(self.folder, "task.tflite")
+
+    def export(self, task, path=None, format="litert"):
+        self.model.export(
+            path or self.path, format=format, task=task, verbose=False
+        )
+
+    def test_the_file_computes_what_the_task_computes(self):
+        x, _ = digits(2, TEST)
+        running = self.model.predict(x, verbose=0)
+        for number in range(2):
+            name = f"task {number}"
+            self.export(name)
+            x, _ = digits(number, TEST)
+            agreement = verify_file(self.model, self.path, x, name)
+            self.assertTrue(agreement.predictions_equal)
+            self.assertLess(agreement.largest_difference, 1e-4)
+            self.assertEqual(agreement.logits.shape, (200, 10))
+            np.testing.assert_allclose(
+                run_file(self.path, x[:3]), agreement.logits[:3], atol=1e-5
+            )
+        self.assertEqual(os.listdir(self.folder), ["task.tflite"])
+        # The running task is at work again.
+        x, _ = digits(2, TEST)
+        found = self.model.predict(x, verbose=0)
+        np.testing.assert_array_equal(found, running)
+
+    def test_another_task_is_found_out(self):
+        self.export("task 0")
+        x, _ = digits(0, TEST)
+        agreement = verify_file(self.model, self.path, x, "task 1")
+        self.assertFalse(agreement.predictions_equal)
+        self.assertGreater(agreement.largest_difference, 0.1)
+
+    def test_a_running_task_is_refused(self):
+        for task in (None, "task 2"):
+            with self.assertRaisesRegex(ValueError, "not consolidated.*conso"):
+                self.export(task)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_a_failing_export_leaves_nothing_behind(self):
+        before = logits(self.model, 0)
+        with self.assertRaises(Exception):
+            self.export("task 0", format="no format")
+        self.assertEqual(os.listdir(self.folder), [])
+        np.testing.assert_array_equal(logits(self.model, 0), before)
+
+    def test_saved_model_twice(self):
+        path = os.path.join(self.folder, "saved")
+        for task in ("task 0", "task 1"):
+            self.export(task, path, "tf_saved_model")
+        x, _ = digits(1, TEST)
+        loaded = tf.saved_model.load(path)
+        np.testing.assert_allclose(
+            loaded.serve(x),
+            logits(self.model, 1),
+            rtol=1e-5,
+            atol=1e-5,
+        )
+        self.assertEqual(os.listdir(self.folder), ["saved"])
+
+
+if __name__ == "__main__":
+    absltest.main()

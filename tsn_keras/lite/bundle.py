@@ -1,0 +1,174 @@
+"""Exports all tasks of a model in one .tflite file."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import tree
+
+from tsn_keras.lite import samples as sampling
+from tsn_keras.lite.bundle_graph import BundleModule
+from tsn_keras.lite.bundle_metadata import describe, sign
+from tsn_keras.lite.conversion import convert
+from tsn_keras.lite.errors import ExportError
+from tsn_keras.lite.formats import get_precision
+from tsn_keras.lite.interpreter import SignatureRunner, make_interpreter
+from tsn_keras.lite.slimming import slim
+from tsn_keras.lite.task_file import (
+    checked_path,
+    consolidated_task,
+    model_outputs,
+    unfinished,
+)
+from tsn_keras.lite.verification import (
+    Agreement,
+    check_float,
+    check_shape_and_values,
+    compare,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleReport:
+    """What was exported, and how it compares with the model.
+
+    Args:
+        path: path of the file.
+        bytes: int, size of the file.
+        tasks: tuple of str.
+        agreements: dict of `Agreement` by task.
+    """
+
+    path: pathlib.Path
+    bytes: int
+    tasks: tuple[str, ...]
+    agreements: dict[str, Agreement]
+
+
+def export_bundle(
+    model: Any,
+    path: str | os.PathLike,
+    tasks: Sequence[str] | None = None,
+    batch_size: int | None = 1,
+    class_names: dict[str, Sequence[str]] | None = None,
+    verification_data: dict[str, Any] | None = None,
+) -> BundleReport:
+    """Exports several tasks in one file that is smaller than one network.
+
+    The file has two signatures of built-in operators only. `select` decodes a
+    task's masks, codes and private variables into resource variables;
+    `predict` computes with them. `tsn_keras.lite.TaskRunner` runs it.
+
+    Every task is verified with and without XNNPACK before the file gets its
+    name.
+
+    Args:
+        model: `tsn_keras.ContinualModel`.
+        path: str or path, ending in `.tflite`.
+        tasks: sequence of str, consolidated tasks with heads of one
+            configuration; all of them by default.
+        batch_size: int, or `None` for a file that takes any.
+        class_names: dict of lists of str by task, kept in the file.
+        verification_data: dict of arrays or datasets by task; seeded random
+            inputs for tasks without.
+
+    Returns:
+        `BundleReport`.
+
+    Raises:
+        ExportError: If the file cannot be made or computes something else.
+        ValueError: If an argument is unusable, or heads differ.
+    """
+    path = checked_path(path)
+    if tasks is None:
+        tasks = model.bank.tasks if model.bank else ()
+    names = list(dict.fromkeys(tasks))
+    if not names:
+        raise ValueError("There is no consolidated task to export.")
+    names = [consolidated_task(model, name) for name in names]
+    _check_heads(model, names)
+    samples = {
+        name: _samples(model, (verification_data or {}).get(name))
+        for name in names
+    }
+    expected = {}
+    for name in names:
+        with model.working_as(name):
+            expected[name] = model_outputs(model, samples[name], model._inputs)
+    with model.working_as(names[0]):
+        module = BundleModule(model, names, batch_size)
+        signatures = module.signatures()
+    content = slim(
+        convert(
+            module,
+            signatures,
+            {"experimental_enable_resource_variables": True},
+        )
+    )
+    outputs = signatures["predict"].structured_outputs
+    metadata = describe(
+        model, names, class_names or {}, module.inputs, outputs
+    )
+    content = sign(content, metadata)
+    agreements = _verify(content, model._inputs, samples, expected)
+    with unfinished(path) as file:
+        file.write_bytes(content)
+    return BundleReport(path, len(content), tuple(names), agreements)
+
+
+def _check_heads(model: Any, names: list[str]) -> None:
+    first = model.bank[names[0]]
+    for name in names[1:]:
+        record = model.bank[name]
+        if record.head != first.head:
+            shapes = [[c.shape for c in r.private] for r in (first, record)]
+            raise ValueError(
+                f"The heads of '{names[0]}' and '{name}' are of different "
+                f"configurations (variables {shapes[0]} and {shapes[1]}), and "
+                "a bundle has one. Export the tasks of each head in a bundle "
+                "of their own, with `tasks=`."
+            )
+
+
+def _samples(model: Any, data: Any) -> sampling.Samples:
+    if data is None:
+        return sampling.random_samples(model._inputs)
+    return sampling.take_samples(data, model._inputs, "verification_data")
+
+
+def _verify(content: bytes, inputs: Any, samples: dict, expected: dict) -> dict:
+    """Runs every task with and without XNNPACK and compares it."""
+    agreements = {}
+    for xnnpack in (False, True):
+        where = f"LiteRT {'with' if xnnpack else 'without'} XNNPACK"
+        try:
+            interpreter = make_interpreter(content, xnnpack)
+            select = interpreter.get_signature_runner("select")
+            predict = SignatureRunner(interpreter, "predict")
+            for index, name in enumerate(samples):
+                select(task=np.array([index], np.int32))
+                x = tree.pack_sequence_as(inputs, samples[name].x)
+                logits = next(iter(predict.run(x).values()))
+                agreements[name] = _checked(
+                    logits,
+                    expected[name],
+                    samples[name].y,
+                    f"Task '{name}', {where}",
+                )
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, ExportError):
+                raise
+            raise ExportError(
+                f"The bundle does not run in {where}: {error}"
+            ) from error
+    return agreements
+
+
+def _checked(logits, expected, labels, where: str) -> Agreement:
+    check_shape_and_values(logits, expected, where)
+    agreement = compare(logits, expected, labels)
+    check_float(agreement, expected, get_precision("float32"), where)
+    return agreement

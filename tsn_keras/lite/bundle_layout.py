@@ -1,0 +1,259 @@
+"""What a bundle stores of its tasks: one array of bytes, and where is what.
+
+All tasks of a plane share one list of entries for each kernel, in the order
+of the tasks that own them. A task uses the entries up to its own last one:
+all of its own, and those of earlier tasks for which it has a bit.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tsn_keras.bank import PrivateCode, WeightBank, packing
+from tsn_keras.lite.gap_code import encode_gaps
+
+FLOAT_WIDTH = 32
+HALF, FULL = 16, 32
+# A code has 16 bits at most.
+MAX_VALUES = 2**16
+
+KERNEL_FIELDS = (
+    ("count", "low", "low_width", "high", "high_bits")
+    + ("codes", "code_width", "codebook", "codebook_size")
+    + ("stride", "shared", "shared_count")
+)
+PRIVATE_FIELDS = ("scale", "codes", "width", "half", "full")
+
+
+@dataclasses.dataclass
+class Block:
+    """The table of one kernel or private variable.
+
+    Args:
+        shape: tuple of int, the variable's shape as it is stored.
+        rows: list of dict, one for each task, of bytes' places and counts.
+        uses: set of str, what of the optional parts any task needs.
+    """
+
+    shape: tuple[int, ...]
+    rows: list[dict]
+    uses: set[str]
+
+
+class Layout:
+    """Packs the tasks of a bank.
+
+    Args:
+        bank: `WeightBank`.
+        tasks: list of str, the tasks of the bundle.
+        orders: list of tuples of int, for each kernel the order of axes that
+            it is stored in.
+    """
+
+    def __init__(self, bank: WeightBank, tasks: list[str], orders: list):
+        self.bank = bank
+        self.tasks = tasks
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._zeros = 8
+        self.kernels = [
+            self._kernel_block(index, order)
+            for index, order in enumerate(orders)
+        ]
+        records = [bank[task] for task in tasks]
+        count = len(records[0].private)
+        self.private = [
+            self._private_block([record.private[i] for record in records])
+            for i in range(count)
+        ]
+
+    def _append(self, data) -> int:
+        """Returns the place of a part within the bytes, zeros left out."""
+        place = self._size
+        self._parts.append(bytes(data))
+        self._size += len(self._parts[-1])
+        return place
+
+    def data(self) -> np.ndarray:
+        """Returns all bytes: those of the parts, then zeros.
+
+        A task without a part reads zeros in its place.
+        """
+        joined = b"".join(self._parts) + bytes(self._zeros)
+        return np.frombuffer(joined, np.uint8)
+
+    def table(self, block: Block, fields: tuple[str, ...]) -> np.ndarray:
+        """Returns the rows of a block as an int32 array.
+
+        Args:
+            block: `Block`.
+            fields: names of the columns.
+        """
+        zeros = self._size
+        rows = [
+            [zeros if row[f] is None else row[f] for f in fields]
+            for row in block.rows
+        ]
+        return np.array(rows, np.int32)
+
+    def _kernel_block(self, index: int, order: tuple[int, ...]) -> Block:
+        rows: dict[str, dict] = {}
+        uses = set()
+        for plane in dict.fromkeys(self.bank[t].plane for t in self.tasks):
+            members = [t for t in self.tasks if self.bank[t].plane == plane]
+            found = self._plane_rows(index, order, members)
+            if any(row["shared_count"] for row in found.values()):
+                uses.add("shared")
+            rows.update(found)
+        shape = tuple(self.bank.shapes[index][axis] for axis in order)
+        return Block(shape, [rows[task] for task in self.tasks], uses)
+
+    def _plane_rows(self, index: int, order, members: list[str]) -> dict:
+        """Packs one plane of one kernel, and says where its tasks find it."""
+        entries = _PlaneEntries(self.bank, index, order, members)
+        gaps = encode_gaps(entries.addresses)
+        width = max(1, int(entries.stride - 1).bit_length())
+        shared = {
+            "low": self._append(gaps.low),
+            "low_width": gaps.width,
+            "high": self._append(gaps.high),
+            "codes": self._append(packing.pack_codes(entries.codes, width)),
+            "code_width": width,
+            "codebook": self._append(entries.codebook.tobytes()),
+            "codebook_size": entries.codebook.size,
+            "stride": entries.stride,
+        }
+        rows = {}
+        for task in members:
+            count, bits = entries.used_by(task)
+            rows[task] = {
+                **shared,
+                "count": count,
+                "high_bits": int(gaps.ends[count - 1]),
+                "shared": self._append(np.packbits(bits, bitorder="little")),
+                "shared_count": bits.size,
+            }
+        return rows
+
+    def _private_block(self, codes: list[PrivateCode]) -> Block:
+        rows = [self._private_row(code) for code in codes]
+        uses = {
+            name
+            for name in ("codes", "half", "full")
+            if any(row[name] is not None for row in rows)
+        }
+        # What some read as zeros, there must be as many zeros of.
+        size = int(np.prod(codes[0].shape, dtype=np.int64))
+        needed = {"codes": -(-size // 8), "half": 2 * size, "full": 4 * size}
+        self._zeros = max(self._zeros, *(needed[name] for name in uses), 8)
+        return Block(codes[0].shape, rows, uses)
+
+    def _private_row(self, code: PrivateCode) -> dict:
+        row = dict.fromkeys(PRIVATE_FIELDS)
+        row["width"] = 1
+        if code.width == -1:
+            row["full"] = self._append(np.float32(code.decode()).tobytes())
+        elif code.width == 0:
+            row["scale"] = self._append(code.data + bytes(4))
+        elif code.width == HALF:
+            row["half"] = self._append(code.data)
+        elif code.width == FULL:
+            row["full"] = self._append(code.data)
+        else:
+            row["scale"] = self._append(code.data)
+            row["codes"], row["width"] = row["scale"] + 8, code.width
+        return row
+
+
+class _PlaneEntries:
+    """The entries of one plane of one kernel, task after task."""
+
+    def __init__(self, bank, index: int, order, members: list[str]):
+        owners = _owners(bank, members)
+        size = int(np.prod(bank.shapes[index], dtype=np.int64))
+        flat = np.arange(size).reshape(bank.shapes[index])
+        self._stored = flat.transpose(order).reshape(-1)
+        self._masks = {task: self._both(bank, index, task) for task in members}
+        parts = [
+            self._own_entries(bank, index, owner) for owner in owners
+        ]
+        self.stride = max(1, *(book.size for _, _, book in parts))
+        self._owner_of = np.repeat(
+            np.arange(len(owners)), [slots.size for slots, _, _ in parts]
+        )
+        self._slots = np.concatenate([slots for slots, _, _ in parts])
+        self._owners = owners
+        self.addresses = self._owner_of * size + self._slots
+        self.codes = np.concatenate([codes for _, codes, _ in parts])
+        books = np.zeros((len(owners), self.stride), np.float32)
+        for row, (_, _, book) in zip(books, parts):
+            row[: book.size] = book
+        self.codebook = books.reshape(-1)
+
+    def _both(self, bank, index, task):
+        own, shared = bank.masks(task)[index]
+        return tuple(m.reshape(-1)[self._stored] for m in (own, shared))
+
+    def _own_entries(self, bank, index, owner):
+        """Returns slots, codes and codebook of what members use of a task."""
+        component = bank[owner].components[index]
+        book, codes = _codebook_and_codes(component)
+        own = component.own_slots(bank.shapes[index]).reshape(-1)
+        code_of = np.zeros(own.size, np.int64)
+        code_of[own] = codes
+        used = np.zeros(own.size, bool)
+        for mask, shared in self._masks.values():
+            used |= mask | shared
+        slots = np.flatnonzero(own[self._stored] & used)
+        if not slots.size:
+            # A list must not be empty; a zero added somewhere does no harm.
+            return np.zeros((1,), int), np.zeros((1,), int), np.zeros(1, "f")
+        return slots, code_of[self._stored][slots], book
+
+    def used_by(self, task: str) -> tuple[int, np.ndarray]:
+        """Returns a task's count of entries, and a bit for earlier ones."""
+        owner = self._owners.index(task)
+        count = int((self._owner_of <= owner).sum())
+        earlier = self._slots[self._owner_of < owner]
+        _, shared = self._masks[task]
+        return count, shared[earlier].astype(np.uint8)
+
+
+def _owners(bank: WeightBank, members: list[str]) -> list[str]:
+    """Returns all tasks of a plane up to its last member."""
+    plane = bank[members[0]].plane
+    order = [task for task in bank.tasks if bank[task].plane == plane]
+    last = max(order.index(task) for task in members)
+    return order[: last + 1]
+
+
+def _codebook_and_codes(component) -> tuple[np.ndarray, np.ndarray]:
+    if component.width == FLOAT_WIDTH:
+        values = component.own_values()
+        book, codes = np.unique(values, return_inverse=True)
+        if book.size > MAX_VALUES:
+            raise ValueError(
+                f"A task has {book.size} different float32 weights in a "
+                f"kernel, and a bundle takes {MAX_VALUES}. Train it with "
+                "`quantization=`, or export it with `export_task`."
+            )
+        return book, codes.reshape(-1)
+    stream = np.frombuffer(component.codes, np.uint8)
+    codes = packing.unpack_codes(stream, component.width, component.own_count)
+    return component.codebook, codes
+
+
+def packed_bytes(bank: WeightBank, tasks: list[str]) -> int:
+    """Returns what tasks take in the bank: masks, codes, private variables.
+
+    Args:
+        bank: `WeightBank`.
+        tasks: list of str.
+    """
+    total = 0
+    for record in (bank[task] for task in tasks):
+        for part in record.components:
+            total += len(part.own_mask) + len(part.shared_mask)
+            total += len(part.codes) + part.codebook.nbytes
+        total += sum(len(code.data) for code in record.private)
+    return total

@@ -1,0 +1,60 @@
+"""Reads and changes .tflite files, which are FlatBuffers."""
+
+from typing import Any
+
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
+
+OPERATOR_NAMES = {
+    code: name
+    for name, code in vars(schema.BuiltinOperator).items()
+    if not name.startswith("_")
+}
+# The codes above stand in a field of their own; here is the limit of the old.
+OLD_LIMIT = 127
+
+
+def read(content: bytes) -> Any:
+    """Returns a file's contents as a `schema.ModelT`."""
+    return flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+
+
+def write(model: Any) -> bytes:
+    """Returns the bytes of a `schema.ModelT`."""
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def builtin_code(operator_code: Any) -> int:
+    return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)
+
+
+def add_operator_code(model: Any, code: int, version: int = 1) -> int:
+    """Returns the index of an operator in a file, adding it if it is new."""
+    for index, known in enumerate(model.operatorCodes):
+        if builtin_code(known) == code:
+            return index
+    added = schema.OperatorCodeT()
+    added.builtinCode = code
+    added.deprecatedBuiltinCode = min(code, OLD_LIMIT)
+    added.version = version
+    model.operatorCodes.append(added)
+    return len(model.operatorCodes) - 1
+
+
+def operators(content: bytes) -> list[tuple[str, int]]:
+    """Returns the operators that a file needs, with their versions.
+
+    Args:
+        content: bytes of a file.
+
+    Returns:
+        sorted list of `(name, version)`; custom operators begin with
+        `CUSTOM:`.
+    """
+    found = set()
+    for code in read(content).operatorCodes:
+        name = OPERATOR_NAMES[builtin_code(code)]
+        if name == "CUSTOM":
+            name = f"CUSTOM:{code.customCode.decode()}"
+        found.add((name, code.version))
+    return sorted(found)

@@ -1,0 +1,61 @@
+"""Positions of a kernel's entries, coded so that a graph can decode them.
+
+The gaps between rising positions are Rice codes: the lower bits of each as
+they are, the rest in unary. Lower bits and unary parts are streams of their
+own, so that all entries are decoded at once, without a loop:
+
+    position[i] = i + sum(low[:i + 1]) + 2**width * (ones[i] - i)
+
+where `ones[i]` is the position of the i-th one in the unary stream.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tsn_keras.bank import packing
+
+
+@dataclasses.dataclass(frozen=True)
+class GapCode:
+    """Coded positions.
+
+    Args:
+        width: int, lower bits of each gap, at least 1.
+        low: uint8 array, the lower bits, packed.
+        high: uint8 array, the unary parts, a one after as many zeros.
+        ends: int array, the length of the unary stream after each entry.
+    """
+
+    width: int
+    low: np.ndarray
+    high: np.ndarray
+    ends: np.ndarray
+
+
+def encode_gaps(positions: np.ndarray) -> GapCode:
+    """Encodes rising positions with the width that takes the fewest bits.
+
+    >>> code = encode_gaps(np.array([2, 3, 9]))
+    >>> code.width, code.ends
+    (1, array([2, 3, 6]))
+
+    Args:
+        positions: int array, strictly rising, from 0.
+
+    Returns:
+        `GapCode`.
+    """
+    gaps = np.diff(positions, prepend=-1) - 1
+    widths = range(1, 17)
+    sizes = [width * gaps.size + (gaps >> width).sum() for width in widths]
+    width = widths[int(np.argmin(sizes))]
+    ends = np.cumsum((gaps >> width) + 1)
+    unary = np.zeros(ends[-1] if ends.size else 0, np.uint8)
+    unary[ends - 1] = 1
+    return GapCode(
+        width=width,
+        low=packing.pack_codes(gaps & (2**width - 1), width),
+        high=np.packbits(unary, bitorder="little"),
+        ends=ends,
+    )

@@ -1,0 +1,131 @@
+"""What TFLite for Microcontrollers needs: its operators, and C arrays."""
+
+import os
+import pathlib
+import re
+
+from tsn_keras.lite import flatbuffer
+from tsn_keras.lite.errors import ExportError
+
+# The operators of micro_mutable_op_resolver.h whose reference kernels take
+# int8, each with the highest version whose int8 form they have. Read from
+# tensorflow/tflite-micro at 90b983c2b3f1480642e040bbd2ddb37b998f3424
+# (20 August 2026).
+OPERATORS = {
+    "ADD": 2,
+    "ARG_MAX": 2,
+    "AVERAGE_POOL_2D": 2,
+    "BATCH_MATMUL": 2,
+    "CONCATENATION": 2,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "DEQUANTIZE": 2,
+    "EXPAND_DIMS": 1,
+    "FULLY_CONNECTED": 5,
+    "GATHER": 2,
+    "HARD_SWISH": 1,
+    "LEAKY_RELU": 2,
+    "LOGISTIC": 2,
+    "MAX_POOL_2D": 2,
+    "MAXIMUM": 2,
+    "MEAN": 2,
+    "MINIMUM": 2,
+    "MUL": 2,
+    "PACK": 2,
+    "PAD": 2,
+    "PADV2": 2,
+    "PRELU": 1,
+    "QUANTIZE": 2,
+    "REDUCE_MAX": 2,
+    "RELU": 2,
+    "RELU6": 2,
+    "RESHAPE": 1,
+    "RESIZE_NEAREST_NEIGHBOR": 2,
+    "RSQRT": 2,
+    "SHAPE": 1,
+    "SLICE": 2,
+    "SOFTMAX": 2,
+    "SPLIT": 2,
+    "SQUARED_DIFFERENCE": 2,
+    "SQUEEZE": 1,
+    "STRIDED_SLICE": 2,
+    "SUB": 2,
+    "SUM": 2,
+    "TANH": 2,
+    "TRANSPOSE": 2,
+    "TRANSPOSE_CONV": 3,
+    "UNPACK": 2,
+}
+
+
+def check_microcontroller(content: bytes) -> list[tuple[str, int]]:
+    """Refuses a file that TFLite for Microcontrollers cannot run.
+
+    Args:
+        content: bytes of a file.
+
+    Returns:
+        list of `(name, version)`, the operators that the firmware must
+        register.
+
+    Raises:
+        ExportError: If its reference kernels lack an operator or a version.
+    """
+    found = flatbuffer.operators(content)
+    missing = [
+        f"{name} version {version}"
+        for name, version in found
+        if version > OPERATORS.get(name, 0)
+    ]
+    if missing:
+        raise ExportError(
+            "The int8 kernels of TFLite for Microcontrollers do not have: "
+            f"{', '.join(missing)}. Export with precision 'int8' and a static "
+            "batch size, or replace the layers that need these operators."
+        )
+    return found
+
+
+def export_c_array(
+    path: str | os.PathLike, name: str | None = None
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes a .tflite file as C++ source, beside it.
+
+    Args:
+        path: str or path of the .tflite file, which
+            `check_microcontroller` must accept.
+        name: str or `None`, the array's name; made from the file's name by
+            default.
+
+    Returns:
+        tuple of the paths of the `.cc` and the `.h` file.
+
+    Raises:
+        ExportError: If microcontrollers cannot run the file.
+        ValueError: If the name is no C identifier.
+    """
+    path = pathlib.Path(path)
+    content = path.read_bytes()
+    check_microcontroller(content)
+    if name is None:
+        name = "g_" + re.sub(r"\W", "_", path.stem, flags=re.ASCII)
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, flags=re.ASCII):
+        raise ValueError(f"`name` must be a C identifier. Received: {name!r}")
+    source, header = path.with_suffix(".cc"), path.with_suffix(".h")
+    guard = f"{name.upper()}_H_"
+    header.write_text(
+        f"#ifndef {guard}\n#define {guard}\n\n"
+        f"extern const unsigned char {name}[];\n"
+        f"extern const unsigned int {name}_size;\n\n#endif  // {guard}\n"
+    )
+    lines = [
+        "    " + ", ".join(f"0x{byte:02x}" for byte in content[start:][:12])
+        for start in range(0, len(content), 12)
+    ]
+    source.write_text(
+        f'#include "{header.name}"\n\n'
+        f"alignas(16) extern const unsigned char {name}[] = {{\n"
+        + ",\n".join(lines)
+        + f"}};\nextern const unsigned int {name}_size = {len(content)};\n"
+    )
+    return source, header

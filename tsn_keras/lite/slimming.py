@@ -1,0 +1,113 @@
+"""Takes out of a bundle's file what the converter adds and nobody needs."""
+
+from typing import Any
+
+from tsn_keras.lite import flatbuffer
+from tsn_keras.lite.flatbuffer import schema
+
+STAYS = ("min_runtime_version",)
+
+
+def slim(content: bytes) -> bytes:
+    """Removes zero initial values, names of tensors, and equal buffers.
+
+    The converter gives every variable an initial value of float32 zeros,
+    which a bundle never reads: `select` comes first.
+
+    Args:
+        content: bytes of a file.
+
+    Returns:
+        bytes of a file that computes the same.
+    """
+    model = flatbuffer.read(content)
+    _drop_initialization(model)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = None
+            if tensor.quantization and tensor.quantization.scale is None:
+                tensor.quantization = None
+    model.metadata = [m for m in model.metadata if m.name.decode() in STAYS]
+    _join_buffers(model)
+    return flatbuffer.write(model)
+
+
+def _drop_initialization(model: Any) -> None:
+    """Removes CALL_ONCE and the subgraphs that only it runs."""
+    once = schema.BuiltinOperator.CALL_ONCE
+    kept = set(range(len(model.subgraphs)))
+    for graph in model.subgraphs:
+        operators = []
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            if flatbuffer.builtin_code(code) == once:
+                kept.discard(operator.builtinOptions.initSubgraphIndex)
+            else:
+                operators.append(operator)
+        graph.operators = operators
+    # References to subgraphs stay valid only if those at the end go.
+    if kept == set(range(len(kept))):
+        model.subgraphs = model.subgraphs[: len(kept)]
+    _drop_unused_codes(model)
+
+
+def _drop_unused_codes(model: Any) -> None:
+    operators = [op for graph in model.subgraphs for op in graph.operators]
+    used = sorted({operator.opcodeIndex for operator in operators})
+    for operator in operators:
+        operator.opcodeIndex = used.index(operator.opcodeIndex)
+    model.operatorCodes = [model.operatorCodes[index] for index in used]
+
+
+def _join_buffers(model: Any) -> None:
+    """Keeps one of equal buffers, and none that nothing refers to."""
+    kept, number, new_index = [model.buffers[0]], {}, {0: 0}
+
+    def move(index: int) -> int:
+        if index in new_index:
+            return new_index[index]
+        data = model.buffers[index].data
+        key = None if data is None else bytes(data)
+        if key is None:
+            # Without data they stand for what is computed.
+            new_index[index] = 0
+        else:
+            if key not in number:
+                number[key] = len(kept)
+                kept.append(model.buffers[index])
+            new_index[index] = number[key]
+        return new_index[index]
+
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.buffer = move(tensor.buffer)
+    for metadata in model.metadata:
+        metadata.buffer = move(metadata.buffer)
+    model.buffers = kept
+
+
+def add_metadata(content: bytes, name: str, data: bytes) -> bytes:
+    """Puts a metadata buffer of a name into a file.
+
+    Args:
+        content: bytes of a file.
+        name: str.
+        data: bytes.
+    """
+    model = flatbuffer.read(content)
+    buffer = schema.BufferT()
+    buffer.data = list(data)
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = name, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+    return flatbuffer.write(model)
+
+
+def read_metadata(content: bytes, name: str) -> bytes | None:
+    """Returns the metadata buffer of a name, or `None`."""
+    model = flatbuffer.read(content)
+    for entry in model.metadata or []:
+        if entry.name.decode() == name:
+            return bytes(model.buffers[entry.buffer].data)
+    return None

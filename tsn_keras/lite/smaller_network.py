@@ -1,0 +1,125 @@
+"""Rebuilds a network without its dead units."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from tsn_keras.lite.dead_units import (
+    Link,
+    Values,
+    find_links,
+    settle,
+    unwrapped,
+)
+
+layers = keras.layers
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallerNetwork:
+    """A task's network without dead units.
+
+    Args:
+        backbone: `keras.Model`.
+        head: `keras.layers.Layer`.
+        removed: dict by layer name, the number of units taken away.
+    """
+
+    backbone: keras.Model
+    head: keras.layers.Layer
+    removed: dict[str, int]
+
+    def __call__(self, inputs: Any) -> Any:
+        return self.head(self.backbone(inputs))
+
+
+def without_dead_units(
+    inner: keras.Model,
+    head: keras.layers.Layer,
+    variables: list[keras.Variable],
+    arrays: list[np.ndarray],
+) -> SmallerNetwork | None:
+    """Removes all units that do not matter, which changes no output.
+
+    Chains of Dense and convolution layers in Sequential and functional models
+    are made smaller; all else is left as it is.
+
+    Args:
+        inner: `keras.layers.Layer`.
+        head: `keras.layers.Layer` that takes its output.
+        variables: list of `keras.Variable` of both.
+        arrays: list of arrays, their values.
+
+    Returns:
+        `SmallerNetwork`, or `None` if there is nothing to remove.
+    """
+    # Subclasses may do anything in `call`.
+    is_keras = type(inner).__module__.startswith("keras.")
+    if not (is_keras and len(getattr(inner, "outputs", None) or ()) == 1):
+        return None
+    links = find_links(inner, head)
+    values = Values(variables, arrays)
+    kept = settle(links, values)
+    removed = {
+        link.producer.name: values[link.producer.kernel].shape[-1] - len(units)
+        for link, units in zip(links, kept)
+    }
+    removed = {name: count for name, count in removed.items() if count}
+    if not removed:
+        return None
+    units = {id(link.producer): units for link, units in zip(links, kept)}
+    _shrink(links, kept, values)
+    return SmallerNetwork(*_rebuilt(inner, head, units, values), removed)
+
+
+def _shrink(links: list[Link], kept: list, values: Values) -> None:
+    """Takes the dead units out of all arrays."""
+    for link, units in zip(links, kept):
+        producer, consumer = link.producer, link.consumer
+        size = producer.kernel.shape[-1]
+        kernel = values[consumer.kernel]
+        *window, _, outputs = kernel.shape
+        # Rows of a flattened input go position by position.
+        parts = kernel.reshape(-1, size, outputs)[:, units]
+        if isinstance(consumer, layers.Dense):
+            values[consumer.kernel] = parts.reshape(-1, outputs)
+        else:
+            shape = (*window, len(units), outputs)
+            values[consumer.kernel] = parts.reshape(shape)
+        values[producer.kernel] = values[producer.kernel][..., units]
+        if producer.use_bias:
+            values[producer.bias] = values[producer.bias][units]
+        for layer in link.between:
+            _shrink_between(layer, units, values)
+
+
+def _shrink_between(layer, units: np.ndarray, values: Values) -> None:
+    for variable in layer.weights:
+        axis = -2 if variable.ndim > 1 else -1
+        values[variable] = np.take(values[variable], units, axis=axis)
+
+
+def _rebuilt(inner, head, units: dict, values: Values) -> tuple:
+    """Returns backbone and head with layers of the new sizes."""
+    pairs = []
+
+    def clone(layer):
+        layer = unwrapped(layer)
+        config = layer.get_config()
+        if id(layer) in units:
+            name = "units" if isinstance(layer, layers.Dense) else "filters"
+            config[name] = len(units[id(layer)])
+        copy = type(layer).from_config(config)
+        pairs.append((layer, copy))
+        return copy
+
+    backbone = keras.models.clone_model(inner, clone_function=clone)
+    new_head = clone(head)
+    new_head(backbone.outputs[0])
+    for layer, copy in pairs:
+        for old, new in zip(layer.weights, copy.weights):
+            if old in values:
+                new.assign(values[old])
+    return backbone, new_head

@@ -1,0 +1,74 @@
+"""One task's network, converted."""
+
+from typing import Any
+
+import tensorflow as tf
+from keras import tree
+
+from tsn_keras.layers import Subnetwork
+from tsn_keras.lite.barrier import guard_sparse_integers
+from tsn_keras.lite.conversion import convert, refuse_loops
+from tsn_keras.lite.formats import Precision
+from tsn_keras.lite.int4 import to_int4
+from tsn_keras.lite.replay import replay, task_variables
+from tsn_keras.lite.samples import Samples
+from tsn_keras.lite.signature import flat_outputs, input_specs
+from tsn_keras.lite.smaller_network import SmallerNetwork, without_dead_units
+
+
+def task_content(
+    model: Any,
+    values: list,
+    precision: Precision,
+    batch_size: int | None,
+    representative: Samples | None = None,
+    remove_dead_units: bool = True,
+) -> tuple[bytes, dict[str, int]]:
+    """Converts backbone and head with constants for their variables.
+
+    Args:
+        model: `tsn_keras.ContinualModel`, its head selected.
+        values: list of arrays, in the order of `task_variables`.
+        precision: `Precision`.
+        batch_size: int or `None`.
+        representative: `Samples`, for integer files.
+        remove_dead_units: bool.
+
+    Returns:
+        tuple of the file's bytes and the units removed by layer name.
+    """
+    smaller = _smaller(model, values) if remove_dead_units else None
+    structure = model._inputs
+    specs = input_specs(structure, batch_size)
+
+    def compute(*parts):
+        x = tree.pack_sequence_as(structure, parts)
+        outputs = smaller(x) if smaller else replay(model, x, values)
+        return flat_outputs(outputs)
+
+    function = tf.function(compute, input_signature=specs)
+    function = function.get_concrete_function()
+    if precision.integer:
+        refuse_loops(function)
+    module = tf.Module()
+    module.used = list(function.graph.variables)
+
+    def calibrate():
+        for batch in representative.batches(batch_size or 1):
+            yield dict(zip([spec.name for spec in specs], batch))
+
+    content = convert(
+        module, {"serving_default": function}, precision.settings(calibrate)
+    )
+    if precision.weights == "int4":
+        content = to_int4(content)
+    elif precision.weights == "int8" and precision.sparse:
+        content = guard_sparse_integers(content)
+    return content, smaller.removed if smaller else {}
+
+
+def _smaller(model: Any, values: list) -> SmallerNetwork | None:
+    backbone = model.backbone
+    inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
+    head = model.heads.head
+    return without_dead_units(inner, head, task_variables(model), values)

@@ -123,6 +123,22 @@ def print_table(rows: list[dict]) -> None:
         print(f"{row['path'].name:<40}" + "".join(f"{c:>13}" for c in cells))
 
 
+def print_growth(model, names: list[str], row: dict, folder) -> None:
+    """Prints what tasks add to a bundle, and what a selection takes."""
+    millions = sum(k.size for k in model.installation.kernels) / 1e6
+    per_million = row["select_ms"] / millions
+    print(f"select: {per_million:.2f} ms per million weights")
+    half = names[: max(1, min(10, len(names) // 2))]
+    smaller = lite.export_bundle(model, folder / "bundle_part.tflite", half)
+    packed = lite.packed_bytes(model.bank, names[len(half) :])
+    growth = row["bytes"] - smaller.bytes
+    print(
+        f"bundle of {len(half)} tasks: {smaller.bytes:,} bytes, of "
+        f"{len(names)}: {row['bytes']:,}; the growth of {growth:,} is "
+        f"{growth / packed:.3f} of the packed bytes of the added tasks"
+    )
+
+
 def main(_):
     logging.set_verbosity(logging.WARNING)
     model = keras.models.load_model(FLAGS.model)
@@ -141,13 +157,7 @@ def main(_):
         row.update(vars(measurement))
     print_table(rows)
     if FLAGS.bundle:
-        millions = sum(k.size for k in model.installation.kernels) / 1e6
-        packed = lite.packed_bytes(model.bank, names)
-        print(
-            f"bundle of {len(names)} tasks: their packed bytes are {packed:,}; "
-            f"select takes {rows[-1]['select_ms'] / millions:.2f} ms per "
-            "million weights"
-        )
+        print_growth(model, names, rows[-1], folder)
     report = [{**row, "path": str(row["path"])} for row in rows]
     (folder / "export.json").write_text(json.dumps(report, indent=2))
 

@@ -274,10 +274,10 @@ class FreshModelTest(parameterized.TestCase):
         model = make_model()
         model.add_task("a", keras.layers.Dense(10))
         stop = keras.callbacks.TerminateOnNaN()
+        weights = with_entry(np.ones(len(Y), np.float32), np.nan)
+        data = tf.data.Dataset.from_tensor_slices((X, Y, weights)).batch(32)
         with self.assertWarnsRegex(UserWarning, "as it was before `fit`"):
-            history = model.fit(
-                batches(NAN_X, Y), callbacks=[stop], verbose=0, shuffle=False
-            )
+            history = model.fit(data, callbacks=[stop], verbose=0)
         self.assertTrue(np.isnan(history.history["loss"][-1]))
         model.fit(X, Y, verbose=0)
         consolidate(model, number=1)

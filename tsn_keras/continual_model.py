@@ -227,7 +227,8 @@ class ContinualModel(TaskTrainer):
         kinds["container"] = saving.container_bytes(saved, self.name)
         kernels = sum(kernel.size for kernel in self.installation.kernels)
         private = self.bank.private(self.bank.tasks[0])
-        dense = 4 * (kernels + sum(value.size for value in private))
+        arrays = private + self.bank.base_values()
+        dense = 4 * (kernels + sum(value.size for value in arrays))
         return Capacity(kinds, dense)
 
     def summary(self, *args, print_fn=None, **kwargs) -> None:
@@ -283,6 +284,7 @@ class ContinualModel(TaskTrainer):
         if saving.BANK_KEY not in store.keys():
             return
         self.bank.load_bytes(store[saving.BANK_KEY].tobytes())
+        self.installation.install_base(self.bank.base_values())
         saving.load_start(store, self)
         self._running = saving.load_running_task(store, self)
         if self._running is None and self.bank.tasks:

@@ -16,6 +16,27 @@ def subnetworks(backbone: keras.layers.Layer) -> list[Subnetwork]:
     return [layer for layer in layers if isinstance(layer, Subnetwork)]
 
 
+def frozen_weights(backbone: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the weights that nothing trains, as a dense base of all tasks.
+
+    These are all weights of layers with `trainable=False`, and weights that
+    were frozen one by one. Weights that are made untrainable, such as moving
+    statistics, change in training and belong to the task, unless their layer
+    is frozen.
+
+    Args:
+        backbone: `keras.layers.Layer`, built.
+    """
+    frozen = []
+    for layer in backbone._flatten_layers():
+        # `weights` holds those of the layers within, too.
+        own = list(layer._trainable_variables)
+        if not layer.trainable:
+            own += layer._non_trainable_variables
+        frozen += [variable for variable in own if not variable.trainable]
+    return frozen
+
+
 @dataclasses.dataclass
 class Snapshot:
     """Values of the network that are to come back."""
@@ -39,9 +60,10 @@ class Installation:
         found = [k for s in subnetworks(backbone) for k in s.kernels]
         self.kernels: list[MaskedKernel] = found
         masked = {id(v) for k in found for v in (k.kernel, *k.state)}
-        self.private_of_backbone = [
-            weight for weight in backbone.weights if id(weight) not in masked
-        ]
+        weights = [w for w in backbone.weights if id(w) not in masked]
+        frozen = set(map(id, frozen_weights(backbone)))
+        self.base = [w for w in weights if id(w) in frozen]
+        self.private_of_backbone = [w for w in weights if id(w) not in frozen]
 
     @property
     def private(self) -> list[keras.Variable]:
@@ -61,6 +83,24 @@ class Installation:
             for variable in kernel.state
             if variable is not kernel.scores
         ]
+
+    def check_base(self) -> None:
+        """Refuses frozen weights that were made trainable afterwards."""
+        thawed = [v.path for v in self.base if v.trainable]
+        if thawed:
+            raise ValueError(
+                f"Weights {thawed} were frozen (`trainable=False`) when the "
+                "ContinualModel was made, so all tasks share them and they "
+                "must stay as they are. Set `trainable = False` again, or make "
+                "another ContinualModel of the backbone as it is now."
+            )
+
+    def base_values(self) -> list[np.ndarray]:
+        return list(map(keras.ops.convert_to_numpy, self.base))
+
+    def install_base(self, values: list[np.ndarray]) -> None:
+        for variable, value in zip(self.base, values):
+            variable.assign(value)
 
     def install_kernels(self, values: list[np.ndarray]) -> None:
         for kernel, value in zip(self.kernels, values):

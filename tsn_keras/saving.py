@@ -55,7 +55,8 @@ def _load_list(store, kind: str, variables: list[keras.Variable]) -> None:
 
 def _start(model) -> list[keras.Variable]:
     kernels = [kernel.kernel for kernel in model.installation.kernels]
-    return kernels + model.installation.private_of_backbone
+    work = model.installation
+    return kernels + work.private_of_backbone + work.base
 
 
 def save_start(store, model) -> None:

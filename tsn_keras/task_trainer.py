@@ -156,6 +156,7 @@ class TaskTrainer(TaskNetwork):
         arguments = dict(bound.arguments)
         del arguments["self"]
         data = self._checked_data(arguments)
+        self.installation.check_base()
         before = TrainingState(self)
         try:
             if not self._running.begun:
@@ -273,6 +274,8 @@ class TaskTrainer(TaskNetwork):
         """Chooses plane, slots and starting values of the running task."""
         task = dataclasses.replace(self._running)
         number = len(self.bank.tasks)
+        if not number:
+            self.bank.set_base(self.installation.base_values())
         sample = data.sample(getattr(self.sharing, "sample_size", 1))
 
         def statistics(name):

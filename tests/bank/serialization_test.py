@@ -1,3 +1,6 @@
+import json
+import zlib
+
 import numpy as np
 from absl.testing import parameterized
 
@@ -10,7 +13,8 @@ class SerializationTest(parameterized.TestCase):
     def test_round_trip_to_the_bit(self, num_tasks):
         bank = random_bank(num_tasks)
         saved = bank.to_bytes()
-        records = serialization.from_bytes(saved)
+        records, base = serialization.from_bytes(saved)
+        self.assertEmpty(base)
         self.assertLen(records, num_tasks)
         self.assertEqual(serialization.to_bytes(records), saved)
         for record in records:
@@ -35,6 +39,7 @@ class SerializationTest(parameterized.TestCase):
                 "codebooks",
                 "private",
                 "statistics",
+                "base",
                 "metadata",
             },
         )
@@ -45,7 +50,8 @@ class SerializationTest(parameterized.TestCase):
         facts = {"nearest": "ä/ß 数", "divergence": float("inf")}
         object.__setattr__(record, "name", "ü\n\"'")
         object.__setattr__(record, "facts", facts)
-        (again,) = serialization.from_bytes(serialization.to_bytes([record]))
+        saved = serialization.to_bytes([record])
+        ((again,), _) = serialization.from_bytes(saved)
         self.assertEqual(again.name, "ü\n\"'")
         self.assertEqual(again.facts, facts)
 
@@ -71,10 +77,43 @@ class SerializationTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "begins with b'TSNB'.*PK"):
             serialization.from_bytes(b"PK" + random_bank(1).to_bytes()[2:])
 
+    def test_first_version_had_no_base(self):
+        bank = random_bank(2)
+        saved = bank.to_bytes()
+        start = serialization.HEADER.size + serialization.LENGTH.size
+        (length,) = serialization.LENGTH.unpack(saved[start - 4 : start])
+        metadata = json.loads(zlib.decompress(saved[start : start + length]))
+        metadata = zlib.compress(json.dumps(metadata[1]).encode())
+        body = serialization.LENGTH.pack(len(metadata)) + metadata
+        body += saved[start + length :]
+        header = serialization.HEADER.pack(b"TSNB", 1, zlib.crc32(body))
+        records, base = serialization.from_bytes(header + body)
+        self.assertEmpty(base)
+        self.assertEqual(serialization.to_bytes(records), saved)
+
+    def test_base_is_stored_to_the_bit(self):
+        bank = WeightBank(SHAPES, PATHS)
+        rng = np.random.default_rng(0)
+        base = [
+            rng.normal(size=(7, 5)).astype(np.float32),
+            np.zeros(4, np.float32),
+            np.arange(3),
+        ]
+        bank.set_base(base)
+        self.assertEqual(bank.count_bytes()["base"], 4 * 35 + 4 + 8 * 3)
+        again = WeightBank(SHAPES, PATHS)
+        again.load_bytes(bank.to_bytes())
+        for one, other in zip(base, again.base_values(), strict=True):
+            self.assertEqual(one.dtype, other.dtype)
+            np.testing.assert_array_equal(one, other)
+        bank = random_bank(1)
+        with self.assertRaisesRegex(ValueError, "never changes"):
+            bank.set_base(base)
+
     def test_later_version(self):
         saved = bytearray(random_bank(1).to_bytes())
         saved[4] = serialization.VERSION + 1
-        with self.assertRaisesRegex(ValueError, "format version 2.*reads"):
+        with self.assertRaisesRegex(ValueError, "format version 3.*reads"):
             serialization.from_bytes(bytes(saved))
 
     def test_metadata_alone_of_an_empty_bank(self):

@@ -11,8 +11,8 @@ class Capacity:
 
     Args:
         bytes: dict, bytes by kind: `codes`, `masks`, `codebooks`, `private`,
-            `statistics`, `metadata` and `container` (the file format's own
-            bytes around the bank).
+            `statistics`, `base` (frozen weights, stored once), `metadata` and
+            `container` (the file format's own bytes around the bank).
         dense_bytes: int, bytes of one dense float32 network with one head.
     """
 

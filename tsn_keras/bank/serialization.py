@@ -1,12 +1,12 @@
 """The byte format of a saved bank.
 
     magic "TSNB" | version, 1 byte | CRC-32 of all that follows, 4 bytes
-    | length of metadata, 4 bytes | metadata
+    | length of metadata, 4 bytes | metadata | base
     | for each task and kernel: own mask, shared mask, codes, codebook
     | for each task: private variables, statistics
 
 The metadata is JSON, compressed with zlib; it holds names, widths and the
-lengths of all parts. All numbers are little-endian.
+lengths of all parts. All numbers are little-endian. Version 1 had no base.
 """
 
 import json
@@ -21,7 +21,7 @@ from tsn_keras.bank.private_code import PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
 
 MAGIC = b"TSNB"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<4sBI")
 LENGTH = struct.Struct("<I")
 
@@ -35,43 +35,54 @@ def _component_parts(component: Component) -> list[bytes]:
     ]
 
 
+def _describe_codes(codes: Iterable[PrivateCode]) -> list[list]:
+    return [
+        [code.width, code.shape, code.dtype, len(code.data)] for code in codes
+    ]
+
+
 def _describe(record: TaskRecord) -> dict:
     components = [
         [c.width, c.own_count, *map(len, _component_parts(c))]
         for c in record.components
-    ]
-    private = [
-        [code.width, code.shape, code.dtype, len(code.data)]
-        for code in record.private
     ]
     return {
         "name": record.name,
         "plane": record.plane,
         "head": record.head,
         "components": components,
-        "private": private,
+        "private": _describe_codes(record.private),
         "statistics": record.statistics.size,
         "facts": record.facts,
     }
 
 
-def _metadata(records: Iterable[TaskRecord]) -> bytes:
-    described = [_describe(record) for record in records]
+def _metadata(
+    records: Iterable[TaskRecord], base: Iterable[PrivateCode]
+) -> bytes:
+    described = [
+        _describe_codes(base),
+        [_describe(record) for record in records],
+    ]
     text = json.dumps(described, separators=(",", ":"))
     return zlib.compress(text.encode(), 9)
 
 
-def to_bytes(records: list[TaskRecord]) -> bytes:
-    """Returns the saved form of a bank's tasks.
+def to_bytes(
+    records: list[TaskRecord], base: Iterable[PrivateCode] = ()
+) -> bytes:
+    """Returns the saved form of a bank.
 
     Args:
         records: list of `TaskRecord`.
+        base: tuple of `PrivateCode`, one a frozen weight.
 
     Returns:
         bytes.
     """
-    metadata = _metadata(records)
+    metadata = _metadata(records, base)
     parts = [LENGTH.pack(len(metadata)), metadata]
+    parts += [code.data for code in base]
     for record in records:
         for component in record.components:
             parts += _component_parts(component)
@@ -81,8 +92,10 @@ def to_bytes(records: list[TaskRecord]) -> bytes:
     return HEADER.pack(MAGIC, VERSION, zlib.crc32(body)) + body
 
 
-def count_bytes(records: list[TaskRecord]) -> dict[str, int]:
-    """Returns the number of bytes of `to_bytes(records)` by kind."""
+def count_bytes(
+    records: list[TaskRecord], base: Iterable[PrivateCode] = ()
+) -> dict[str, int]:
+    """Returns the number of bytes of `to_bytes(records, base)` by kind."""
     components = [c for record in records for c in record.components]
     masks = [len(c.own_mask) + len(c.shared_mask) for c in components]
     private = [len(code.data) for r in records for code in r.private]
@@ -92,7 +105,8 @@ def count_bytes(records: list[TaskRecord]) -> dict[str, int]:
         "codebooks": sum(c.codebook.nbytes for c in components),
         "private": sum(private),
         "statistics": sum(record.statistics.nbytes for record in records),
-        "metadata": HEADER.size + LENGTH.size + len(_metadata(records)),
+        "base": sum(len(code.data) for code in base),
+        "metadata": HEADER.size + LENGTH.size + len(_metadata(records, base)),
     }
 
 
@@ -115,14 +129,16 @@ class _Reader:
         return part
 
 
-def from_bytes(data: bytes) -> list[TaskRecord]:
-    """Returns the tasks of a saved bank.
+def from_bytes(
+    data: bytes,
+) -> tuple[list[TaskRecord], tuple[PrivateCode, ...]]:
+    """Returns the tasks and the base of a saved bank.
 
     Args:
         data: bytes, as `to_bytes` made them.
 
     Returns:
-        list of `TaskRecord`.
+        list of `TaskRecord`, and tuple of `PrivateCode`.
 
     Raises:
         ValueError: If the data are no bank, of a later version, or damaged.
@@ -134,10 +150,10 @@ def from_bytes(data: bytes) -> list[TaskRecord]:
             f"A saved weight bank begins with {MAGIC!r}. Received {magic!r}: "
             "the file was not written by tsn_keras, or is damaged."
         )
-    if version != VERSION:
+    if not 1 <= version <= VERSION:
         raise ValueError(
             f"The weight bank has format version {version}; this tsn_keras "
-            f"reads version {VERSION}. Load it with the release that wrote it."
+            f"reads versions 1 to {VERSION}. Load it with the release that wrote it."
         )
     if zlib.crc32(data[HEADER.size :]) != checksum:
         raise ValueError(
@@ -146,7 +162,16 @@ def from_bytes(data: bytes) -> list[TaskRecord]:
         )
     (length,) = LENGTH.unpack(reader.take(LENGTH.size))
     described = json.loads(zlib.decompress(reader.take(length)))
-    return [_read_record(entry, reader) for entry in described]
+    base, tasks = described if version > 1 else ([], described)
+    base = _read_codes(base, reader)
+    return [_read_record(task, reader) for task in tasks], base
+
+
+def _read_codes(entries: list, reader: _Reader) -> tuple[PrivateCode, ...]:
+    return tuple(
+        PrivateCode(width, tuple(shape), dtype, reader.take(length))
+        for width, shape, dtype, length in entries
+    )
 
 
 def _read_record(entry: dict, reader: _Reader) -> TaskRecord:
@@ -161,17 +186,14 @@ def _read_record(entry: dict, reader: _Reader) -> TaskRecord:
             codebook=np.frombuffer(reader.take(codebook), np.float32),
         )
         components.append(component)
-    private = [
-        PrivateCode(width, tuple(shape), dtype, reader.take(length))
-        for width, shape, dtype, length in entry["private"]
-    ]
+    private = _read_codes(entry["private"], reader)
     statistics = np.frombuffer(reader.take(2 * entry["statistics"]), np.float16)
     return TaskRecord(
         name=entry["name"],
         plane=entry["plane"],
         head=entry["head"],
         components=tuple(components),
-        private=tuple(private),
+        private=private,
         statistics=statistics,
         facts=entry["facts"],
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from tsn_keras.bank import serialization
 from tsn_keras.bank.budget import SLOT_BITS, BudgetError
+from tsn_keras.bank.private_code import FULL, PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
 
 
@@ -39,6 +40,7 @@ class WeightBank:
     def __init__(self, shapes: list[tuple[int, ...]], paths: list[str]):
         self.shapes = list(shapes)
         self.paths = list(paths)
+        self.base: tuple[PrivateCode, ...] = ()
         self._records: dict[str, TaskRecord] = {}
         self._used_bits = [np.zeros(shape, np.uint8) for shape in self.shapes]
 
@@ -67,6 +69,20 @@ class WeightBank:
             uint8 array of the kernel's shape, no entry above 32.
         """
         return self._used_bits[kernel]
+
+    def set_base(self, values: list[np.ndarray]) -> None:
+        """Stores the frozen weights that all tasks share, exactly and once.
+
+        Args:
+            values: list of arrays.
+        """
+        if self._records:
+            raise ValueError("The base of a bank with tasks never changes.")
+        self.base = tuple(PrivateCode.encode(v, FULL) for v in values)
+
+    def base_values(self) -> list[np.ndarray]:
+        """Returns the frozen weights, in the model's order."""
+        return [code.decode() for code in self.base]
 
     def add(self, record: TaskRecord) -> None:
         """Stores a task, if the budget of its slots allows.
@@ -166,11 +182,13 @@ class WeightBank:
 
     def count_bytes(self) -> dict[str, int]:
         """Returns the bytes of `to_bytes()` by kind."""
-        return serialization.count_bytes(list(self._records.values()))
+        records = list(self._records.values())
+        return serialization.count_bytes(records, self.base)
 
     def to_bytes(self) -> bytes:
         """Returns the saved form of the bank."""
-        return serialization.to_bytes(list(self._records.values()))
+        records = list(self._records.values())
+        return serialization.to_bytes(records, self.base)
 
     def load_bytes(self, data: bytes) -> None:
         """Replaces the contents by a saved bank's.
@@ -183,7 +201,8 @@ class WeightBank:
                 other kernels; the bank is then as it was.
         """
         fresh = WeightBank(self.shapes, self.paths)
-        for record in serialization.from_bytes(data):
+        records, base = serialization.from_bytes(data)
+        for record in records:
             if len(record.components) != len(self.shapes):
                 raise ValueError(
                     f"The saved bank has {len(record.components)} kernels and "
@@ -191,5 +210,6 @@ class WeightBank:
                     "architecture that it was saved with."
                 )
             fresh.add(record)
+        self.base = base
         self._records = fresh._records
         self._used_bits = fresh._used_bits

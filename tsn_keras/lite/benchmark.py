@@ -46,7 +46,7 @@ class _Subject:
         self.interpreter = make_interpreter(self.content, xnnpack, num_threads)
         self.interpreter.allocate_tensors()
         random = np.random.default_rng(0)
-        # The first subgraph is the one that predicts, of a bundle too.
+        # The first subgraph is the one that predicts, in a bundle `compute`.
         for details in self.interpreter.get_input_details():
             x = random.random(details["shape"]).astype(details["dtype"])
             self.interpreter.set_tensor(details["index"], x)

@@ -23,6 +23,7 @@ from tsn_keras.lite.task_file import (
     model_outputs,
     unfinished,
 )
+from tsn_keras.lite.task_runner import TaskRunner
 from tsn_keras.lite.verification import (
     Agreement,
     check_float,
@@ -58,8 +59,8 @@ def export_bundle(
 ) -> BundleReport:
     """Exports several tasks in one file that is smaller than one network.
 
-    The file has two signatures of built-in operators only. `select` decodes a
-    task's masks, codes and private variables into resource variables;
+    The file has built-in operators only. Its signature `select` decodes a
+    task's masks, codes and private variables into resource variables, and
     `predict` computes with them. `tsn_keras.lite.TaskRunner` runs it.
 
     Every task is verified with and without XNNPACK before the file gets its
@@ -113,9 +114,9 @@ def export_bundle(
         model, names, class_names or {}, module.inputs, outputs
     )
     content = sign(content, metadata)
-    agreements = _verify(content, model._inputs, samples, expected)
     with unfinished(path) as file:
         file.write_bytes(content)
+        agreements = _verify(file, model._inputs, samples, expected)
     return BundleReport(path, len(content), tuple(names), agreements)
 
 
@@ -139,21 +140,15 @@ def _samples(model: Any, data: Any) -> sampling.Samples:
     return sampling.take_samples(data, model._inputs, "verification_data")
 
 
-def _verify(content: bytes, inputs: Any, samples: dict, expected: dict) -> dict:
-    """Runs every task with and without XNNPACK and compares it."""
+def _verify(file: pathlib.Path, inputs: Any, samples: dict, expected: dict):
+    """Runs every task in both ways, with and without XNNPACK."""
     agreements = {}
     for xnnpack in (False, True):
         where = f"LiteRT {'with' if xnnpack else 'without'} XNNPACK"
         try:
-            interpreter = make_interpreter(content, xnnpack)
-            select = interpreter.get_signature_runner("select")
-            predict = SignatureRunner(interpreter, "predict")
-            for index, name in enumerate(samples):
-                select(task=np.array([index], np.int32))
-                x = tree.pack_sequence_as(inputs, samples[name].x)
-                logits = next(iter(predict.run(x).values()))
+            for name, outputs in _outputs(file, inputs, samples, xnnpack):
                 agreements[name] = _checked(
-                    logits,
+                    outputs,
                     expected[name],
                     samples[name].y,
                     f"Task '{name}', {where}",
@@ -165,6 +160,22 @@ def _verify(content: bytes, inputs: Any, samples: dict, expected: dict) -> dict:
                 f"The bundle does not run in {where}: {error}"
             ) from error
     return agreements
+
+
+def _outputs(file: pathlib.Path, inputs: Any, samples: dict, xnnpack: bool):
+    """Yields what each task computes, by `predict` and by `compute`."""
+    interpreter = make_interpreter(file.read_bytes(), xnnpack)
+    select = interpreter.get_signature_runner("select")
+    predict = SignatureRunner(interpreter, "predict")
+    runner = TaskRunner(file, xnnpack=xnnpack)
+    for index, (name, examples) in enumerate(samples.items()):
+        x = tree.pack_sequence_as(inputs, examples.x)
+        select(task=np.array([index], np.int32))
+        yield name, next(iter(predict.run(x).values()))
+        runner.select(name)
+        outputs = runner.predict(x)
+        is_dict = isinstance(outputs, dict)
+        yield name, next(iter(outputs.values())) if is_dict else outputs
 
 
 def _checked(logits, expected, labels, where: str) -> Agreement:

@@ -1,4 +1,4 @@
-"""The two functions of a bundle: select a task, and predict with it."""
+"""The functions of a bundle: select a task, and predict with it."""
 
 import functools
 import math
@@ -76,13 +76,21 @@ class BundleModule(tf.Module):
         self.inputs = input_specs(model._inputs, batch_size)
 
     def signatures(self) -> dict:
-        """Returns the concrete functions `select` and `predict`."""
-        task = tf.TensorSpec([1], tf.int32, "task")
-        select = tf.function(self._select, input_signature=[task])
-        predict = tf.function(self._predict, input_signature=self.inputs)
+        """Returns the concrete functions of all signatures."""
+        weights = [
+            tf.TensorSpec(variable.shape, tf.float32, variable.name[:-2])
+            for variable in self._state
+        ]
+        arguments = {
+            # In the order of the alphabet, as the converter puts them: the
+            # first one is what `Interpreter.invoke` runs.
+            "compute": (self._compute, [*self.inputs, *weights]),
+            "predict": (self._predict, self.inputs),
+            "select": (self._select, [tf.TensorSpec([1], tf.int32, "task")]),
+        }
         return {
-            "select": select.get_concrete_function(),
-            "predict": predict.get_concrete_function(),
+            name: tf.function(f, input_signature=specs).get_concrete_function()
+            for name, (f, specs) in arguments.items()
         }
 
     def _select(self, task):
@@ -91,18 +99,26 @@ class BundleModule(tf.Module):
         decoded = [self._kernel(block, number) for block in kernels]
         for block, order in zip(private, self._orders[self._count :]):
             decoded.append(tf.transpose(self._private(block, number), order))
+        outputs = {}
         for variable, value in zip(self._state, decoded):
-            variable.assign(tf.reshape(value, variable.shape))
-        return {"selected": task + 0}
+            value = tf.reshape(value, variable.shape)
+            variable.assign(value)
+            outputs[variable.name[:-2]] = value
+        return outputs
 
     def _predict(self, *parts):
-        values = []
-        for variable, order, dtype in zip(
-            self._state, self._orders, self._dtypes
-        ):
-            value = tf.transpose(variable.read_value(), np.argsort(order))
-            values.append(tf.cast(value, dtype))
-        x = tree.pack_sequence_as(self._structure, parts)
+        read = [variable.read_value() for variable in self._state]
+        return self._compute(*parts, *read)
+
+    def _compute(self, *parts):
+        count = len(self.inputs)
+        values = [
+            tf.cast(tf.transpose(weights, np.argsort(order)), dtype)
+            for weights, order, dtype in zip(
+                parts[count:], self._orders, self._dtypes
+            )
+        ]
+        x = tree.pack_sequence_as(self._structure, parts[:count])
         return flat_outputs(self._replay(x, values))
 
     def _row(self, block: Block, fields: tuple[str, ...], number) -> dict:

@@ -147,14 +147,12 @@ def _successors(inner, head) -> dict[int, list]:
             if chain.count(layer) == chain.count(following) == 1
         }
     behind, uses = {}, {}
-    for operation in inner.operations:
-        # The nodes that a model is made of have no public name.
-        nodes = [n for n in operation._inbound_nodes if n in inner._nodes]
-        uses[id(operation)] = len(nodes)
-        for node in nodes:
-            for tensor in node.input_tensors:
-                source = tensor._keras_history.operation
-                behind.setdefault(id(source), []).append(operation)
+    # The nodes that a model is made of have no public name.
+    for node in (n for nodes in inner._nodes_by_depth.values() for n in nodes):
+        uses[id(node.operation)] = uses.get(id(node.operation), 0) + 1
+        for tensor in node.input_tensors:
+            source = tensor._keras_history.operation
+            behind.setdefault(id(source), []).append(node.operation)
     for tensor in inner.outputs:
         source = tensor._keras_history.operation
         behind.setdefault(id(source), []).append(head)

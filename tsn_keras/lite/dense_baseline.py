@@ -4,7 +4,7 @@ import os
 import pathlib
 from typing import Any
 
-import keras
+import numpy as np
 
 from tsn_keras.lite.formats import get_precision
 from tsn_keras.lite.replay import task_variables
@@ -29,9 +29,9 @@ def export_dense(
         path of the file.
     """
     path = checked_path(path)
-    draw = keras.initializers.RandomUniform(0.01, 0.1, seed=0)
+    random = np.random.default_rng(0)
     values = [
-        keras.ops.convert_to_numpy(draw(variable.shape, variable.dtype))
+        random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
         for variable in task_variables(model)
     ]
     precision = get_precision("float32")

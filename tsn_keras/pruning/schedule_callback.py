@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import numpy as np
 
 from tsn_keras.pruning.strategies import Pruning
 from tsn_keras.pruning.task_masks import TaskMask
@@ -53,7 +54,7 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         # The last group of `steps_per_execution` may be counted in full.
         done = min(batch + 1, self.params["steps"] or batch + 1)
         self.progress.step = self._first_step + done
-        if self.progress.total_steps is None:
+        if self.progress.total_steps is None or _diverged(logs):
             return
         before = self._previous // self.pruning.frequency
         if self.progress.step // self.pruning.frequency > before:
@@ -66,7 +67,8 @@ class PruningScheduleCallback(keras.callbacks.Callback):
             epochs = self.params["epochs"] - epoch
             steps = self.progress.step - self._first_step
             self.progress.total_steps = steps * epochs
-        self.update()
+        if not _diverged(logs):
+            self.update()
 
     def update(self) -> None:
         """Brings all masks to the sparsity of the current step."""
@@ -75,3 +77,8 @@ class PruningScheduleCallback(keras.callbacks.Callback):
                 mask.path, self.progress.step, self.progress.total_steps
             )
             self.pruning.update(mask, sparsity)
+
+
+def _diverged(logs: dict | None) -> bool:
+    """Tells whether kernels are NaN, in which nothing can be ranked."""
+    return not np.isfinite((logs or {}).get("loss", 0.0))

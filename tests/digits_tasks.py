@@ -40,6 +40,7 @@ def make_model(
     sharing="never",
     optimizer=None,
     seed=1,
+    kernels=None,
     **compile_arguments,
 ):
     """Returns a compiled model whose tasks are learned in a second."""
@@ -50,7 +51,7 @@ def make_model(
             min_width=2, max_width=4, fine_tune_steps=5
         )
     model = tsn_keras.ContinualModel(
-        backbone or mlp(), pruning, quantization, sharing, seed
+        backbone or mlp(), pruning, quantization, sharing, seed, kernels
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     arguments = {"loss": loss, "metrics": ["accuracy"], **compile_arguments}

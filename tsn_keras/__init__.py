@@ -1,11 +1,18 @@
 """TinySubNets for Keras: learn task after task, forget nothing."""
 
-import keras as _keras
+import os as _os
+import sys as _sys
 
-if _keras.backend.backend() != "tensorflow":
+# Keras fails in its own way to load a backend that is not installed.
+_backend = _os.environ.get("KERAS_BACKEND", "tensorflow")
+if "keras" in _sys.modules or _backend == "tensorflow":
+    import keras as _keras
+
+    _backend = _keras.backend.backend()
+if _backend != "tensorflow":
     raise ImportError(
         "tsn_keras needs Keras on the TensorFlow backend. The active backend "
-        f"is '{_keras.backend.backend()}'. Set the environment variable "
+        f"is '{_backend}'. Set the environment variable "
         "KERAS_BACKEND=tensorflow before Keras is imported."
     )
 

@@ -73,19 +73,17 @@ class Consolidation:
 
     def run(self) -> TaskRecord:
         """Returns what the bank is to store; the network computes with it."""
-        before = self._quality(self._kernels)
+        before = acceptable = self._quality(self._kernels)
+        for strategy in (self.pruning, self.quantization):
+            acceptable -= getattr(strategy, "tolerance", None) or 0.0
         self._prune_on()
-        self.progress.add(1)
-        acceptable = before
+        self.progress.update(1)
         codebooks = None
         if self.quantization is not None:
-            acceptable = before - self.quantization.tolerance
-            if self.pruning is not None and self.pruning.tolerance:
-                acceptable -= self.pruning.tolerance
             codebooks = self._quantize(acceptable)
         private = self._store_private(acceptable)
         after = self._quality(self._kernels)
-        self.progress.add(1)
+        self.progress.update(len(STAGES))
         if after < acceptable:
             self._warn(before, after)
         return self._record(codebooks, private, before, after)
@@ -117,7 +115,7 @@ class Consolidation:
             self.task.widths,
             self.quantization.codebook,
         )
-        self.progress.add(1)
+        self.progress.update(2)
         while True:
             codebooks, quality = self._tuned(weights, codebooks)
             if quality >= acceptable:
@@ -133,7 +131,7 @@ class Consolidation:
                 break
             codebooks = wider
         self._kernels = place_all(weights, self._own, codebooks)
-        self.progress.add(1)
+        self.progress.update(3)
         return codebooks
 
     def _tuned(self, weights, codebooks) -> tuple[list[Codebook], float]:

@@ -56,6 +56,13 @@ class ContinualModel(TaskTrainer):
             task alone, so that learning is the same whether it was
             interrupted or not. For that `fit` sets the global seeds, as
             `keras.utils.set_random_seed` does.
+        kernels: Which weights are kernels, to be pruned and quantized; all
+            others are private or, if frozen, shared as they are. `None` for
+            all weights of two or more axes named `embeddings` or `...kernel`;
+            a regular expression over paths; a layer class or tuple of them;
+            or a function of a variable (see `tsn_keras.layers.KernelRule`).
+            To load a model, functions must be registered with
+            `keras.saving.register_keras_serializable`.
         **kwargs: Base model keyword arguments, such as `name`.
 
     Example:

@@ -144,8 +144,8 @@ def check_kernels(paths: list[str], backbone: keras.layers.Layer) -> None:
         raise ValueError(
             f"Backbone '{backbone.name}' has no maskable kernels: trainable "
             "float weights of two or more axes named 'embeddings' or "
-            f"'...kernel'. It has: {weights}. Add a layer such as Dense or "
-            "Conv2D."
+            f"'...kernel', or chosen by `kernels`. It has: {weights}. Add a "
+            "layer such as Dense or Conv2D, or choose other `kernels`."
         )
 
 

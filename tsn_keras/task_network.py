@@ -16,6 +16,7 @@ from tsn_keras import input_checks
 from tsn_keras.bank import WeightBank
 from tsn_keras.installation import Installation, subnetworks
 from tsn_keras.layers import Heads, Subnetwork
+from tsn_keras.layers.kernel_rule import Kernels
 
 
 class HeadFunctions:
@@ -34,16 +35,26 @@ class TaskNetwork(keras.Model):
     Args:
         backbone: `keras.layers.Layer`.
         learned_scores: bool, whether kernels have a score a slot.
+        kernels: which weights are kernels, as `Subnetwork` takes it.
         **kwargs: Base model keyword arguments.
     """
 
     def __init__(
-        self, backbone: keras.layers.Layer, learned_scores: bool, **kwargs: Any
+        self,
+        backbone: keras.layers.Layer,
+        learned_scores: bool,
+        kernels: Kernels = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         input_checks.check_backbone(backbone)
         if not subnetworks(backbone):
-            backbone = Subnetwork(backbone, learned_scores=learned_scores)
+            backbone = Subnetwork(backbone, learned_scores, kernels)
+        elif kernels is not None:
+            raise ValueError(
+                f"Backbone '{backbone.name}' holds `Subnetwork` layers, which "
+                "choose their kernels themselves. Give `kernels` to them."
+            )
         input_checks.check_scores(subnetworks(backbone), learned_scores)
         self.backbone = backbone
         self.heads = Heads()

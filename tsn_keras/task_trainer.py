@@ -17,6 +17,7 @@ from tsn_keras.beginning import (
     statistics_of,
 )
 from tsn_keras.initialization import derived_seed, fresh_weights
+from tsn_keras.layers.kernel_rule import Kernels
 from tsn_keras.loss_callback import FiniteLossCallback, check_kernels
 from tsn_keras.pruning import Pruning, PruningScheduleCallback
 from tsn_keras.quantization import AdaptiveCodebook
@@ -51,6 +52,7 @@ class TaskTrainer(TaskNetwork):
         quantization: AdaptiveCodebook | str | None = "adaptive",
         sharing: Sharing | str | None = "activation_similarity",
         seed: int | None = None,
+        kernels: Kernels = None,
         **kwargs: Any,
     ):
         pruning = get_strategy("pruning", pruning, Pruning)
@@ -59,7 +61,7 @@ class TaskTrainer(TaskNetwork):
         )
         sharing = get_strategy("sharing", sharing, Sharing)
         scores = pruning is not None and pruning.learned_scores
-        super().__init__(backbone, scores, **kwargs)
+        super().__init__(backbone, scores, kernels, **kwargs)
         self.pruning = pruning
         self.quantization = quantization
         self.sharing = sharing or Never()

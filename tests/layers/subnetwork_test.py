@@ -6,7 +6,7 @@ from keras import layers
 
 from tests.layers.layer_test_case import LayerTestCase
 from tsn_keras.layers import SubnetDense, SubnetEmbedding, Subnetwork
-from tsn_keras.layers.subnetwork import is_kernel
+from tsn_keras.layers.kernel_rule import is_kernel
 
 
 def normal(shape, seed=0):

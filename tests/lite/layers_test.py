@@ -59,7 +59,6 @@ class Subclassed(keras.Model):
 
 BACKBONES = {
     "dense": small_models.dense_backbone,
-    "without_bias": lambda: small_models.dense_backbone(use_bias=False),
     "subclassed": Subclassed,
     "subnetworks_inside": lambda: chain(
         (20,),
@@ -69,34 +68,26 @@ BACKBONES = {
     ),
     "convolutions": convolutions,
     "residual": residual,
-    "conv1d": lambda: chain(
-        (12, 3),
-        layers.Conv1D(8, 3, activation="relu"),
-        layers.Conv1D(8, 3, activation="relu"),
-        layers.GlobalMaxPooling1D(),
-    ),
     "depthwise": lambda: chain(
         (8, 8, 4),
         layers.DepthwiseConv2D(3, activation="relu"),
         layers.SeparableConv2D(8, 3, activation="relu"),
-        layers.GlobalAveragePooling2D(),
-    ),
-    "transposed": lambda: chain(
-        (4, 4, 4),
         layers.Conv2DTranspose(6, 3, strides=2, activation="relu"),
         layers.GlobalAveragePooling2D(),
     ),
-    "einsum": lambda: chain(
-        (5, 8),
+    "sequence": lambda: chain(
+        (7, 8),
+        layers.Conv1D(8, 3, activation="relu"),
         layers.EinsumDense("abc,cd->abd", (5, 6), activation="relu"),
         layers.Flatten(),
     ),
     "attention": attention,
-    "embedding": lambda: chain(
-        (7,), layers.Embedding(11, 8), layers.Flatten(), dtype="int32"
-    ),
     "recurrent": lambda: chain(
-        (6, 5), layers.GRU(8, return_sequences=True), layers.LSTM(8)
+        (6,),
+        layers.Embedding(11, 5),
+        layers.GRU(8, return_sequences=True),
+        layers.LSTM(8),
+        dtype="int32",
     ),
 }
 

@@ -5,27 +5,8 @@ from typing import Any
 import keras
 from keras import tree
 
+from tsn_keras.layers.kernel_rule import KernelRule, Kernels
 from tsn_keras.layers.masked_kernel import MaskedKernel
-
-KERNEL_NAMES = ("embeddings",)
-
-
-def is_kernel(variable: keras.Variable) -> bool:
-    """Tells whether a weight is a kernel, that is, maskable.
-
-    A kernel is a trainable float weight of two or more axes whose name is
-    `embeddings` or ends in `kernel` (`kernel`, `depthwise_kernel`,
-    `pointwise_kernel`, `recurrent_kernel`).
-
-    Args:
-        variable: `keras.Variable`.
-
-    Returns:
-        bool.
-    """
-    named = variable.name in KERNEL_NAMES or variable.name.endswith("kernel")
-    floating = keras.backend.is_float_dtype(variable.dtype)
-    return named and floating and variable.trainable and variable.ndim >= 2
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
@@ -45,6 +26,10 @@ class Subnetwork(keras.layers.Wrapper):
         layer: `keras.layers.Layer` or `keras.Model` instance.
         learned_scores: bool. Gives each kernel a trainable score a slot, for
             `tsn_keras.pruning.ScorePruning`.
+        kernels: Which weights are kernels: `None` for all weights of two or
+            more axes named `embeddings` or `...kernel`, a regular expression
+            over paths, a layer class or tuple of them, or a function of a
+            variable (see `KernelRule`).
         **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
 
     Example:
@@ -56,9 +41,16 @@ class Subnetwork(keras.layers.Wrapper):
     [(3, 4)]
     """
 
-    def __init__(self, layer, learned_scores: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        learned_scores: bool = False,
+        kernels: Kernels = None,
+        **kwargs: Any,
+    ):
         super().__init__(layer, **kwargs)
         self.learned_scores = learned_scores
+        self.kernel_rule = KernelRule(kernels)
         self.supports_masking = True
         self.kernels = ()
 
@@ -66,7 +58,7 @@ class Subnetwork(keras.layers.Wrapper):
         if not self.layer.built:
             # A symbolic call builds subclassed models, which have no build().
             self.layer(tree.map_shape_structure(keras.KerasTensor, input_shape))
-        found = [v for v in self.layer.trainable_weights if is_kernel(v)]
+        found = self.kernel_rule.find(self.layer)
         self.kernels = tuple(self._add_state(kernel) for kernel in found)
         self.built = True
 
@@ -140,4 +132,8 @@ class Subnetwork(keras.layers.Wrapper):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        return {**config, "learned_scores": self.learned_scores}
+        return {
+            **config,
+            "learned_scores": self.learned_scores,
+            "kernels": self.kernel_rule.config,
+        }

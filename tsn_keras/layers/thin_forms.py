@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from tsn_keras.layers.kernel_rule import Kernels
 from tsn_keras.layers.subnetwork import Subnetwork
 
 
@@ -12,25 +13,38 @@ class _ThinForm(Subnetwork):
 
     wrapped_class: type[keras.layers.Layer]
 
-    def __init__(self, *args: Any, learned_scores: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        learned_scores: bool = False,
+        kernels: Kernels = None,
+        **kwargs: Any,
+    ):
         layer = self.wrapped_class(*args, **kwargs)
-        self._wrap(layer, learned_scores)
+        self._wrap(layer, learned_scores, kernels)
 
-    def _wrap(self, layer: keras.layers.Layer, learned_scores: bool) -> None:
-        policy = layer.dtype_policy
-        super().__init__(layer, learned_scores, name=layer.name, dtype=policy)
+    def _wrap(
+        self, layer: keras.layers.Layer, learned_scores: bool, kernels: Kernels
+    ) -> None:
+        settings = {"name": layer.name, "dtype": layer.dtype_policy}
+        super().__init__(layer, learned_scores, kernels, **settings)
 
     def get_config(self) -> dict[str, Any]:
         config = self.layer.get_config()
-        return {**config, "learned_scores": self.learned_scores}
+        return {
+            **config,
+            "learned_scores": self.learned_scores,
+            "kernels": self.kernel_rule.config,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None):
         config = dict(config)
         scores = config.pop("learned_scores")
+        kernels = config.pop("kernels", None)
         layer = cls.wrapped_class.from_config(config)
         form = cls.__new__(cls)
-        form._wrap(layer, scores)
+        form._wrap(layer, scores, kernels)
         return form
 
 
@@ -39,7 +53,7 @@ def _thin_form(name: str, wrapped: type[keras.layers.Layer]) -> type:
     doc = (
         f"`keras.layers.{wrapped.__name__}` with masks for its kernels.\n\n"
         f"Short for `Subnetwork(keras.layers.{wrapped.__name__}(...))`; takes "
-        "the same arguments,\nand `learned_scores` (see `Subnetwork`)."
+        "the same arguments,\n`learned_scores` and `kernels` (see `Subnetwork`)."
     )
     attributes = {"wrapped_class": wrapped, "__doc__": doc}
     form = type(name, (_ThinForm,), {**attributes, "__module__": __name__})

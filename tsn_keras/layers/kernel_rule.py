@@ -1,0 +1,157 @@
+"""Which weights of a layer are kernels."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+KERNEL_NAMES = ("embeddings",)
+CLASSES_KEY = "layer_classes"
+
+Kernels = (
+    str
+    | type[keras.layers.Layer]
+    | tuple[type[keras.layers.Layer], ...]
+    | Callable[[keras.Variable], bool]
+    | None
+)
+
+
+def _is_maskable(variable: keras.Variable) -> bool:
+    floating = keras.backend.is_float_dtype(variable.dtype)
+    return floating and variable.trainable and variable.ndim >= 2
+
+
+def is_kernel(variable: keras.Variable) -> bool:
+    """Tells whether a weight is a kernel, where users give no rule.
+
+    A kernel is a trainable float weight of two or more axes whose name is
+    `embeddings` or ends in `kernel` (`kernel`, `depthwise_kernel`,
+    `pointwise_kernel`, `recurrent_kernel`).
+
+    Args:
+        variable: `keras.Variable`.
+
+    Returns:
+        bool.
+    """
+    named = variable.name in KERNEL_NAMES or variable.name.endswith("kernel")
+    return named and _is_maskable(variable)
+
+
+class KernelRule:
+    """Finds the kernels of a layer, that is, its maskable weights.
+
+    Whatever the rule, a kernel is a trainable float weight of two or more
+    axes. All other weights are private variables of each task, or belong to
+    the dense base that all tasks share if they are frozen.
+
+    Args:
+        kernels: Which of these weights are kernels:
+            - `None`: those that `is_kernel` names.
+            - str: those whose path the regular expression is found in, as
+              `re.search` does it. Keras numbers layers without a name, and a
+              Sequential model adds its own name to the path.
+            - layer class or tuple of them: all in layers of these classes.
+            - function of a `keras.Variable`: those it returns `True` for.
+
+    Raises:
+        TypeError: If `kernels` is none of these.
+        ValueError: If it is no regular expression, or an empty tuple.
+
+    Example:
+
+    >>> first, second = keras.layers.Dense(4, name="a"), keras.layers.Dense(2)
+    >>> network = keras.Sequential([keras.Input((3,)), first, second], name="n")
+    >>> [kernel.path for kernel in KernelRule("/a/").find(network)]
+    ['n/a/kernel']
+    """
+
+    def __init__(self, kernels: Kernels = None):
+        self.config = _normalized(kernels)
+
+    def find(self, layer: keras.layers.Layer) -> list[keras.Variable]:
+        """Returns the kernels of a layer, in the order of its weights.
+
+        Args:
+            layer: `keras.layers.Layer`, built.
+        """
+        chosen = self._chosen(layer)
+        weights = layer.trainable_weights
+        return [w for w in weights if _is_maskable(w) and chosen(w)]
+
+    def _chosen(self, layer) -> Callable[[keras.Variable], bool]:
+        if self.config is None:
+            return is_kernel
+        if isinstance(self.config, str):
+            pattern = re.compile(self.config)
+            return lambda weight: pattern.search(weight.path) is not None
+        if isinstance(self.config, dict):
+            names = set(self.config[CLASSES_KEY])
+            inside = {
+                id(weight)
+                for one in layer._flatten_layers()
+                if names & _class_names(one)
+                for weight in one.weights
+            }
+            return lambda weight: id(weight) in inside
+        return self.config
+
+
+def _class_names(layer: keras.layers.Layer) -> set[str]:
+    """Returns the registered names of a layer's class and its bases."""
+    return set(map(keras.saving.get_registered_name, type(layer).__mro__))
+
+
+def _is_layer_class(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, keras.layers.Layer)
+
+
+def _normalized(kernels: Any) -> Any:
+    """Returns a rule in the form that layers keep in their config.
+
+    Classes are kept by name, so that nothing needs to be imported for them.
+    """
+    if isinstance(kernels, dict):
+        if list(kernels) == [CLASSES_KEY]:
+            return kernels
+        kernels = keras.saving.deserialize_keras_object(kernels)
+    if isinstance(kernels, str):
+        _check_pattern(kernels)
+        return kernels
+    classes = (kernels,) if isinstance(kernels, type) else kernels
+    if isinstance(classes, (tuple, list)):
+        return {CLASSES_KEY: _names_of(classes)}
+    is_layer = isinstance(kernels, keras.layers.Layer)
+    if kernels is None or (callable(kernels) and not is_layer):
+        return kernels
+    raise TypeError(
+        "`kernels` must be None, a regular expression, a layer class or tuple "
+        f"of them, or a function of a variable. Received: {kernels!r}"
+    )
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"`kernels` is no regular expression: {error}. Received: "
+            f"kernels='{pattern}'. Escape special characters with a backslash."
+        ) from error
+
+
+def _names_of(classes: tuple | list) -> list[str]:
+    if not classes:
+        raise ValueError(
+            "`kernels` is empty. Give at least one layer class, or None for "
+            "all kernels."
+        )
+    for one in classes:
+        if not _is_layer_class(one):
+            raise TypeError(
+                "`kernels` must hold classes of layers, such as "
+                f"keras.layers.Dense. Received: {one!r}"
+            )
+    return [keras.saving.get_registered_name(one) for one in classes]

@@ -135,22 +135,16 @@ def joining_head() -> keras.Model:
     return keras.Model(features, layers.Dense(NUM_CLASSES)(joined))
 
 
-def mobilenet_v2() -> keras.Model:
-    return keras.applications.MobileNetV2(
-        (32, 32, 3), alpha=0.35, include_top=False, weights=None, pooling="avg"
-    )
-
-
-def resnet50_v2() -> keras.Model:
-    return keras.applications.ResNet50V2(
-        include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg"
-    )
-
-
-def efficientnet_b0() -> keras.Model:
-    return keras.applications.EfficientNetB0(
-        include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg"
-    )
+def application(name: str, **arguments: Any) -> keras.Model:
+    """Returns a network of `keras.applications` for images of 32x32."""
+    make = getattr(keras.applications, name)
+    arguments = {"input_shape": (32, 32, 3), "pooling": "avg", **arguments}
+    network = make(include_top=False, weights=None, **arguments)
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            # Theirs are for thousands of steps.
+            layer.momentum = 0.8
+    return network
 
 
 @keras.saving.register_keras_serializable(package="examples")
@@ -257,7 +251,15 @@ BACKBONES = {
     ),
     "Vision Transformer": Backbone(vision_transformer, (16, 16, 3)),
     "text Transformer": Backbone(text_transformer, (10,), num_tokens=20),
-    "MobileNetV2": Backbone(mobilenet_v2, (32, 32, 3)),
-    "ResNet50V2": Backbone(resnet50_v2, (32, 32, 3)),
-    "EfficientNetB0": Backbone(efficientnet_b0, (32, 32, 3)),
+    "MobileNetV2": Backbone(
+        functools.partial(application, "MobileNetV2", alpha=0.35),
+        (32, 32, 3),
+        epochs=8,
+    ),
+    "ResNet50V2": Backbone(
+        functools.partial(application, "ResNet50V2"), (32, 32, 3), epochs=8
+    ),
+    "EfficientNetB0": Backbone(
+        functools.partial(application, "EfficientNetB0"), (32, 32, 3), epochs=8
+    ),
 }

@@ -40,6 +40,28 @@ def is_kernel(variable: keras.Variable) -> bool:
     return named and _is_maskable(variable)
 
 
+def weight_paths(layer: keras.layers.Layer) -> dict[int, str]:
+    """Returns the paths of all weights of a layer by their id.
+
+    A path consists of the names of the layers around a weight, outermost
+    first, and its own. Unlike `keras.Variable.path` it is the same for a
+    model that was loaded. Keras numbers layers without a name.
+
+    Args:
+        layer: `keras.layers.Layer`, built.
+    """
+    paths: dict[int, str] = {}
+
+    def visit(one, prefix):
+        for weight in one._trainable_variables + one._non_trainable_variables:
+            paths.setdefault(id(weight), prefix + weight.name)
+        for inner in one._layers:
+            visit(inner, f"{prefix}{inner.name}/")
+
+    visit(layer, f"{layer.name}/")
+    return paths
+
+
 class KernelRule:
     """Finds the kernels of a layer, that is, its maskable weights.
 
@@ -50,9 +72,8 @@ class KernelRule:
     Args:
         kernels: Which of these weights are kernels:
             - `None`: those that `is_kernel` names.
-            - str: those whose path the regular expression is found in, as
-              `re.search` does it. Keras numbers layers without a name, and a
-              Sequential model adds its own name to the path.
+            - str: those whose path (see `weight_paths`) the regular
+              expression is found in, as `re.search` does it.
             - layer class or tuple of them: all in layers of these classes.
             - function of a `keras.Variable`: those it returns `True` for.
 
@@ -86,7 +107,8 @@ class KernelRule:
             return is_kernel
         if isinstance(self.config, str):
             pattern = re.compile(self.config)
-            return lambda weight: pattern.search(weight.path) is not None
+            paths = weight_paths(layer)
+            return lambda weight: pattern.search(paths[id(weight)]) is not None
         if isinstance(self.config, dict):
             names = set(self.config[CLASSES_KEY])
             inside = {

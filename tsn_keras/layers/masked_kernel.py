@@ -31,6 +31,8 @@ class MaskedKernel:
         fixed: `keras.Variable`, float, shape of `kernel`.
         scores: `keras.Variable` or `None`, float, shape of `kernel`.
         threshold: `keras.Variable` or `None`, float scalar.
+        path: str or `None`, the name of the kernel for users; its own path
+            by default.
     """
 
     def __init__(
@@ -40,17 +42,15 @@ class MaskedKernel:
         fixed: keras.Variable,
         scores: keras.Variable | None = None,
         threshold: keras.Variable | None = None,
+        path: str | None = None,
     ):
         self.kernel = kernel
         self.own_mask = own_mask
         self.fixed = fixed
         self.scores = scores
         self.threshold = threshold
+        self.path = path or kernel.path
         self._replacement = None
-
-    @property
-    def path(self) -> str:
-        return self.kernel.path
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import tree
 
-from tsn_keras.layers.kernel_rule import KernelRule, Kernels
+from tsn_keras.layers.kernel_rule import KernelRule, Kernels, weight_paths
 from tsn_keras.layers.masked_kernel import MaskedKernel
 
 
@@ -59,11 +59,14 @@ class Subnetwork(keras.layers.Wrapper):
             # A symbolic call builds subclassed models, which have no build().
             self.layer(tree.map_shape_structure(keras.KerasTensor, input_shape))
         found = self.kernel_rule.find(self.layer)
-        self.kernels = tuple(self._add_state(kernel) for kernel in found)
+        paths = weight_paths(self.layer)
+        self.kernels = tuple(
+            self._add_state(kernel, paths[id(kernel)]) for kernel in found
+        )
         self.built = True
 
-    def _add_state(self, kernel: keras.Variable) -> MaskedKernel:
-        name = kernel.path.replace("/", "_")
+    def _add_state(self, kernel: keras.Variable, path: str) -> MaskedKernel:
+        name = path.replace("/", "_")
         state = {
             "own_mask": self.add_weight(
                 shape=kernel.shape,
@@ -97,7 +100,7 @@ class Subnetwork(keras.layers.Wrapper):
                 autocast=False,
                 name=f"{name}_threshold",
             )
-        return MaskedKernel(kernel, **state)
+        return MaskedKernel(kernel, path=path, **state)
 
     def call(self, inputs, *args, **kwargs):
         effective = [(k.kernel, k.effective()) for k in self.kernels]

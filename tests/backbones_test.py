@@ -10,10 +10,18 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from examples.backbones import BACKBONES
+from examples.backbones import BACKBONES, TwoLayers
 from examples.compatibility import make_model as make_small_model
 from examples.compatibility import try_out
-from tests.digits_tasks import TRAIN, begin, digits, fit, learn, make_model
+from tests.digits_tasks import (
+    TRAIN,
+    begin,
+    digits,
+    fit,
+    learn,
+    make_model,
+    mlp,
+)
 
 # The kernels that a reader of examples/backbones.py counts.
 KERNELS = {
@@ -50,7 +58,8 @@ class BackbonesTest(parameterized.TestCase):
             self.skipTest("TSN_SLOW_TESTS is not set.")
         keras.utils.set_random_seed(0)
         backbone = BACKBONES[name]
-        outcome = try_out(backbone, make_small_model(backbone))
+        model = make_small_model(backbone, fine_tune_steps=0)
+        outcome = try_out(backbone, model)
         self.assertEqual(outcome.kernels, KERNELS[name])
         self.assertLen(outcome.accuracies, 3)
         # Guessing gets 0.33.
@@ -130,17 +139,19 @@ class FrozenPartsTest(parameterized.TestCase):
         self.assertLen(loaded.installation.base, len(first.weights))
 
     def test_weights_frozen_one_by_one(self):
-        layer = keras.layers.Dense(24, activation="relu")
-        extra = [layer, keras.layers.Dense(16, activation="relu")]
-        model_backbone = keras.Sequential([keras.Input((64,)), *extra])
-        layer.kernel.trainable = False
-        before = np.asarray(layer.kernel)
-        model = make_model(model_backbone)
-        self.assertLen(model.bank.paths, 1)
+        backbone = mlp(extra=[keras.layers.Dense(16)])
+        backbone.layers[0].kernel.trainable = False
+        with self.assertRaisesRegex(ValueError, "layer.trainable = False"):
+            make_model(backbone)
+
+    def test_parts_frozen_where_the_config_does_not_know_it(self):
+        backbone = TwoLayers()
+        backbone(np.ones((1, 64)))
+        backbone.first.trainable = False
+        model = make_model(backbone)
         learn(model, 0)
-        learn(model, 1)
-        np.testing.assert_array_equal(layer.kernel, before)
-        self.assertEqual(model.capacity().bytes["base"], before.nbytes)
+        with self.assertRaisesRegex(ValueError, "frozen in `__init__`"):
+            begin(model, 1)
 
     def test_thawing_them_is_refused(self):
         first, backbone = pretrained()

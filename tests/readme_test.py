@@ -65,9 +65,8 @@ def test_quickstart_gives_flags_that_exist():
 
 
 def test_test_command_runs_pytest_on_the_whole():
-    assert re.search(
-        r"\.venv/bin/python -m pytest -q$", readme_command("test-command")
-    )
+    command = readme_command("test-command")
+    assert re.search(r"\.venv/bin/python -m pytest -q -n auto$", command)
 
 
 @pytest.fixture

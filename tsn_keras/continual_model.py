@@ -12,6 +12,7 @@ from tsn_keras import input_checks, saving
 from tsn_keras.bank import Capacity, TaskRecord
 from tsn_keras.beginning import statistics_of
 from tsn_keras.consolidation import Consolidation
+from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.initialization import derived_seed
 from tsn_keras.quantization.centroid_tuning import CentroidTuning
 from tsn_keras.running_task import RunningTask
@@ -80,10 +81,12 @@ class ContinualModel(TaskTrainer):
     (32, 1)
     """
 
+    @in_strategy_scope
     def consolidate(
         self,
         validation_data: Any,
         monitor: str | None = None,
+        mode: str = "auto",
         verbose: str | int = "auto",
     ) -> TaskReport:
         """Ends the running task: prunes on, quantizes, packs and freezes it.
@@ -92,7 +95,10 @@ class ContinualModel(TaskTrainer):
             validation_data: As in `keras.Model.fit`: tuple of arrays,
                 `tf.data.Dataset` or `PyDataset`; not used for training.
             monitor: str or `None`. Name of the loss or metric to keep within
-                tolerance; defaults to the first compiled metric.
+                tolerance; defaults to the first compiled metric, or to the
+                loss if the head has several outputs.
+            mode: `"min"` or `"max"`, whether lower or higher is better, or
+                `"auto"` to tell it by the name, as callbacks do.
             verbose: `"auto"`, 0, 1, or 2, as in `keras.Model.fit`.
 
         Returns:
@@ -110,7 +116,9 @@ class ContinualModel(TaskTrainer):
         masks = [mask.mask for mask in running.masks]
         try:
             self._finish_masks(running)
-            validation = Validation(self, validation_data, test_step, monitor)
+            validation = Validation(
+                self, validation_data, test_step, monitor, mode
+            )
             record = Consolidation(
                 running,
                 self.installation,
@@ -287,12 +295,17 @@ class ContinualModel(TaskTrainer):
         elif not self.bank.tasks:
             saving.save_start(store, self)
 
+    @in_strategy_scope
     def load_own_variables(self, store) -> None:
         if saving.BANK_KEY not in store.keys():
             return
         self.bank.load_bytes(store[saving.BANK_KEY].tobytes())
         self.installation.install_base(self.bank.base_values())
         saving.load_start(store, self)
+        before = self._running
         self._running = saving.load_running_task(store, self)
+        if before and self._running and before.name == self._running.name:
+            before.go_on_from(self._running)
+            self._running = before
         if self._running is None and self.bank.tasks:
             self._install(self.bank.tasks[-1])

@@ -47,6 +47,14 @@ def fresh_weights(layer: keras.layers.Layer, inputs: Any) -> list[np.ndarray]:
             "`from_config`, as saving does."
         ) from error
     twin(inputs)
+    shapes = [weight.shape for weight in layer.weights]
+    if [weight.shape for weight in twin.weights] != shapes:
+        raise ValueError(
+            f"Layer '{layer.name}' cannot be initialized anew for another "
+            "task: made from its configuration it has other weights. Parts of "
+            "a subclassed model must be frozen in `__init__`, since its "
+            "configuration does not say what was frozen later."
+        )
     return [np.asarray(weight) for weight in twin.weights]
 
 

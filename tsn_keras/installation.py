@@ -19,22 +19,30 @@ def subnetworks(backbone: keras.layers.Layer) -> list[Subnetwork]:
 def frozen_weights(backbone: keras.layers.Layer) -> list[keras.Variable]:
     """Returns the weights that nothing trains, as a dense base of all tasks.
 
-    These are all weights of layers with `trainable=False`, and weights that
-    were frozen one by one. Weights that are made untrainable, such as moving
-    statistics, change in training and belong to the task, unless their layer
-    is frozen.
+    These are all weights of layers with `trainable=False`. Weights that were
+    never trainable, such as moving statistics, change in training and belong
+    to the task, unless their layer is frozen.
 
     Args:
         backbone: `keras.layers.Layer`, built.
+
+    Raises:
+        ValueError: If a weight is frozen and its layer is not.
     """
     frozen = []
     for layer in backbone._flatten_layers():
         # `weights` holds those of the layers within, too.
-        own = list(layer._trainable_variables)
+        own = [w for w in layer._trainable_variables if not w.trainable]
         if not layer.trainable:
-            own += layer._non_trainable_variables
-        frozen += [variable for variable in own if not variable.trainable]
-    return frozen
+            frozen += own + layer._non_trainable_variables
+        elif own:
+            # Keras would not save that, and a loaded model would train them.
+            raise ValueError(
+                f"Weights {[weight.path for weight in own]} are frozen and "
+                f"their layer '{layer.name}' is not. Freeze whole layers with "
+                "`layer.trainable = False`."
+            )
+    return [weight for weight in frozen if not weight.trainable]
 
 
 @dataclasses.dataclass

@@ -41,6 +41,20 @@ class RunningTask:
     masks: list[TaskMask] = dataclasses.field(default_factory=list)
     data: Any = None
 
+    def go_on_from(self, loaded: "RunningTask") -> None:
+        """Takes over a saved state of this task, and keeps its data.
+
+        Callbacks that hold its masks and its progress follow.
+
+        Args:
+            loaded: `RunningTask` of the same name.
+        """
+        masks, progress, data = self.masks, self.progress, self.data
+        masks[:] = loaded.masks
+        vars(progress).update(vars(loaded.progress))
+        vars(self).update(vars(loaded))
+        self.masks, self.progress, self.data = masks, progress, data
+
     def to_json(self) -> str:
         """Returns everything that is neither array nor data."""
         return json.dumps(

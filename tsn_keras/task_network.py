@@ -14,6 +14,7 @@ from keras import tree
 
 from tsn_keras import input_checks
 from tsn_keras.bank import WeightBank
+from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.installation import Installation, subnetworks
 from tsn_keras.layers import Heads, Subnetwork
 from tsn_keras.layers.kernel_rule import Kernels
@@ -88,6 +89,7 @@ class TaskNetwork(keras.Model):
         shapes = [kernel.shape for kernel in installation.kernels]
         self.installation = installation
         self.bank = WeightBank(shapes, paths)
+        self.built = True
 
     def check_examples(self, x: Any, y: Any, names: tuple[str, str]) -> None:
         """Refuses examples that the selected head cannot be used with.
@@ -220,6 +222,7 @@ class TaskNetwork(keras.Model):
             )
         return task
 
+    @in_strategy_scope
     def evaluate(self, *args, task: str | None = None, **kwargs):
         """Evaluates a task; see `keras.Model.evaluate`.
 
@@ -234,6 +237,7 @@ class TaskNetwork(keras.Model):
         with self.working_as(task):
             return super().evaluate(*args, **kwargs)
 
+    @in_strategy_scope
     def predict(self, *args, task: str | None = None, **kwargs):
         """Predicts as a task; see `keras.Model.predict`.
 

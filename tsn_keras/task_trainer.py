@@ -1,5 +1,6 @@
 """A network that trains one task at a time."""
 
+import copy
 import dataclasses
 import inspect
 import warnings
@@ -16,6 +17,7 @@ from tsn_keras.beginning import (
     start_values,
     statistics_of,
 )
+from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.initialization import derived_seed, fresh_weights
 from tsn_keras.layers.kernel_rule import Kernels
 from tsn_keras.loss_callback import FiniteLossCallback, check_kernels
@@ -84,6 +86,7 @@ class TaskTrainer(TaskNetwork):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
 
+    @in_strategy_scope
     def add_task(self, name: str, head: keras.layers.Layer) -> None:
         """Starts a new task, which becomes the active one.
 
@@ -137,6 +140,7 @@ class TaskTrainer(TaskNetwork):
         self._running = task
         self._at_work = task.name
 
+    @in_strategy_scope
     def fit(self, *args, task: str | None = None, **kwargs):
         """Trains the running task; see `keras.Model.fit`.
 
@@ -311,7 +315,9 @@ class TaskTrainer(TaskNetwork):
         An optimizer that was traced already keeps its variables, whose values
         start again, so that nothing needs to be traced again.
         """
-        fresh = keras.optimizers.deserialize(self._optimizer_config)
+        # Reading it takes an entry out of a loss-scaling optimizer.
+        config = copy.deepcopy(self._optimizer_config)
+        fresh = keras.optimizers.deserialize(config)
         if self.train_function is None:
             if self.optimizer.built:
                 self.optimizer = fresh

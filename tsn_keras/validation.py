@@ -9,6 +9,7 @@ from keras import tree
 
 from tsn_keras.training_data import evaluation_batches, num_rows
 
+MODES = ("auto", "min", "max")
 LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "mape", "msle", "perplexity")
 
 
@@ -23,12 +24,23 @@ class Validation:
         data: validation data in any form that `fit` takes.
         test_step: function of a batch, the model's compiled test step.
         monitor: str or `None`, the name of the quality; defaults to the first
-            compiled metric, or `loss` if there is none.
+            compiled metric, or to `loss` if there is none or if the head has
+            several outputs.
+        mode: `"max"` or `"min"`, whether higher or lower is better, or
+            `"auto"` to tell it by the name.
     """
 
     def __init__(
-        self, model, data: Any, test_step: Callable, monitor: str | None = None
+        self,
+        model,
+        data: Any,
+        test_step: Callable,
+        monitor: str | None = None,
+        mode: str = "auto",
     ):
+        if mode not in MODES:
+            raise ValueError(f"`mode` must be one of {MODES}. Received: {mode}")
+        self._mode = mode
         self._model = model
         self._test_step = test_step
         self._batches = evaluation_batches(data)
@@ -48,12 +60,17 @@ class Validation:
     @staticmethod
     def _first_metric(results: dict[str, float]) -> str:
         metrics = [name for name in results if name != "loss"]
-        return metrics[0] if metrics else "loss"
+        # Each of several outputs has a loss; one output's metric is too little.
+        several = any(name.endswith("_loss") for name in metrics)
+        return metrics[0] if metrics and not several else "loss"
 
     @property
     def sign(self) -> float:
         """1.0 if higher is better, else -1.0."""
-        lower = any(word in self.monitor for word in LOWER_IS_BETTER)
+        if self._mode == "auto":
+            lower = any(word in self.monitor for word in LOWER_IS_BETTER)
+        else:
+            lower = self._mode == "min"
         return -1.0 if lower else 1.0
 
     def results(self) -> dict[str, float]:

@@ -153,7 +153,8 @@ def from_bytes(
     if not 1 <= version <= VERSION:
         raise ValueError(
             f"The weight bank has format version {version}; this tsn_keras "
-            f"reads versions 1 to {VERSION}. Load it with the release that wrote it."
+            f"reads versions 1 to {VERSION}. Load it with the release that "
+            "wrote it."
         )
     if zlib.crc32(data[HEADER.size :]) != checksum:
         raise ValueError(

@@ -53,7 +53,8 @@ def _thin_form(name: str, wrapped: type[keras.layers.Layer]) -> type:
     doc = (
         f"`keras.layers.{wrapped.__name__}` with masks for its kernels.\n\n"
         f"Short for `Subnetwork(keras.layers.{wrapped.__name__}(...))`; takes "
-        "the same arguments,\n`learned_scores` and `kernels` (see `Subnetwork`)."
+        "the same arguments,\n`learned_scores` and `kernels` (see "
+        "`Subnetwork`)."
     )
     attributes = {"wrapped_class": wrapped, "__doc__": doc}
     form = type(name, (_ThinForm,), {**attributes, "__module__": __name__})

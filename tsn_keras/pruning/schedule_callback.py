@@ -49,6 +49,10 @@ class PruningScheduleCallback(keras.callbacks.Callback):
             epochs = self.params["epochs"] - epoch
             self.progress.total_steps = self.params["steps"] * epochs
         self._previous = self._first_step
+        if self.progress.step and self.progress.total_steps is not None:
+            # A checkpoint restored just now was saved by a callback that ran
+            # before `on_epoch_end` of this one.
+            self.update()
 
     def on_train_batch_end(self, batch, logs=None):
         # The last group of `steps_per_execution` may be counted in full.

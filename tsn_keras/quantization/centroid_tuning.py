@@ -77,7 +77,12 @@ class CentroidTuning:
         self._learning_rate = learning_rate
         self._optimizer = keras.optimizers.Adam(learning_rate)
         self._optimizer.build(self._centroids + self._private)
-        self._step = tf.function(self._train_step)
+        self._step = tf.function(self._replicated_step)
+
+    def _replicated_step(self, batch, tunes_centroids):
+        # All replicas take the same batch; Keras scales the loss for that.
+        strategy = tf.distribute.get_strategy()
+        strategy.run(self._train_step, args=(batch, tunes_centroids))
 
     def _train_step(self, batch, tunes_centroids):
         variables = self._centroids + self._private

@@ -1,0 +1,139 @@
+"""Tests that a task need not be a classification."""
+
+import os
+import tempfile
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+from keras import layers
+
+from tests.digits_tasks import TRAIN, digits, make_model, mlp
+from tsn_keras.validation import Validation
+
+X, Y = digits(0, TRAIN)
+
+
+def two_heads(kind):
+    features = keras.Input((32,))
+    outputs = {
+        "digit": layers.Dense(10, name="digit")(features),
+        "ink": layers.Dense(1, name="ink")(features),
+    }
+    outputs = outputs if kind is dict else list(outputs.values())
+    return keras.Model(features, outputs)
+
+
+class KindsOfTasksTest(parameterized.TestCase):
+    def learn(self, model, head, x, y, **arguments):
+        """Learns a task and one more of the kind; returns both reports."""
+        reports = []
+        for name in ("a", "b"):
+            model.add_task(name, head())
+            model.fit(x, y, epochs=6, batch_size=16, verbose=0)
+            report = model.consolidate((x, y), verbose=0, **arguments)
+            reports.append(report)
+            outputs = model.predict(x, task="a", verbose=0)
+            flat = [part.tobytes() for part in keras.tree.flatten(outputs)]
+            if name == "a":
+                before = flat
+        self.assertEqual(flat, before)
+        return reports
+
+    def test_several_labels(self):
+        labels = np.stack([Y % 2 == 0, Y > 4, Y == 3], axis=-1)
+        model = make_model(
+            loss=keras.losses.BinaryCrossentropy(from_logits=True),
+            metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)],
+        )
+        head = lambda: layers.Dense(3)  # noqa: E731
+        reports = self.learn(model, head, X, np.float32(labels))
+        for report in reports:
+            self.assertEqual(report.monitor, "binary_accuracy")
+            self.assertGreater(report.quality_after, 0.8)
+
+    def test_regression_with_several_metrics(self):
+        target = np.float32(X[:, :2] - X[:, 2:4])
+        model = make_model(loss="huber", metrics=["mae", "r2_score"])
+        head = lambda: layers.Dense(2)  # noqa: E731
+        first, _ = self.learn(model, head, X, target, monitor="r2_score")
+        self.assertEqual(first.monitor, "r2_score")
+        self.assertGreater(first.quality_before, 0.3)
+        self.assertGreaterEqual(first.quality_after, first.quality_before - 0.1)
+
+    def test_dense_outputs(self):
+        images = X.reshape(-1, 8, 8, 1)
+        inside = np.int64(images[..., 0] > 0.5)
+        backbone = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                layers.Conv2D(8, 3, strides=2, padding="same"),
+                layers.BatchNormalization(),
+                layers.ReLU(),
+                layers.Conv2DTranspose(8, 3, strides=2, padding="same"),
+                layers.ReLU(),
+            ]
+        )
+        model = make_model(backbone)
+        head = lambda: layers.Conv2D(2, 1)  # noqa: E731
+        for report in self.learn(model, head, images, inside):
+            self.assertGreater(report.quality_after, 0.8)
+
+    @parameterized.parameters(dict, list)
+    def test_several_heads_in_one_task(self, kind):
+        ink = np.float32(X.mean(axis=-1, keepdims=True))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        losses = {"digit": loss, "ink": "mse"}
+        metrics = {"digit": ["accuracy"], "ink": ["mae"]}
+        labels = {"digit": Y, "ink": ink}
+        if kind is list:
+            losses, metrics, labels = (
+                list(each.values()) for each in (losses, metrics, labels)
+            )
+        model = make_model(mlp(), loss=losses, metrics=metrics)
+        head = lambda: two_heads(kind)  # noqa: E731
+        first, _ = self.learn(model, head, X, labels)
+        # One head's metric alone would let the other one go.
+        self.assertEqual(first.monitor, "loss")
+        outputs = model.predict(X, task="a", verbose=0)
+        digit = outputs["digit"] if kind is dict else outputs[0]
+        self.assertGreater((digit.argmax(axis=-1) == Y).mean(), 0.7)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            model.save(path)
+            loaded = keras.models.load_model(path)
+        again = loaded.predict(X, task="a", verbose=0)
+        for one, other in zip(
+            keras.tree.flatten(outputs), keras.tree.flatten(again)
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+class ModeTest(parameterized.TestCase):
+    @parameterized.parameters(("min", -1.0), ("max", 1.0), ("auto", 1.0))
+    def test_sign_of_a_metric_of_the_users_own(self, mode, sign):
+        def badness(y_true, y_pred):
+            labels = keras.ops.cast(y_true[..., 0], "int32")
+            wrong = keras.ops.argmax(y_pred, axis=-1) != labels
+            return keras.ops.cast(wrong, "float32")
+
+        model = make_model(metrics=[badness])
+        model.add_task("a", layers.Dense(10))
+        model.fit(X, Y[:, None], epochs=3, verbose=0)
+        if mode == "min":
+            # A tolerance must be kept upwards then.
+            report = model.consolidate(
+                (X, Y[:, None]), monitor="badness", mode=mode, verbose=0
+            )
+            limit = report.quality_before + model.quantization.tolerance
+            self.assertLessEqual(report.quality_after, limit + 0.02)
+        data = (X, Y[:, None])
+        validation = Validation(model, data, model.test_step, "badness", mode)
+        self.assertEqual(validation.sign, sign)
+
+    def test_unknown_mode(self):
+        model = make_model()
+        model.add_task("a", layers.Dense(10))
+        model.fit(X, Y, verbose=0)
+        with self.assertRaisesRegex(ValueError, "mode.*one of.*lowest"):
+            model.consolidate((X, Y), mode="lowest", verbose=0)

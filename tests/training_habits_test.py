@@ -1,0 +1,275 @@
+"""Tests that a user's ways to train work within tasks."""
+
+import importlib.util
+import os
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+from keras import callbacks
+
+import tsn_keras
+from tests.digits_tasks import (
+    TRAIN,
+    VALIDATION,
+    begin,
+    consolidate,
+    digits,
+    everything,
+    fit,
+    learn,
+    logits,
+    make_model,
+    mlp,
+)
+
+X, Y = digits(0, TRAIN)
+
+
+def check_two_tasks(test, model, **arguments):
+    """Learns two tasks; the first must be learned and stay to the bit."""
+    learn(model, 0, **arguments)
+    before = logits(model)
+    x, y = digits(0, TRAIN)
+    right = model.predict(x, verbose=0).argmax(axis=-1) == y
+    test.assertGreater(right.mean(), 0.5)
+    learn(model, 1, **arguments)
+    test.assertEqual(logits(model).tobytes(), before.tobytes())
+
+
+class CallbacksTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+
+    def test_all_at_once(self):
+        rates = []
+        log = os.path.join(self.folder, "log.csv")
+        boards = os.path.join(self.folder, "boards")
+        has_tensorboard = importlib.util.find_spec("tensorboard") is not None
+        used = [
+            callbacks.CSVLogger(log),
+            callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2),
+            callbacks.TerminateOnNaN(),
+            callbacks.LambdaCallback(
+                on_epoch_end=lambda *_: rates.append(
+                    float(model.optimizer.learning_rate)
+                )
+            ),
+        ]
+        if has_tensorboard:
+            used.append(callbacks.TensorBoard(boards, histogram_freq=1))
+        model = make_model()
+        check_two_tasks(
+            self,
+            model,
+            epochs=3,
+            batch_size=16,
+            callbacks=used,
+            validation_data=digits(0, VALIDATION),
+        )
+        # The second task starts with the compiled rate again.
+        np.testing.assert_allclose(rates, [0.005, 0.0025, 0.00125] * 2)
+        with open(log) as file:
+            self.assertLen(file.readlines(), 4)
+        if has_tensorboard:
+            self.assertNotEmpty(os.listdir(boards))
+
+    def test_reduce_on_plateau(self):
+        plateau = callbacks.ReduceLROnPlateau("loss", 0.1, 1, min_delta=100)
+        model = make_model()
+        begin(model, epochs=3, callbacks=[plateau])
+        self.assertAlmostEqual(float(model.optimizer.learning_rate), 1e-4)
+        consolidate(model)
+
+    @parameterized.parameters(False, True)
+    def test_checkpoints_of_a_running_task(self, weights_only):
+        suffix = ".weights.h5" if weights_only else ".keras"
+        path = os.path.join(self.folder, "checkpoint" + suffix)
+        checkpoint = callbacks.ModelCheckpoint(
+            path, save_weights_only=weights_only
+        )
+        model = make_model()
+        x, _ = digits(1, VALIDATION)
+        outputs = []
+        looking = callbacks.LambdaCallback(
+            on_epoch_end=lambda *_: outputs.append(model.predict(x, verbose=0))
+        )
+        learn(model, 0)
+        begin(model, 1, callbacks=[checkpoint, looking])
+        expected = outputs[-1]
+        if weights_only:
+            model.fit(*digits(1, TRAIN), verbose=0)
+            changed = model.predict(x, verbose=0)
+            self.assertGreater(np.abs(changed - expected).max(), 0)
+            model.load_weights(path)
+        else:
+            model = keras.models.load_model(path)
+        self.assertEqual(model.tasks, ("task 0", "task 1"))
+        np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+        fit(model, 1)
+        consolidate(model, 1)
+
+    def test_backup_and_restore(self):
+        backup = os.path.join(self.folder, "backup")
+
+        class Interrupt(callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                if epoch == 2:
+                    raise KeyboardInterrupt
+
+        banks = []
+        for interruption in ([], [Interrupt()]):
+            keras.utils.set_random_seed(0)
+            model = make_model(mlp())
+            used = [callbacks.BackupAndRestore(backup), *interruption]
+            if interruption:
+                with self.assertRaises(KeyboardInterrupt):
+                    begin(model, epochs=4, shuffle=False, callbacks=used)
+                # Another process begins anew, and knows nothing of it.
+                keras.utils.set_random_seed(1)
+                model = make_model(mlp())
+            history = begin(
+                model, epochs=4, shuffle=False, callbacks=used[:1]
+            )
+            consolidate(model)
+            banks.append(model.bank.masks("task 0")[0][0])
+        self.assertEqual(history.epoch, [2, 3])
+        np.testing.assert_array_equal(*banks)
+
+
+def schedule():
+    decay = keras.optimizers.schedules.CosineDecay(0.01, 100)
+    return keras.optimizers.Adam(decay)
+
+
+class TrainingTest(parameterized.TestCase):
+    @parameterized.parameters(
+        schedule,
+        lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+        lambda: keras.optimizers.SGD(0.5, momentum=0.9, clipnorm=1.0),
+        lambda: keras.optimizers.AdamW(0.01, global_clipnorm=1.0),
+        lambda: keras.optimizers.Adam(
+            0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=5
+        ),
+    )
+    def test_optimizers(self, optimizer):
+        check_two_tasks(
+            self, make_model(optimizer=optimizer()), epochs=4, batch_size=16
+        )
+
+    @parameterized.parameters(
+        {"jit_compile": True},
+        {"steps_per_execution": 4},
+        {"run_eagerly": True},
+        {"auto_scale_loss": False},
+        {"weighted_metrics": ["accuracy"]},
+    )
+    def test_compile_arguments(self, **arguments):
+        model = make_model(mlp(extra=[keras.layers.Dropout(0.1)]), **arguments)
+        check_two_tasks(self, model, epochs=3)
+
+    @parameterized.parameters("mixed_float16", "mixed_bfloat16")
+    def test_mixed_precision(self, policy):
+        before = keras.config.dtype_policy()
+        self.addCleanup(keras.config.set_dtype_policy, before)
+        keras.config.set_dtype_policy(policy)
+        model = make_model(mlp(extra=[keras.layers.BatchNormalization()]))
+        check_two_tasks(self, model, epochs=4, batch_size=16)
+        kernels = model.bank.effective("task 0")
+        self.assertEqual({kernel.dtype.name for kernel in kernels}, {"float32"})
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            model.save(path)
+            loaded = keras.models.load_model(path)
+        self.assertEqual(everything(loaded), everything(model))
+
+    def test_data_that_never_end(self):
+        data = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(32)
+        model = make_model()
+        model.add_task("a", keras.layers.Dense(10))
+        history = model.fit(
+            data,
+            steps_per_epoch=10,
+            epochs=3,
+            validation_data=data,
+            validation_steps=2,
+            verbose=0,
+        )
+        self.assertLen(history.history["val_loss"], 3)
+        self.assertEqual(int(model.optimizer.iterations), 30)
+        report = consolidate(model)
+        self.assertGreater(report.quality_after, 0.5)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class WithPenalty(tsn_keras.ContinualModel):
+    """A train_step of a user's own, as in Keras' guide to them."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=y_pred)
+            loss += 1e-3 * tf.reduce_mean(tf.square(y_pred))
+        weights = self.trainable_weights
+        gradients = tape.gradient(loss, weights)
+        self.optimizer.apply_gradients(zip(gradients, weights))
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(y, y_pred)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+class GuidesTest(parameterized.TestCase):
+    """Patterns of Keras' guides, with `ContinualModel` in the place."""
+
+    def test_custom_train_step(self):
+        model = WithPenalty(mlp(), sharing=None, seed=0)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        optimizer = keras.optimizers.Adam(0.01)
+        model.compile(optimizer, loss, metrics=["accuracy"])
+        check_two_tasks(self, model, epochs=5, batch_size=16)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            model.save(path)
+            loaded = keras.models.load_model(path)
+        self.assertIsInstance(loaded, WithPenalty)
+        self.assertEqual(everything(loaded), everything(model))
+
+    def test_functional_with_several_inputs(self):
+        image = keras.Input((64,), name="image")
+        tag = keras.Input((1,), dtype="int32", name="tag")
+        words = keras.layers.Embedding(10, 4)(tag)
+        joined = [
+            keras.layers.Dense(24, activation="relu")(image),
+            keras.layers.Flatten()(words),
+        ]
+        features = keras.layers.concatenate(joined)
+        model = make_model(keras.Model({"image": image, "tag": tag}, features))
+        model.add_task("a", keras.layers.Dense(10))
+        inputs = {"image": X, "tag": np.int32(Y[:, None] % 3)}
+        model.fit(inputs, Y, epochs=5, batch_size=16, verbose=0)
+        report = model.consolidate((inputs, Y), verbose=0)
+        self.assertGreater(report.quality_after, 0.7)
+
+    def test_transfer_learning(self):
+        base = mlp(48)
+        pretraining = keras.Sequential([base, keras.layers.Dense(10)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        pretraining.compile(keras.optimizers.Adam(0.01), loss)
+        pretraining.fit(X, Y, epochs=5, verbose=0)
+        base.trainable = False
+        inputs = keras.Input((64,))
+        hidden = base(inputs, training=False)
+        hidden = keras.layers.Dropout(0.1)(hidden)
+        features = keras.layers.Dense(16, activation="relu")(hidden)
+        before = [np.array(weight) for weight in base.weights]
+        model = make_model(keras.Model(inputs, features))
+        check_two_tasks(self, model, epochs=5, batch_size=16)
+        for one, other in zip(base.weights, before):
+            np.testing.assert_array_equal(one, other)

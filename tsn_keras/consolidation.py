@@ -94,7 +94,7 @@ class Consolidation:
             f"tolerance; the best found has {self.validation.monitor} "
             f"{abs(after):.4f} instead of {abs(before):.4f}. Raise `max_width` "
             "or `tolerance`, or train and prune more gently.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def _prune_on(self) -> None:

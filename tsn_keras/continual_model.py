@@ -188,7 +188,7 @@ class ContinualModel(TaskTrainer):
                 f"Task '{running.name}' was loaded in the middle of its "
                 "training: without another `fit` there is no data to "
                 "fine-tune its centroids with.",
-                stacklevel=3,
+                stacklevel=4,
             )
             return None
         if self._functions.tuning is None:

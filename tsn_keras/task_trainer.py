@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import inspect
 import warnings
 from typing import Any
@@ -68,7 +69,7 @@ class TaskTrainer(TaskNetwork):
         self.quantization = quantization
         self.sharing = sharing or Never()
         self.seed = seed
-        self._optimizer_config = None
+        self._make_optimizer = None
 
     def compile(self, *args, **kwargs) -> None:
         """Configures training; see `keras.Model.compile`.
@@ -77,8 +78,10 @@ class TaskTrainer(TaskNetwork):
         """
         super().compile(*args, **kwargs)
         optimizer = self.optimizer
-        self._optimizer_config = optimizer and keras.optimizers.serialize(
-            optimizer
+        # Keras would track a dictionary, and all that it has ever tracked
+        # would be copied with it.
+        self._make_optimizer = optimizer and functools.partial(
+            _make_optimizer, keras.optimizers.serialize(optimizer)
         )
         self._kept.clear()
         self._functions = HeadFunctions()
@@ -192,7 +195,7 @@ class TaskTrainer(TaskNetwork):
             raise
         if finite_loss.stopped:
             before.restore(self)
-            warnings.warn(finite_loss.message, stacklevel=2)
+            warnings.warn(finite_loss.message, stacklevel=3)
         return history
 
     def make_train_function(self, force: bool = False) -> None:
@@ -315,9 +318,7 @@ class TaskTrainer(TaskNetwork):
         An optimizer that was traced already keeps its variables, whose values
         start again, so that nothing needs to be traced again.
         """
-        # Reading it takes an entry out of a loss-scaling optimizer.
-        config = copy.deepcopy(self._optimizer_config)
-        fresh = keras.optimizers.deserialize(config)
+        fresh = self._make_optimizer()
         if self.train_function is None:
             if self.optimizer.built:
                 self.optimizer = fresh
@@ -325,3 +326,8 @@ class TaskTrainer(TaskNetwork):
         fresh.build(self.trainable_variables)
         for variable, start in zip(self.optimizer.variables, fresh.variables):
             variable.assign(start)
+
+
+def _make_optimizer(config: dict[str, Any]) -> keras.optimizers.Optimizer:
+    # Keras takes an entry out of a loss-scaling optimizer's configuration.
+    return keras.optimizers.deserialize(copy.deepcopy(config))

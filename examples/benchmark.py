@@ -22,7 +22,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum("suite", "training", ["training"], "What to measure.")
 flags.DEFINE_string("output_dir", "/tmp/benchmark", "Where the JSON goes.")
 flags.DEFINE_integer("repetitions", 9, "Measurements of each side.")
-flags.DEFINE_integer("steps", 400, "Training steps of one measurement.")
+flags.DEFINE_integer("steps", 2000, "Training steps of one measurement.")
 
 # Units of the hidden layers, batch size, and the share of --steps to take.
 NETWORKS = {

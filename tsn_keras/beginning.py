@@ -90,7 +90,7 @@ def room_for_task(
     Raises:
         BudgetError: If a kernel has no bits left.
     """
-    view = bank.plane_view(task.plane)
+    view = bank.plane_view((task.plane,) * len(bank.shapes))
     limits, masks = [], []
     for index, kernel in enumerate(installation.kernels):
         used, owned = bank.used_bits(index), view.owned[index]

@@ -182,7 +182,7 @@ class Consolidation:
         sign = self.validation.sign
         return TaskRecord(
             name=self.task.name,
-            plane=self.task.plane,
+            planes=(self.task.plane,) * len(components),
             head=self.task.head,
             components=tuple(components),
             private=tuple(private),

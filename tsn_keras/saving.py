@@ -123,7 +123,8 @@ def load_running_task(store, model) -> RunningTask | None:
 
 
 def _load_masks(store, model, task: RunningTask):
-    view = model.bank.plane_view(task.plane)
+    planes = (task.plane,) * len(model.bank.shapes)
+    view = model.bank.plane_view(planes)
     for index, kernel in enumerate(model.installation.kernels):
         mask = TaskMask(
             kernel,

@@ -11,14 +11,14 @@ def _rows(bank: WeightBank) -> list[tuple[str, ...]]:
     rows = []
     for task in bank.tasks:
         record = bank[task]
-        for path, component, (own, shared) in zip(
-            bank.paths, record.components, bank.masks(task)
+        for path, plane, component, (own, shared) in zip(
+            bank.paths, record.planes, record.components, bank.masks(task)
         ):
             used = int(own.sum()) + int(shared.sum())
             row = (
                 task,
                 path,
-                record.plane,
+                plane,
                 f"{1 - used / own.size:.1%}",
                 component.width,
                 int(own.sum()),

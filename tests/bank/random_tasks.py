@@ -11,38 +11,56 @@ PATHS = ["dense/kernel", "conv/kernel"]
 def random_record(
     bank: WeightBank,
     name: str,
-    plane: int = 0,
+    planes: int | tuple[int, ...] = 0,
     width: int = 3,
     density: float = 0.3,
     seed: int = 0,
+    reference: int | None = None,
 ) -> TaskRecord:
-    """Returns a task that fits the plane, with half of its slots shared."""
+    """Returns a task that fits the planes, with half of its slots shared.
+
+    With a reference it shares what that task uses and has half of its private
+    variables; on other planes it also has most of its slots.
+    """
     rng = np.random.default_rng(seed)
-    view = bank.plane_view(plane)
+    planes = (planes,) * len(SHAPES) if isinstance(planes, int) else planes
+    view = bank.plane_view(planes)
     components = []
-    for shape, owned in zip(bank.shapes, view.owned):
+    used, private = [None] * len(SHAPES), [None] * 4
+    if reference is not None:
+        used = bank.used_slots(bank.tasks[reference])
+        private = bank.private(bank.tasks[reference])[:2] + [None] * 2
+    for shape, owned, there in zip(bank.shapes, view.owned, used):
         own = ~owned & (rng.random(shape) < density)
         shared = owned & (rng.random(shape) < 0.5)
+        if there is not None:
+            own = ~owned & there & (rng.random(shape) < 0.9)
+            shared = owned & there
         values = rng.normal(size=shape).astype(np.float32)
         codebook = rng.normal(size=min(2**width, 256)).astype(np.float32)
         codes = rng.integers(0, codebook.size, own.sum())
         components.append(
-            Component.encode(own, shared, owned, values, width, codebook, codes)
+            Component.encode(
+                own, shared, owned, values, width, codebook, codes, there
+            )
         )
-    private = (
-        PrivateCode.encode(rng.normal(size=(5,)).astype(np.float32), 8),
-        PrivateCode.encode(np.zeros((4, 2), np.float32), 16),
-        PrivateCode.encode(np.uint32([seed, 7]), 32),
-        PrivateCode.encode(np.int64(3), 4),
+    values = (
+        rng.normal(size=(5,)).astype(np.float32),
+        np.zeros((4, 2), np.float32),
+        np.uint32([seed, 7]),
+        np.int64(3),
     )
+    if reference is not None:
+        values = (*private[:2], *values[2:])
     return TaskRecord(
         name=name,
-        plane=plane,
+        planes=planes,
         head=0,
         components=tuple(components),
-        private=private,
+        private=tuple(map(PrivateCode.encode, values, (8, 16, 32, 4), private)),
         statistics=rng.normal(size=12).astype(np.float16),
         facts={"monitor": "accuracy", "divergence": None, "after": 0.5},
+        reference=reference,
     )
 
 

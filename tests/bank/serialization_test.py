@@ -19,7 +19,8 @@ class SerializationTest(parameterized.TestCase):
         self.assertEqual(serialization.to_bytes(records), saved)
         for record in records:
             stored = bank[record.name]
-            self.assertEqual(record.plane, stored.plane)
+            self.assertEqual(record.planes, stored.planes)
+            self.assertEqual(record.reference, stored.reference)
             self.assertEqual(record.facts, stored.facts)
             self.assertEqual(record.private, stored.private)
             self.assertEqual(
@@ -91,6 +92,22 @@ class SerializationTest(parameterized.TestCase):
         self.assertEmpty(base)
         self.assertEqual(serialization.to_bytes(records), saved)
 
+    def test_second_version_had_one_plane_a_task(self):
+        bank = random_bank(2)
+        saved = bank.to_bytes()
+        start = serialization.HEADER.size + serialization.LENGTH.size
+        (length,) = serialization.LENGTH.unpack(saved[start - 4 : start])
+        metadata = json.loads(zlib.decompress(saved[start : start + length]))
+        for task in metadata[1]:
+            task["plane"] = task.pop("planes")[0]
+            del task["reference"]
+        metadata = zlib.compress(json.dumps(metadata).encode())
+        body = serialization.LENGTH.pack(len(metadata)) + metadata
+        body += saved[start + length :]
+        header = serialization.HEADER.pack(b"TSNB", 2, zlib.crc32(body))
+        records, _ = serialization.from_bytes(header + body)
+        self.assertEqual(serialization.to_bytes(records), saved)
+
     def test_base_is_stored_to_the_bit(self):
         bank = WeightBank(SHAPES, PATHS)
         rng = np.random.default_rng(0)
@@ -113,7 +130,7 @@ class SerializationTest(parameterized.TestCase):
     def test_later_version(self):
         saved = bytearray(random_bank(1).to_bytes())
         saved[4] = serialization.VERSION + 1
-        with self.assertRaisesRegex(ValueError, "format version 3.*reads"):
+        with self.assertRaisesRegex(ValueError, "format version 4.*reads"):
             serialization.from_bytes(bytes(saved))
 
     def test_metadata_alone_of_an_empty_bank(self):

@@ -56,7 +56,7 @@ class WeightBankTest(parameterized.TestCase):
     def test_effective_is_own_and_shared_values(self):
         bank = random_bank(5, num_planes=1)
         for name in bank.tasks:
-            view = bank.plane_view(0, before=name)
+            view = bank.plane_view((0, 0), before=name)
             for index, (own, shared) in enumerate(bank.masks(name)):
                 kernel = bank.effective(name)[index]
                 component = bank[name].components[index]
@@ -74,7 +74,7 @@ class WeightBankTest(parameterized.TestCase):
     def test_plane_view_holds_the_plane_alone(self):
         bank = random_bank(4, num_planes=2)
         for plane in (0, 1):
-            view = bank.plane_view(plane)
+            view = bank.plane_view((plane, plane))
             for index in range(len(SHAPES)):
                 own = [
                     bank.masks(name)[index][0]
@@ -87,8 +87,68 @@ class WeightBankTest(parameterized.TestCase):
                 np.testing.assert_array_equal(
                     view.frozen[index][~view.owned[index]], 0
                 )
-        free = bank.plane_view(7)
+        free = bank.plane_view((7, 7))
         self.assertFalse(any(owned.any() for owned in free.owned))
+
+    def test_planes_of_each_kernel(self):
+        bank = random_bank(1, num_planes=1)
+        bank.add(random_record(bank, "mixed", (0, 1), seed=1))
+        bank.add(random_record(bank, "last", (1, 1), seed=2))
+        self.assertEqual(bank["mixed"].planes, (0, 1))
+        self.assertEqual(bank.num_planes, 2)
+        first, mixed, last = map(bank.masks, bank.tasks)
+        self.assertTrue(mixed[0][1].any())
+        self.assertFalse(mixed[1][1].any())
+        self.assertFalse((mixed[0][1] & ~first[0][0]).any())
+        self.assertFalse(last[0][1].any())
+        self.assertTrue(last[1][1].any())
+        self.assertFalse((last[1][1] & ~mixed[1][0]).any())
+
+    def test_references_bring_everything_back(self):
+        bank = random_bank(2, num_planes=2)
+        for number in range(2, 6):
+            planes = (number % 2, number)
+            reference = number - 1
+            record = random_record(
+                bank, f"task {number}", planes, 3, 0.3, number, reference
+            )
+            without = random_record(
+                bank, f"task {number}", planes, 3, 0.3, number
+            )
+            self.assertEqual(record.private[0].data, b"")
+            self.assertNotEqual(without.private[0].data, b"")
+            before = bank.used_slots(f"task {reference}")
+            bank.add(record)
+            own, shared = bank.masks(record.name)[1]
+            self.assertFalse((own & ~before[1]).any())
+            self.assertFalse(shared.any())
+            own, shared = bank.masks(record.name)[0]
+            owned = bank.plane_view(planes, before=record.name).owned[0]
+            np.testing.assert_array_equal(shared, before[0] & owned)
+        for number in range(2, 6):
+            for one, first in zip(
+                bank.private(f"task {number}")[:2], bank.private("task 1")
+            ):
+                self.assertEqual(one.tobytes(), first.tobytes())
+        again = WeightBank(SHAPES, PATHS)
+        again.load_bytes(bank.to_bytes())
+        self.assertEqual(again.to_bytes(), bank.to_bytes())
+        for name in bank.tasks:
+            for one, other in zip(bank.effective(name), again.effective(name)):
+                self.assertEqual(one.tobytes(), other.tobytes())
+            for one, other in zip(bank.private(name), again.private(name)):
+                self.assertEqual(one.tobytes(), other.tobytes())
+
+    @parameterized.parameters(2, 5, -1)
+    def test_reference_to_no_earlier_task(self, reference):
+        bank = random_bank(2)
+        record = random_record(bank, "a", 2, reference=1)
+        before = bank.to_bytes()
+        with self.assertRaisesRegex(ValueError, rf"below 2.*{reference}"):
+            bank.add(dataclasses.replace(record, reference=reference))
+        with self.assertRaisesRegex(ValueError, "Give its `reference`"):
+            bank.add(dataclasses.replace(record, reference=None))
+        self.assertEqual(bank.to_bytes(), before)
 
     def test_used_bits_are_the_sum_of_widths(self):
         bank = random_bank(5, num_planes=2)

@@ -50,7 +50,7 @@ def add_random_task(
     random = np.random.default_rng(number)
     model._select_head(model.heads.add(head))
     plane = number if plane is None else plane
-    view = model.bank.plane_view(plane)
+    view = model.bank.plane_view((plane,) * len(model.bank.shapes))
     components = [
         _component(
             random,
@@ -72,7 +72,7 @@ def add_random_task(
     model.bank.add(
         TaskRecord(
             name=f"task {number}",
-            plane=plane,
+            planes=(plane,) * len(components),
             head=model.heads.selected,
             components=tuple(components),
             private=tuple(private),

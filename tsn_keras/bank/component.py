@@ -17,9 +17,11 @@ class Component:
         width: int, bits a code: 1 to 16, or 32 for the float32 values
             themselves, without a codebook.
         own_count: int, number of own slots.
-        own_mask: bytes, the coded mask of the own slots.
+        own_mask: bytes, the coded mask of the own slots, possibly by
+            reference to the slots that an earlier task uses.
         shared_mask: bytes, the coded mask of the shared slots, over the
-            slots that earlier tasks of the plane own, in flat order.
+            slots that earlier tasks of the plane own, in flat order, and
+            possibly by reference to those of them that the same task uses.
         codes: bytes, the codes of the own slots in flat order, packed.
         codebook: float32 array of at most `2 ** width` centroids, empty if
             the width is 32.
@@ -42,6 +44,7 @@ class Component:
         width: int,
         codebook: np.ndarray | None = None,
         codes: np.ndarray | None = None,
+        reference: np.ndarray | None = None,
     ) -> "Component":
         """Packs a task's part of a kernel.
 
@@ -54,6 +57,9 @@ class Component:
             width: int, bits a code.
             codebook: float32 array of the centroids.
             codes: integer array, one code for each own slot in flat order.
+            reference: bool array of the kernel's shape, or `None`. The slots,
+                own and shared, that the task's reference uses. The masks
+                are coded by it where that is shorter.
 
         Returns:
             A `Component`.
@@ -71,25 +77,45 @@ class Component:
         return cls(
             width=width,
             own_count=int(own_mask.sum()),
-            own_mask=mask_coding.encode_mask(own_mask),
-            shared_mask=mask_coding.encode_mask(shared_mask[owned]),
+            own_mask=mask_coding.encode_mask(own_mask, reference),
+            shared_mask=mask_coding.encode_mask(
+                shared_mask[owned], _within(reference, owned)
+            ),
             codes=stream,
             codebook=np.float32(codebook),
         )
 
-    def own_slots(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns the bool mask of the own slots."""
-        return mask_coding.decode_mask(self.own_mask, shape)
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a mask is coded by the slots of the task's reference."""
+        return any(
+            map(mask_coding.needs_reference, (self.own_mask, self.shared_mask))
+        )
 
-    def shared_slots(self, owned: np.ndarray) -> np.ndarray:
+    def own_slots(
+        self, shape: tuple[int, ...], reference: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Returns the bool mask of the own slots.
+
+        Args:
+            shape: tuple of int, the kernel's.
+            reference: bool array, as given to `encode`.
+        """
+        return mask_coding.decode_mask(self.own_mask, shape, reference)
+
+    def shared_slots(
+        self, owned: np.ndarray, reference: np.ndarray | None = None
+    ) -> np.ndarray:
         """Returns the bool mask of the shared slots.
 
         Args:
             owned: bool array, the slots of earlier tasks of the plane.
+            reference: bool array, as given to `encode`.
         """
         shared = np.zeros(owned.shape, bool)
-        used = mask_coding.decode_mask(self.shared_mask, (int(owned.sum()),))
-        shared[owned] = used
+        shared[owned] = mask_coding.decode_mask(
+            self.shared_mask, (int(owned.sum()),), _within(reference, owned)
+        )
         return shared
 
     def own_values(self) -> np.ndarray:
@@ -99,3 +125,9 @@ class Component:
         stream = np.frombuffer(self.codes, np.uint8)
         codes = packing.unpack_codes(stream, self.width, self.own_count)
         return self.codebook[codes]
+
+
+def _within(
+    reference: np.ndarray | None, owned: np.ndarray
+) -> np.ndarray | None:
+    return None if reference is None else reference[owned]

@@ -29,7 +29,7 @@ import math
 import constriction
 import numpy as np
 
-_ALL_OFF, _RAW, _ALL_ON = 0x00, 0x01, 0x10
+_ALL_OFF, _RAW, _CHANGED, _ALL_ON = 0x00, 0x01, 0x02, 0x10
 _MAX_LEVELS = 15
 _MAX_COUNT_BINS = 128
 _HEADER_BYTES = 3
@@ -44,7 +44,9 @@ _ODDS = np.ldexp(8.0 + _DENSITY_STEPS % 8, _DENSITY_STEPS // 8 - 3)
 _PROBABILITIES = np.concatenate([[0.0], _ODDS / (1.0 + _ODDS), [1.0]])
 
 
-def encode_mask(mask: np.ndarray) -> bytes:
+def encode_mask(
+    mask: np.ndarray, reference: np.ndarray | None = None
+) -> bytes:
     """Encodes a mask without loss into few bytes.
 
     Of four models of the mask (one density for all, levels of rows, of
@@ -63,13 +65,39 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
     Args:
         mask: `bool` array with at least one axis.
+        reference: `bool` array of the same shape, or `None`. A mask that
+            the decoder will know. The code is never longer than without.
 
     Returns:
         The encoded mask. The shape is not stored.
 
     Raises:
-        ValueError: If `mask` is not a `bool` array or has no axis.
+        ValueError: If `mask` is not a `bool` array or has no axis, or
+            `reference` has another shape.
     """
+    alone = _encode_alone(mask)
+    if reference is None or len(alone) <= 1:
+        return alone
+    _check_reference(mask, reference)
+    changed = bytes([_CHANGED]) + _encode_alone(mask ^ reference)
+    return min(alone, changed, key=len)
+
+
+def needs_reference(data: bytes) -> bool:
+    """Whether `decode_mask` needs the reference `data` was encoded with."""
+    return data[:1] == bytes([_CHANGED])
+
+
+def _check_reference(mask, reference):
+    if reference.dtype != bool or reference.shape != mask.shape:
+        raise ValueError(
+            "`reference` must be a bool array of the mask's shape "
+            f"{mask.shape}. Received: dtype {reference.dtype}, shape "
+            f"{reference.shape}."
+        )
+
+
+def _encode_alone(mask):
     matrix = _as_matrix(mask)
     if not matrix.size:
         return b""
@@ -90,7 +118,11 @@ def encode_mask(mask: np.ndarray) -> bytes:
     return min(coded, plain, key=len)
 
 
-def decode_mask(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+def decode_mask(
+    data: bytes,
+    shape: tuple[int, ...],
+    reference: np.ndarray | None = None,
+) -> np.ndarray:
     """Decodes what `encode_mask` has encoded.
 
     >>> mask = np.arange(40).reshape(8, 5) % 7 == 0
@@ -101,14 +133,30 @@ def decode_mask(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     Args:
         data: The encoded mask.
         shape: The shape of the mask.
+        reference: `bool` array of that shape, or `None`, as given to
+            `encode_mask`. Only read if `needs_reference(data)`.
 
     Returns:
         `bool` array of that shape.
 
     Raises:
-        ValueError: If `data` is damaged or not of a mask of this shape.
+        ValueError: If `data` is damaged or not of a mask of this shape, or
+            needs a reference and there is none.
     """
     shape = tuple(int(axis) for axis in shape)
+    if not needs_reference(data):
+        return _decode_alone(data, shape)
+    if reference is None:
+        raise ValueError(
+            "`data` was encoded with a reference. Decode it with the same "
+            "`reference`."
+        )
+    changed = _decode_alone(data[1:], shape)
+    _check_reference(changed, reference)
+    return changed ^ reference
+
+
+def _decode_alone(data, shape):
     size = math.prod(shape)
     data = bytes(data)
     if not size and not data:
@@ -127,7 +175,9 @@ def decode_mask(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     return _decode_coded(data, shape)
 
 
-def ideal_bits(mask: np.ndarray) -> float:
+def ideal_bits(
+    mask: np.ndarray, reference: np.ndarray | None = None
+) -> float:
     """The code length of `encode_mask` before rounding to bytes.
 
     With the density `p` of each coded string of `n` bits, `k` of them on,
@@ -143,13 +193,24 @@ def ideal_bits(mask: np.ndarray) -> float:
 
     Args:
         mask: `bool` array with at least one axis.
+        reference: `bool` array of the same shape, or `None`, as given to
+            `encode_mask`.
 
     Returns:
         Length in bits of the shortest of the models.
 
     Raises:
-        ValueError: If `mask` is not a `bool` array or has no axis.
+        ValueError: If `mask` is not a `bool` array or has no axis, or
+            `reference` has another shape.
     """
+    alone = _ideal_bits_alone(mask)
+    if reference is None:
+        return alone
+    _check_reference(mask, reference)
+    return min(alone, 8 + _ideal_bits_alone(mask ^ reference))
+
+
+def _ideal_bits_alone(mask):
     matrix = _as_matrix(mask)
     if not matrix.size:
         return 0.0

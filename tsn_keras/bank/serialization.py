@@ -6,7 +6,8 @@
     | for each task: private variables, statistics
 
 The metadata is JSON, compressed with zlib; it holds names, widths and the
-lengths of all parts. All numbers are little-endian. Version 1 had no base.
+lengths of all parts. All numbers are little-endian. Version 1 had no base,
+version 2 one plane a task and no reference.
 """
 
 import json
@@ -21,7 +22,7 @@ from tsn_keras.bank.private_code import PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
 
 MAGIC = b"TSNB"
-VERSION = 2
+VERSION = 3
 HEADER = struct.Struct("<4sBI")
 LENGTH = struct.Struct("<I")
 
@@ -48,7 +49,8 @@ def _describe(record: TaskRecord) -> dict:
     ]
     return {
         "name": record.name,
-        "plane": record.plane,
+        "planes": record.planes,
+        "reference": record.reference,
         "head": record.head,
         "components": components,
         "private": _describe_codes(record.private),
@@ -191,10 +193,17 @@ def _read_record(entry: dict, reader: _Reader) -> TaskRecord:
     statistics = np.frombuffer(reader.take(2 * entry["statistics"]), np.float16)
     return TaskRecord(
         name=entry["name"],
-        plane=entry["plane"],
+        planes=_planes(entry),
         head=entry["head"],
         components=tuple(components),
         private=private,
         statistics=statistics,
         facts=entry["facts"],
+        reference=entry.get("reference"),
     )
+
+
+def _planes(entry: dict) -> tuple[int, ...]:
+    if "plane" in entry:
+        return (entry["plane"],) * len(entry["components"])
+    return tuple(entry["planes"])

@@ -14,19 +14,27 @@ class TaskRecord:
 
     Args:
         name: str.
-        plane: int, the plane its components lie on.
+        planes: tuple of int, for each kernel the plane its component lies on.
         head: int, index of the head it uses.
         components: tuple of `Component`, one a kernel.
         private: tuple of `PrivateCode`, one a private variable.
         statistics: float16 array, the activation statistics that later
             tasks are compared with; empty if none are kept.
         facts: dict of numbers and strings for the task's report.
+        reference: int or `None`, the number of an earlier task (0 for the
+            first) that masks and private variables may refer to.
     """
 
     name: str
-    plane: int
+    planes: tuple[int, ...]
     head: int
     components: tuple[Component, ...]
     private: tuple[PrivateCode, ...]
     statistics: np.ndarray
     facts: dict
+    reference: int | None = None
+
+    @property
+    def plane(self) -> int:
+        """The plane of all kernels, the highest if they lie on several."""
+        return max(self.planes, default=0)

@@ -1,12 +1,14 @@
 """The store of all consolidated tasks."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tsn_keras.bank import serialization
 from tsn_keras.bank.budget import SLOT_BITS, BudgetError
-from tsn_keras.bank.private_code import FULL, PrivateCode
+from tsn_keras.bank.private_code import FULL, SAME, PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
 
 
@@ -43,6 +45,8 @@ class WeightBank:
         self.base: tuple[PrivateCode, ...] = ()
         self._records: dict[str, TaskRecord] = {}
         self._used_bits = [np.zeros(shape, np.uint8) for shape in self.shapes]
+        # What tasks use that others refer to, as bits: no chain is followed.
+        self._references: dict[tuple[int, int], np.ndarray] = {}
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -51,7 +55,9 @@ class WeightBank:
 
     @property
     def num_planes(self) -> int:
-        return len({record.plane for record in self._records.values()})
+        """The number of planes of the kernel that has most of them."""
+        planes = [record.planes for record in self._records.values()]
+        return max((len(set(kernel)) for kernel in zip(*planes)), default=0)
 
     def __contains__(self, task: str) -> bool:
         return task in self._records
@@ -92,14 +98,15 @@ class WeightBank:
 
         Raises:
             BudgetError: If a slot would hold more than 32 bits.
-            ValueError: If the name is taken or the kernels are others.
-                The bank is then as it was.
+            ValueError: If the name is taken, the kernels are others, or the
+                reference is no earlier task. The bank is then as it was.
         """
         if record.name in self._records:
             raise ValueError(f"Task '{record.name}' is in the bank already.")
+        self._check_reference(record)
         used = []
         for index, component in enumerate(record.components):
-            own = component.own_slots(self.shapes[index])
+            own = self._own_slots(record, index)
             if own.sum() != component.own_count:
                 raise ValueError(
                     f"Task '{record.name}' has {component.own_count} own slots "
@@ -118,15 +125,34 @@ class WeightBank:
         self._used_bits = used
         self._records[record.name] = record
 
-    def plane_view(self, plane: int, before: str | None = None) -> PlaneView:
-        """Returns the frozen components of a plane.
+    def _check_reference(self, record: TaskRecord) -> None:
+        reference = record.reference
+        if reference is None:
+            if any(c.needs_reference for c in record.components) or any(
+                code.width == SAME for code in record.private
+            ):
+                raise ValueError(
+                    f"Task '{record.name}' is coded by reference to another "
+                    "task and does not say which. Give its `reference`."
+                )
+        elif not 0 <= reference < len(self._records):
+            raise ValueError(
+                f"The `reference` of task '{record.name}' must be the number "
+                f"of an earlier task, below {len(self._records)}. Received: "
+                f"{reference}."
+            )
+
+    def plane_view(
+        self, planes: Sequence[int], before: str | None = None
+    ) -> PlaneView:
+        """Returns the frozen components of a plane of each kernel.
 
         Args:
-            plane: int.
+            planes: sequence of int, one a kernel.
             before: str or `None`. Leaves out this task and all after it.
 
         Returns:
-            A `PlaneView`, all free if no task lies on the plane.
+            A `PlaneView`, all free if no task lies on the planes.
         """
         view = PlaneView(
             owned=[np.zeros(shape, bool) for shape in self.shapes],
@@ -135,26 +161,70 @@ class WeightBank:
         for name, record in self._records.items():
             if name == before:
                 break
-            if record.plane == plane:
-                self._lay(record, view)
+            for index, plane in enumerate(planes):
+                if record.planes[index] == plane:
+                    own = self._own_slots(record, index)
+                    values = record.components[index].own_values()
+                    view.owned[index] |= own
+                    view.frozen[index][own] = values
         return view
 
-    def _lay(self, record: TaskRecord, view: PlaneView) -> None:
-        for index, component in enumerate(record.components):
-            own = component.own_slots(self.shapes[index])
-            view.owned[index] |= own
-            view.frozen[index][own] = component.own_values()
+    def own_slots(self, task: str, kernel: int) -> np.ndarray:
+        """Returns the slots that a task owns in a kernel.
+
+        Args:
+            task: str.
+            kernel: int, the kernel's index.
+
+        Returns:
+            bool array of the kernel's shape.
+        """
+        return self._own_slots(self._records[task], kernel)
+
+    def _own_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
+        component = record.components[kernel]
+        reference = self._reference(record, kernel)
+        return component.own_slots(self.shapes[kernel], reference)
+
+    def _reference(self, record: TaskRecord, kernel: int) -> np.ndarray | None:
+        """The slots that a component's masks refer to, if they do."""
+        if not record.components[kernel].needs_reference:
+            return None
+        shape, key = self.shapes[kernel], (record.reference, kernel)
+        if key not in self._references:
+            used = self.used_slots(self.tasks[record.reference])[kernel]
+            self._references[key] = np.packbits(used)
+        bits = np.unpackbits(self._references[key], count=math.prod(shape))
+        return bits.view(bool).reshape(shape)
 
     def masks(self, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Returns the own and the shared slots of a task, for each kernel."""
         record = self._records[task]
-        view = self.plane_view(record.plane, before=task)
+        owned = self.plane_view(record.planes, before=task).owned
         return [
-            (component.own_slots(shape), component.shared_slots(owned))
-            for component, shape, owned in zip(
-                record.components, self.shapes, view.owned
+            (
+                self._own_slots(record, index),
+                self._shared_slots(record, index, owned[index]),
             )
+            for index in range(len(self.shapes))
         ]
+
+    def _shared_slots(
+        self, record: TaskRecord, kernel: int, owned: np.ndarray
+    ) -> np.ndarray:
+        component = record.components[kernel]
+        return component.shared_slots(owned, self._reference(record, kernel))
+
+    def used_slots(self, task: str) -> list[np.ndarray]:
+        """Returns the slots that a task uses, own and shared.
+
+        That is the `reference` to give to `Component.encode` for a task
+        whose record has `reference=bank.tasks.index(task)`.
+
+        Returns:
+            list of bool arrays, one a kernel.
+        """
+        return [own | shared for own, shared in self.masks(task)]
 
     def effective(self, task: str) -> list[np.ndarray]:
         """Returns the kernels that a task computes with.
@@ -166,19 +236,35 @@ class WeightBank:
             list of float32 arrays, zeros outside the task's mask.
         """
         record = self._records[task]
-        view = self.plane_view(record.plane, before=task)
+        view = self.plane_view(record.planes, before=task)
         kernels = []
         for index, component in enumerate(record.components):
-            shared = component.shared_slots(view.owned[index])
+            shared = self._shared_slots(record, index, view.owned[index])
             kernel = np.where(shared, view.frozen[index], np.float32(0))
-            own = component.own_slots(self.shapes[index])
+            own = self._own_slots(record, index)
             kernel[own] = component.own_values()
             kernels.append(kernel)
         return kernels
 
     def private(self, task: str) -> list[np.ndarray]:
         """Returns the private variables of a task, in the model's order."""
-        return [code.decode() for code in self._records[task].private]
+        return [code.decode() for code in self.private_codes(task)]
+
+    def private_codes(self, task: str) -> tuple[PrivateCode, ...]:
+        """Returns the codes of a task's private variables.
+
+        Those that are the same as another task's are that task's codes.
+        """
+        record = self._records[task]
+        return tuple(
+            self._private_code(record, index)
+            for index in range(len(record.private))
+        )
+
+    def _private_code(self, record: TaskRecord, index: int) -> PrivateCode:
+        while record.private[index].width == SAME:
+            record = self._records[self.tasks[record.reference]]
+        return record.private[index]
 
     def count_bytes(self) -> dict[str, int]:
         """Returns the bytes of `to_bytes()` by kind."""
@@ -213,3 +299,4 @@ class WeightBank:
         self.base = base
         self._records = fresh._records
         self._used_bits = fresh._used_bits
+        self._references = fresh._references

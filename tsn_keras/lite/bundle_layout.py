@@ -60,11 +60,9 @@ class Layout:
             self._kernel_block(index, order)
             for index, order in enumerate(orders)
         ]
-        records = [bank[task] for task in tasks]
-        count = len(records[0].private)
+        private = [bank.private_codes(task) for task in tasks]
         self.private = [
-            self._private_block([record.private[i] for record in records])
-            for i in range(count)
+            self._private_block(list(codes)) for codes in zip(*private)
         ]
 
     def _append(self, data) -> int:
@@ -99,8 +97,9 @@ class Layout:
     def _kernel_block(self, index: int, order: tuple[int, ...]) -> Block:
         rows: dict[str, dict] = {}
         uses = set()
-        for plane in dict.fromkeys(self.bank[t].plane for t in self.tasks):
-            members = [t for t in self.tasks if self.bank[t].plane == plane]
+        planes = {t: self.bank[t].planes[index] for t in self.tasks}
+        for plane in dict.fromkeys(planes.values()):
+            members = [t for t in self.tasks if planes[t] == plane]
             found = self._plane_rows(index, order, members)
             if any(row["shared_count"] for row in found.values()):
                 uses.add("shared")
@@ -169,7 +168,7 @@ class _PlaneEntries:
     """The entries of one plane of one kernel, task after task."""
 
     def __init__(self, bank, index: int, order, members: list[str]):
-        owners = _owners(bank, members)
+        owners = _owners(bank, index, members)
         size = int(np.prod(bank.shapes[index], dtype=np.int64))
         flat = np.arange(size).reshape(bank.shapes[index])
         self._stored = flat.transpose(order).reshape(-1)
@@ -198,7 +197,7 @@ class _PlaneEntries:
         """Returns slots, codes and codebook of what members use of a task."""
         component = bank[owner].components[index]
         book, codes = _codebook_and_codes(component)
-        own = component.own_slots(bank.shapes[index]).reshape(-1)
+        own = bank.own_slots(owner, index).reshape(-1)
         code_of = np.zeros(own.size, np.int64)
         code_of[own] = codes
         used = np.zeros(own.size, bool)
@@ -219,10 +218,10 @@ class _PlaneEntries:
         return count, shared[earlier].astype(np.uint8)
 
 
-def _owners(bank: WeightBank, members: list[str]) -> list[str]:
-    """Returns all tasks of a plane up to its last member."""
-    plane = bank[members[0]].plane
-    order = [task for task in bank.tasks if bank[task].plane == plane]
+def _owners(bank: WeightBank, index: int, members: list[str]) -> list[str]:
+    """Returns all tasks of a kernel's plane up to its last member."""
+    plane = bank[members[0]].planes[index]
+    order = [t for t in bank.tasks if bank[t].planes[index] == plane]
     last = max(order.index(task) for task in members)
     return order[: last + 1]
 

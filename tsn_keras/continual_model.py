@@ -1,14 +1,18 @@
 """The life of a task, as a Keras model."""
 
 import dataclasses
+import functools
+import os
+import pathlib
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras import input_checks, saving
+from tsn_keras import archive, input_checks, saving
 from tsn_keras.bank import Capacity, TaskRecord
 from tsn_keras.beginning import statistics_of
 from tsn_keras.consolidation import Consolidation
@@ -80,6 +84,9 @@ class ContinualModel(TaskTrainer):
     >>> model.predict(x, task="a", verbose=0).shape
     (32, 1)
     """
+
+    # Whether the bank is being written beside what Keras writes.
+    _bank_is_apart = False
 
     @in_strategy_scope
     def consolidate(
@@ -237,9 +244,8 @@ class ContinualModel(TaskTrainer):
             raise ValueError(
                 "The bank is empty: no task has been consolidated yet."
             )
-        saved = self.bank.to_bytes()
         kinds = self.bank.count_bytes()
-        kinds["container"] = saving.container_bytes(saved, self.name)
+        kinds["container"] = archive.container_bytes()
         kernels = sum(kernel.size for kernel in self.installation.kernels)
         private = self.bank.private(self.bank.tasks[0])
         arrays = private + self.bank.base_values()
@@ -285,8 +291,56 @@ class ContinualModel(TaskTrainer):
         hidden = STORED_ELSEWHERE
         return [name for name in super().__dir__() if name not in hidden]
 
+    def save(
+        self,
+        filepath: str | os.PathLike,
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Saves the model; see `keras.Model.save`.
+
+        Between two tasks a `.keras` file is as small as `capacity` says, plus
+        the architecture's JSON, and appears only when it is complete.
+
+        Args:
+            filepath: str or path.
+            overwrite: bool, whether to overwrite an existing file or to ask.
+            zipped: bool or `None`. `False` saves a folder.
+            **kwargs: As in `keras.Model.save`.
+        """
+        plain = functools.partial(super().save, zipped=zipped, **kwargs)
+        between_tasks = self._running is None and self.bank and self.bank.tasks
+        if (
+            not between_tasks
+            or zipped is False
+            or not str(filepath).endswith(".keras")
+            or "://" in str(filepath)
+            or (not overwrite and os.path.exists(filepath))
+        ):
+            plain(filepath, overwrite=overwrite)
+            return
+        self._bank_is_apart = True
+        try:
+            archive.write_archive(filepath, self.bank.to_bytes(), plain)
+        finally:
+            self._bank_is_apart = False
+
+    def load_weights(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
+        """Loads all tasks of a file; see `keras.Model.load_weights`.
+
+        Args:
+            filepath: str or path, as of `save` or `save_weights`.
+            **kwargs: As in `keras.Model.load_weights`.
+        """
+        saved = archive.read_bank(filepath)
+        if saved is None:
+            super().load_weights(filepath, **kwargs)
+        else:
+            self._load_bank(saved)
+
     def save_own_variables(self, store) -> None:
-        if self.bank is None:
+        if self.bank is None or self._bank_is_apart:
             return
         saved = self.bank.to_bytes()
         store[saving.BANK_KEY] = np.frombuffer(saved, np.uint8)
@@ -295,11 +349,21 @@ class ContinualModel(TaskTrainer):
         elif not self.bank.tasks:
             saving.save_start(store, self)
 
-    @in_strategy_scope
     def load_own_variables(self, store) -> None:
         if saving.BANK_KEY not in store.keys():
             return
-        self.bank.load_bytes(store[saving.BANK_KEY].tobytes())
+        self._load_bank(store[saving.BANK_KEY].tobytes(), store)
+
+    def load_assets(self, path: str | None) -> None:
+        bank = pathlib.Path(path or "") / archive.BANK_FILE
+        if bank.is_file():
+            self._load_bank(bank.read_bytes())
+
+    @in_strategy_scope
+    def _load_bank(self, saved: bytes, store: Mapping | None = None) -> None:
+        """Takes over a saved bank, and the running task beside it."""
+        store = {} if store is None else store
+        self.bank.load_bytes(saved)
         self.installation.install_base(self.bank.base_values())
         saving.load_start(store, self)
         before = self._running

@@ -1,10 +1,5 @@
 """How a `ContinualModel` fills the stores that Keras gives it."""
 
-import io
-import json
-import zipfile
-
-import h5py
 import keras
 import numpy as np
 
@@ -14,33 +9,6 @@ from tsn_keras.training_state import training_variables
 
 BANK_KEY = "bank"
 TASK_KEY = "running_task"
-
-
-def container_bytes(bank: bytes, name: str) -> int:
-    """Returns the bytes that the `.keras` format puts around a bank.
-
-    That is all of the file but the bank itself and the architecture's JSON:
-    the HDF5 structure, the ZIP directory and Keras' own metadata.
-
-    Args:
-        bank: bytes of the saved bank.
-        name: str, the model's name, which Keras notes in the HDF5 file.
-    """
-    weights = io.BytesIO()
-    with h5py.File(weights, "w") as file:
-        group = file.create_group("vars")
-        group.attrs["name"] = name
-        group[BANK_KEY] = np.frombuffer(bank, np.uint8)
-    metadata = {
-        "keras_version": keras.__version__,
-        "date_saved": "2000-01-01@00:00:00",
-    }
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("metadata.json", json.dumps(metadata))
-        file.writestr("config.json", "")
-        file.writestr("model.weights.h5", weights.getvalue())
-    return len(archive.getvalue()) - len(bank)
 
 
 def _save_list(store, kind: str, variables: list[keras.Variable]) -> None:

@@ -31,9 +31,14 @@ class FiniteLossCallback(keras.callbacks.Callback):
     Where the user's `keras.callbacks.TerminateOnNaN` has stopped the training
     already, no error is raised, and `stopped` is true.
 
+    Keras may call it in another thread, so that no step waits for its loss.
+    The error then comes a few steps later, at the latest when the epoch ends.
+
     Args:
         kernels: list of `MaskedKernel`.
     """
+
+    async_safe = True
 
     def __init__(self, kernels: list):
         super().__init__()

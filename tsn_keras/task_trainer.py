@@ -193,6 +193,8 @@ class TaskTrainer(TaskNetwork):
             finally:
                 before.restore(self)
             raise
+        finally:
+            PruningScheduleCallback.leave(self)
         if finite_loss.stopped:
             before.restore(self)
             warnings.warn(finite_loss.message, stacklevel=3)
@@ -212,9 +214,10 @@ class TaskTrainer(TaskNetwork):
         def train(iterator):
             shapes = repr(getattr(iterator, "element_spec", None))
             if shapes not in functions:
+                current = self.train_function
                 make(force=True)
                 functions[shapes] = self.train_function
-                self.train_function = train
+                self.train_function = current
             return functions[shapes](iterator)
 
         self.train_function = train

@@ -1,6 +1,8 @@
 """The callback that moves the masks along the pruning schedule."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,10 +25,30 @@ class Progress:
     total_steps: int | None = None
 
 
+@dataclasses.dataclass
+class FollowedFunction:
+    """A model's training function, followed by a look at what it returned.
+
+    Args:
+        function: function of an iterator, the model's own.
+        follow: function of what that returned.
+    """
+
+    function: Callable
+    follow: Callable
+
+    def __call__(self, iterator: Any) -> Any:
+        outputs = self.function(iterator)
+        self.follow(outputs)
+        return outputs
+
+
 class PruningScheduleCallback(keras.callbacks.Callback):
     """Updates the masks every `frequency` steps of training.
 
-    A callback costs nothing in the steps between, works under every form of
+    The steps are counted where the model's training function returns, and not
+    by a hook at the end of batches: Keras would wait for the loss and the
+    metrics of each step to hand them to that. It works under every form of
     the training step, and sees steps in groups of `steps_per_execution`.
 
     Args:
@@ -43,27 +65,50 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         self.masks = masks
         self.progress = progress
 
+    def on_train_begin(self, logs=None):
+        self.leave(self.model)
+        function = self.model.train_function
+        self.model.train_function = FollowedFunction(function, self._follow)
+
+    def on_train_end(self, logs=None):
+        self.leave(self.model)
+
+    @staticmethod
+    def leave(model: keras.Model) -> None:
+        """Gives a model back the training function that was followed.
+
+        A training that an error has ended needs this, where no
+        `on_train_end` is called.
+
+        Args:
+            model: `keras.Model`.
+        """
+        if isinstance(model.train_function, FollowedFunction):
+            model.train_function = model.train_function.function
+
     def on_epoch_begin(self, epoch, logs=None):
         self._first_step = self.progress.step
         if self.progress.total_steps is None and self.params["steps"]:
             epochs = self.params["epochs"] - epoch
             self.progress.total_steps = self.params["steps"] * epochs
-        self._previous = self._first_step
         if self.progress.step and self.progress.total_steps is not None:
             # A checkpoint restored just now was saved by a callback that ran
             # before `on_epoch_end` of this one.
             self.update()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def _follow(self, outputs: Any) -> None:
+        before = self.progress.step
+        done = before - self._first_step + self.model.steps_per_execution
         # The last group of `steps_per_execution` may be counted in full.
-        done = min(batch + 1, self.params["steps"] or batch + 1)
+        done = min(done, self.params["steps"] or done)
         self.progress.step = self._first_step + done
-        if self.progress.total_steps is None or _diverged(logs):
+        if self.progress.total_steps is None:
             return
-        before = self._previous // self.pruning.frequency
-        if self.progress.step // self.pruning.frequency > before:
+        frequency = self.pruning.frequency
+        if self.progress.step // frequency == before // frequency:
+            return
+        if not _diverged(outputs):
             self.update()
-        self._previous = self.progress.step
 
     def on_epoch_end(self, epoch, logs=None):
         # The length of data of unknown size is known after one epoch.
@@ -83,6 +128,7 @@ class PruningScheduleCallback(keras.callbacks.Callback):
             self.pruning.update(mask, sparsity)
 
 
-def _diverged(logs: dict | None) -> bool:
+def _diverged(outputs: Any) -> bool:
     """Tells whether kernels are NaN, in which nothing can be ranked."""
-    return not np.isfinite((logs or {}).get("loss", 0.0))
+    loss = outputs.get("loss") if isinstance(outputs, dict) else None
+    return loss is not None and not np.isfinite(float(loss))

@@ -30,10 +30,14 @@ def _tfmot() -> ModuleType:
     return tensorflow_model_optimization
 
 
+@functools.lru_cache(maxsize=256)
 def cubic_schedule(
     sparsity: float, begin_step: int, end_step: int, frequency: int
 ):
-    """Returns tfmot's `PolynomialDecay` of power 3 from dense to `sparsity`."""
+    """Returns tfmot's `PolynomialDecay` of power 3 from dense to `sparsity`.
+
+    Kernels with the same target get the same object.
+    """
     return _tfmot().sparsity.keras.PolynomialDecay(
         initial_sparsity=0.0,
         final_sparsity=sparsity,
@@ -77,6 +81,13 @@ def schedule_sparsity(schedule, step: int) -> float:
     """
     if step < getattr(schedule, "begin_step", 0):
         return 0.0
+    return _sparsity(schedule, step)
+
+
+@functools.lru_cache(maxsize=256)
+def _sparsity(schedule, step: int) -> float:
+    # A schedule is a dozen small operations: at every update of the masks,
+    # all kernels with an equal schedule share one evaluation.
     _, sparsity = schedule(tf.constant(step, tf.int64))
     return float(sparsity)
 

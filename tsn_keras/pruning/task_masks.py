@@ -29,6 +29,8 @@ class TaskMask:
         self.frozen = frozen
         self.available = available
         self.mask = available
+        self._owns_slots = bool(owned.any())
+        self._is_applied = False
 
     @property
     def path(self) -> str:
@@ -36,7 +38,7 @@ class TaskMask:
 
     @property
     def own(self) -> np.ndarray:
-        return self.mask & ~self.owned
+        return self.mask & ~self.owned if self._owns_slots else self.mask
 
     @property
     def shared(self) -> np.ndarray:
@@ -45,6 +47,8 @@ class TaskMask:
     def values(self) -> np.ndarray:
         """Returns what each slot would hold if the mask contained it."""
         trainable = np.asarray(self.kernel.kernel)
+        if not self._owns_slots:
+            return trainable
         return np.where(self.owned, self.frozen, trainable)
 
     def effective(self) -> np.ndarray:
@@ -65,7 +69,7 @@ class TaskMask:
     def apply(self) -> None:
         """Lets the kernel compute with the mask."""
         self.kernel.own_mask.assign(self.own)
-        self.kernel.fixed.assign(np.where(self.shared, self.frozen, 0))
+        self._fix(self.mask)
         self.kernel.open_gate()
 
     def apply_scores(self) -> None:
@@ -75,9 +79,18 @@ class TaskMask:
         back a slot between two updates of the mask.
         """
         self.kernel.own_mask.assign(self.available & ~self.owned)
-        self.kernel.fixed.assign(np.where(self.owned, self.frozen, 0))
+        self._fix(self.available)
         scores = np.asarray(self.kernel.scores)
         self.kernel.threshold.assign(scores[self.mask].min())
+
+    def _fix(self, slots: np.ndarray) -> None:
+        """Lets the kernel hold the frozen values of some slots."""
+        # Of slots that nothing is frozen in, the zeros are there already.
+        if self._owns_slots or not self._is_applied:
+            shared = slots & self.owned
+            fixed = np.where(shared, self.frozen, np.float32(0))
+            self.kernel.fixed.assign(fixed)
+        self._is_applied = True
 
 
 def kept_slots(size: int, sparsity: float) -> int:

@@ -3,6 +3,10 @@
 import numpy as np
 
 _INFINITY_BITS = 0x7F800000
+# Up to this many values, finding the threshold among all of them is faster
+# than narrowing it down with a sample first.
+_SMALL = 1 << 17
+_SAMPLE = 1 << 14
 
 
 def largest(
@@ -11,11 +15,11 @@ def largest(
     """Marks exactly `count` positions with the largest magnitudes.
 
     The bit pattern of a non-negative float32, read as an integer, has the
-    order of the floats. A radix selection over the upper and then the lower
-    16 bits of `|values|` therefore finds the `count`-th largest magnitude in
-    two histograms, in time linear in the number of values and without
-    sorting. Among equal magnitudes the lowest flat index comes first, so
-    that the same values always give the same mask.
+    order of the floats, so the `count`-th largest magnitude is found among
+    integers. A sorted sample brackets it; only the values within the bracket,
+    about a twentieth of them, are then searched, and if it should not lie
+    there, all are. Among equal magnitudes the lowest flat index comes first,
+    so that the same values always give the same mask.
 
     >>> largest(np.array([0.5, -3.0, 0.5, 2.0]), count=3)
     array([ True,  True, False,  True])
@@ -35,8 +39,8 @@ def largest(
             the number of (available) positions.
     """
     values = np.asarray(values)
-    magnitude_bits = _magnitude_bits(values)
-    positions = None
+    bits = _magnitude_bits(values)
+    places = bits.size
     if available is not None:
         available = np.asarray(available)
         if available.shape != values.shape or available.dtype != bool:
@@ -45,29 +49,26 @@ def largest(
                 f"{values.shape}. Received: shape {available.shape}, dtype "
                 f"{available.dtype}"
             )
-        positions = np.flatnonzero(available)
-        magnitude_bits = magnitude_bits[positions]
-    if not 0 <= count <= magnitude_bits.size:
+        places = np.count_nonzero(available)
+        if places < bits.size:
+            bits = np.where(available.reshape(-1), bits, np.int32(-1))
+    if not 0 <= count <= places:
         raise ValueError(
-            f"`count` must be from 0 to {magnitude_bits.size}, the number of "
+            f"`count` must be from 0 to {places}, the number of "
             f"available positions out of {values.size}. Received: {count}. "
             "Keep fewer, or free some positions."
         )
-
-    chosen = _largest_bits(magnitude_bits, count)
-    if positions is None:
-        return chosen.reshape(values.shape)
-    mask = np.zeros(values.size, bool)
-    mask[positions[chosen]] = True
-    return mask.reshape(values.shape)
+    if count == places:
+        return np.ones(values.shape, bool) if available is None else available.copy()
+    return _largest_integers(bits, count).reshape(values.shape)
 
 
 def _magnitude_bits(values):
-    """`|values|` as float32, flattened, as unsigned integers."""
+    """`|values|` as float32, flattened, as integers of the same order."""
     # A float64 beyond the range of float32 is simply among the largest.
     with np.errstate(over="ignore"):
         magnitudes = np.abs(values.reshape(-1).astype(np.float32, copy=False))
-    bits = magnitudes.view(np.uint32)
+    bits = magnitudes.view(np.int32)
     if bits.size and bits.max() > _INFINITY_BITS:
         index = int(np.argmax(bits > _INFINITY_BITS))
         raise ValueError(
@@ -78,24 +79,36 @@ def _magnitude_bits(values):
     return bits
 
 
-def _largest_bits(bits, count):
-    """Marks the `count` largest of the unsigned integers `bits`."""
+def _largest_integers(integers, count):
+    """Marks the `count` largest integers, of equal ones the first."""
     if count == 0:
-        return np.zeros(bits.size, bool)
-    upper = bits >> np.uint32(16)
-    upper_threshold, rest = _threshold(upper, count)
-    candidates = bits[upper == upper_threshold]
-    lower = candidates & np.uint32(0xFFFF)
-    lower_threshold, rest = _threshold(lower, rest)
-    threshold = np.uint32(upper_threshold << 16 | lower_threshold)
-    mask = bits > threshold
-    mask[np.flatnonzero(bits == threshold)[:rest]] = True
+        return np.zeros(integers.size, bool)
+    threshold = _threshold(integers, count)
+    mask = integers >= threshold
+    surplus = np.count_nonzero(mask) - count
+    if surplus:
+        mask[np.flatnonzero(integers == threshold)[-surplus:]] = False
     return mask
 
 
-def _threshold(digits, count):
-    """The `count`-th largest digit, and how many of its value are wanted."""
-    at_least = np.cumsum(np.bincount(digits)[::-1])[::-1]
-    digit = int(np.searchsorted(-at_least, -count, side="right")) - 1
-    above = int(at_least[digit + 1]) if digit + 1 < at_least.size else 0
-    return digit, count - above
+def _threshold(integers, count):
+    """Returns the `count`-th largest integer."""
+    if integers.size <= _SMALL:
+        return _partitioned(integers, count)
+    sample = np.sort(integers[:: integers.size // _SAMPLE])
+    place = sample.size * (1 - count / integers.size)
+    # Five standard deviations of the place in a random sample.
+    margin = 2.5 * np.sqrt(sample.size)
+    low = sample[max(0, int(place - margin))]
+    high = sample[min(sample.size - 1, int(place + margin))]
+    above = integers > high
+    within = integers >= low
+    num_above, num_within = np.count_nonzero(above), np.count_nonzero(within)
+    if not num_above < count <= num_within:
+        return _partitioned(integers, count)
+    return _partitioned(integers[within & ~above], count - num_above)
+
+
+def _partitioned(integers, count):
+    place = integers.size - count
+    return np.partition(integers, place)[place]

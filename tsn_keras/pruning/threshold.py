@@ -59,7 +59,9 @@ def largest(
             "Keep fewer, or free some positions."
         )
     if count == places:
-        return np.ones(values.shape, bool) if available is None else available.copy()
+        if available is None:
+            return np.ones(values.shape, bool)
+        return available.copy()
     return _largest_integers(bits, count).reshape(values.shape)
 
 

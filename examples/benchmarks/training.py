@@ -1,0 +1,101 @@
+"""What a training step and an inference cost over plain Keras'."""
+
+from absl import flags
+
+from examples.benchmarks import networks
+from examples.benchmarks.comparison import compare
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_enum(
+    "network",
+    list(networks.NETWORKS),
+    list(networks.NETWORKS),
+    "Networks to train.",
+)
+flags.DEFINE_multi_enum(
+    "part",
+    ["step", "scores", "jit", "tasks", "inference"],
+    ["step", "scores", "jit", "tasks", "inference"],
+    "What to measure of a network.",
+)
+flags.DEFINE_integer("num_tasks", 50, "Tasks of the model with many.")
+
+
+def _compare_steps(name, ours, baseline, network, repetitions) -> dict:
+    batches = networks.make_batches(network, network.steps)
+
+    def fit(model):
+        return lambda: model.fit(batches, verbose=0, shuffle=False)
+
+    return compare(name, fit(ours), fit(baseline), repetitions, network.steps)
+
+
+def _running(network, pruning="magnitude", num_tasks=1, **arguments):
+    model = networks.make_continual(network, pruning, **arguments)
+    batches = networks.make_batches(network, 1)
+    networks.add_tasks(model, num_tasks - 1, batches)
+    networks.begin(model, batches)
+    return model
+
+
+def _step(name, network, repetitions):
+    plain = networks.make_plain(network)
+    name = f"{name}, step/plain"
+    return _compare_steps(name, _running(network), plain, network, repetitions)
+
+
+def _scores(name, network, repetitions):
+    plain = networks.make_plain(network)
+    ours = _running(network, "scores")
+    name = f"{name}, step with scores/plain"
+    return _compare_steps(name, ours, plain, network, repetitions)
+
+
+def _jit(name, network, repetitions):
+    plain = networks.make_plain(network, jit_compile=True)
+    ours = _running(network, jit_compile=True)
+    name = f"{name}, step/plain, both jit_compile"
+    return _compare_steps(name, ours, plain, network, repetitions)
+
+
+def _tasks(name, network, repetitions):
+    many = _running(network, num_tasks=FLAGS.num_tasks)
+    name = f"{name}, step of task {FLAGS.num_tasks}/task 1"
+    return _compare_steps(name, many, _running(network), network, repetitions)
+
+
+def _inference(name, network, repetitions):
+    plain = networks.make_plain(network)
+    ours = networks.make_continual(network)
+    networks.add_tasks(ours, 1, networks.make_batches(network, 1))
+    steps = 2 * network.steps
+    batches = networks.make_batches(network, steps).map(lambda x, y: x)
+    return compare(
+        f"{name}, inference/plain",
+        lambda: ours.predict(batches, verbose=0),
+        lambda: plain.predict(batches, verbose=0),
+        repetitions,
+        steps,
+    )
+
+
+PARTS = {
+    "step": _step,
+    "scores": _scores,
+    "jit": _jit,
+    "tasks": _tasks,
+    "inference": _inference,
+}
+
+
+def run(repetitions: int) -> list[dict]:
+    """Returns one result for each network and part.
+
+    Args:
+        repetitions: int, measurements of each side.
+    """
+    return [
+        PARTS[part](name, networks.NETWORKS[name], repetitions)
+        for name in FLAGS.network
+        for part in FLAGS.part
+    ]

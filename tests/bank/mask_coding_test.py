@@ -8,6 +8,8 @@ from tsn_keras.bank.mask_coding import (
     decode_mask,
     encode_mask,
     ideal_bits,
+    needs_reference,
+    needs_within,
     zero_order_entropy,
 )
 
@@ -119,8 +121,20 @@ class EncodeMaskTest(parameterized.TestCase):
         mask = np.zeros((64, 16), bool)
         mask[::4, :8] = True
         mask[0] = False
-        data = bytes.fromhex("22e3889d90000000ffb52f0ff8e6ab471d70")
-        np.testing.assert_array_equal(decode_mask(data, (64, 16)), mask)
+        earlier = "22e3889d90000000ffb52f0ff8e6ab471d70"
+        for data in (earlier, "04223d0f310800000078b4bc5cbf72cd36253a"):
+            decoded = decode_mask(bytes.fromhex(data), (64, 16))
+            np.testing.assert_array_equal(decoded, mask)
+        mask = np.random.default_rng(0).random((40, 30)) < 0.2
+        data = (
+            "04117629ef016105d306cd32f4c2bf9c4645f0b77c0c0545016248fc8646"
+            "f6c0dbf13240553803a1eeb4a3b62b4ae9fb869aa3792c832afa55278142"
+            "b58233af0ae5243fab6606c772ea5effd91321a3b220d9c7e07bf994cf42"
+            "b84ea7a62923e0372ff9f9f6d3384f2e5a5307b93f777d7b"
+        )
+        np.testing.assert_array_equal(
+            decode_mask(bytes.fromhex(data), (40, 30)), mask
+        )
 
     def test_speed(self):
         mask = pruned_mask(np.random.default_rng(5), (1000, 1000), 0.05)
@@ -138,6 +152,106 @@ class EncodeMaskTest(parameterized.TestCase):
                 function(np.zeros((2, 2)))
             with self.assertRaisesRegex(ValueError, "axis"):
                 function(np.array(True))
+
+
+def moved(rng, mask, fraction):
+    """A mask with a fraction of the slots of another moved elsewhere."""
+    flat = mask.reshape(-1).copy()
+    ones, zeros = np.flatnonzero(flat), np.flatnonzero(~flat)
+    count = min(round(fraction * ones.size), zeros.size)
+    flat[rng.choice(ones, count, replace=False)] = False
+    flat[rng.choice(zeros, count, replace=False)] = True
+    return flat.reshape(mask.shape)
+
+
+class ContextTest(parameterized.TestCase):
+    @parameterized.parameters(*itertools.product(SHAPES, (0.05, 0.5), range(4)))
+    def test_round_trip_and_never_longer(self, shape, kept, seed):
+        rng = np.random.default_rng(seed)
+        mask = pruned_mask(rng, shape, kept)
+        within = mask | (rng.random(shape) < rng.random())
+        for fraction in (0.0, 0.1, 0.5, 1.0):
+            reference = moved(rng, mask, fraction)
+            sizes = []
+            for contexts in (
+                (None, None),
+                (reference, None),
+                (None, within),
+                (reference, within),
+            ):
+                data = encode_mask(mask, *contexts)
+                decoded = decode_mask(data, shape, *contexts)
+                np.testing.assert_array_equal(decoded, mask)
+                ideal = ideal_bits(mask, *contexts) / 8
+                self.assertLessEqual(len(data), 1.03 * ideal + 8)
+                sizes.append(len(data))
+            self.assertEqual(max(sizes), sizes[0])
+            self.assertEqual(min(sizes), sizes[3])
+
+    @parameterized.parameters(*SHAPES)
+    def test_same_as_reference_is_a_few_bytes(self, *shape):
+        mask = pruned_mask(np.random.default_rng(0), shape, 0.5)
+        self.assertLessEqual(len(encode_mask(mask, mask)), 3)
+        self.assertLessEqual(len(encode_mask(mask, ~mask)), 3)
+        self.assertLessEqual(len(encode_mask(mask, None, mask)), 2)
+
+    def test_overlap_is_used(self):
+        rng = np.random.default_rng(1)
+        mask = pruned_mask(rng, (784, 100), 0.05)
+        alone = len(encode_mask(mask))
+        for fraction, most in ((0.02, 0.12), (0.1, 0.4), (0.3, 0.75)):
+            reference = moved(rng, mask, fraction)
+            size = len(encode_mask(mask, reference))
+            self.assertLess(size, most * alone)
+
+    def test_unrelated_reference_is_not_used(self):
+        rng = np.random.default_rng(2)
+        mask = rng.random((200, 100)) < 0.1
+        data = encode_mask(mask, rng.random((200, 100)) < 0.1)
+        self.assertEqual(data, encode_mask(mask))
+        self.assertFalse(needs_reference(data))
+
+    def test_within_saves_what_is_known(self):
+        rng = np.random.default_rng(3)
+        within = rng.random((400, 100)) < 0.5
+        mask = within & (rng.random((400, 100)) < 0.1)
+        saved = len(encode_mask(mask)) - len(encode_mask(mask, None, within))
+        # One bit for each slot, as half of the places are left.
+        self.assertGreater(8 * saved, 0.95 * np.count_nonzero(mask))
+
+    def test_contexts_are_needed_and_checked(self):
+        rng = np.random.default_rng(4)
+        mask = pruned_mask(rng, (60, 40), 0.1)
+        reference, within = moved(rng, mask, 0.1), mask.copy()
+        within[:30] = True
+        data = encode_mask(mask, reference)
+        self.assertTrue(needs_reference(data))
+        with self.assertRaisesRegex(ValueError, "with `reference`"):
+            decode_mask(data, mask.shape)
+        data = encode_mask(mask, None, within)
+        self.assertTrue(needs_within(data))
+        with self.assertRaisesRegex(ValueError, "with `within`"):
+            decode_mask(data, mask.shape, reference)
+        with self.assertRaisesRegex(ValueError, "`reference` must be a bool"):
+            encode_mask(mask, reference.astype(int))
+        with self.assertRaisesRegex(ValueError, r"`within`.*\(60, 40\)"):
+            encode_mask(mask, None, within[:, :-1])
+        with self.assertRaisesRegex(ValueError, "contain the mask.*slots"):
+            encode_mask(mask, None, ~mask)
+
+    def test_damage(self):
+        rng = np.random.default_rng(5)
+        mask = pruned_mask(rng, (100, 100), 0.05)
+        reference = moved(rng, mask, 0.2)
+        data = encode_mask(mask, reference)
+        for length in range(len(data)):
+            with self.assertRaisesRegex(ValueError, "damaged"):
+                decode_mask(data[:length], mask.shape, reference)
+        for bit in rng.integers(8, 8 * len(data), 200):
+            damaged = bytearray(data)
+            damaged[bit // 8] ^= 1 << bit % 8
+            with self.assertRaisesRegex(ValueError, "damaged"):
+                decode_mask(bytes(damaged), mask.shape, reference)
 
 
 class DecodeDamagedMaskTest(parameterized.TestCase):
@@ -175,9 +289,10 @@ class DecodeDamagedMaskTest(parameterized.TestCase):
     def test_noise(self):
         rng = np.random.default_rng(9)
         for length in range(2, 200):
-            noise = bytes([0x22]) + rng.bytes(length)
-            with self.assertRaisesRegex(ValueError, "damaged"):
-                decode_mask(noise, (30, 30))
+            for first in (0x22, 0x04):
+                noise = bytes([first]) + rng.bytes(length)
+                with self.assertRaisesRegex(ValueError, "damaged"):
+                    decode_mask(noise, (30, 30))
 
 
 class ZeroOrderEntropyTest(parameterized.TestCase):

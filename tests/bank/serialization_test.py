@@ -1,6 +1,3 @@
-import json
-import zlib
-
 import numpy as np
 from absl.testing import parameterized
 
@@ -13,10 +10,10 @@ class SerializationTest(parameterized.TestCase):
     def test_round_trip_to_the_bit(self, num_tasks):
         bank = random_bank(num_tasks)
         saved = bank.to_bytes()
-        records, base = serialization.from_bytes(saved)
+        records, base, _ = serialization.from_bytes(saved)
         self.assertEmpty(base)
         self.assertLen(records, num_tasks)
-        self.assertEqual(serialization.to_bytes(records), saved)
+        self.assertEqual(serialization.to_bytes(records, (), SHAPES), saved)
         for record in records:
             stored = bank[record.name]
             self.assertEqual(record.planes, stored.planes)
@@ -51,8 +48,8 @@ class SerializationTest(parameterized.TestCase):
         facts = {"nearest": "ä/ß 数", "divergence": float("inf")}
         object.__setattr__(record, "name", "ü\n\"'")
         object.__setattr__(record, "facts", facts)
-        saved = serialization.to_bytes([record])
-        ((again,), _) = serialization.from_bytes(saved)
+        saved = serialization.to_bytes([record], (), SHAPES)
+        ((again,), _, _) = serialization.from_bytes(saved)
         self.assertEqual(again.name, "ü\n\"'")
         self.assertEqual(again.facts, facts)
 
@@ -78,36 +75,6 @@ class SerializationTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "begins with b'TSNB'.*PK"):
             serialization.from_bytes(b"PK" + random_bank(1).to_bytes()[2:])
 
-    def test_first_version_had_no_base(self):
-        bank = random_bank(2)
-        saved = bank.to_bytes()
-        start = serialization.HEADER.size + serialization.LENGTH.size
-        (length,) = serialization.LENGTH.unpack(saved[start - 4 : start])
-        metadata = json.loads(zlib.decompress(saved[start : start + length]))
-        metadata = zlib.compress(json.dumps(metadata[1]).encode())
-        body = serialization.LENGTH.pack(len(metadata)) + metadata
-        body += saved[start + length :]
-        header = serialization.HEADER.pack(b"TSNB", 1, zlib.crc32(body))
-        records, base = serialization.from_bytes(header + body)
-        self.assertEmpty(base)
-        self.assertEqual(serialization.to_bytes(records), saved)
-
-    def test_second_version_had_one_plane_a_task(self):
-        bank = random_bank(2)
-        saved = bank.to_bytes()
-        start = serialization.HEADER.size + serialization.LENGTH.size
-        (length,) = serialization.LENGTH.unpack(saved[start - 4 : start])
-        metadata = json.loads(zlib.decompress(saved[start : start + length]))
-        for task in metadata[1]:
-            task["plane"] = task.pop("planes")[0]
-            del task["reference"]
-        metadata = zlib.compress(json.dumps(metadata).encode())
-        body = serialization.LENGTH.pack(len(metadata)) + metadata
-        body += saved[start + length :]
-        header = serialization.HEADER.pack(b"TSNB", 2, zlib.crc32(body))
-        records, _ = serialization.from_bytes(header + body)
-        self.assertEqual(serialization.to_bytes(records), saved)
-
     def test_base_is_stored_to_the_bit(self):
         bank = WeightBank(SHAPES, PATHS)
         rng = np.random.default_rng(0)
@@ -130,10 +97,10 @@ class SerializationTest(parameterized.TestCase):
     def test_later_version(self):
         saved = bytearray(random_bank(1).to_bytes())
         saved[4] = serialization.VERSION + 1
-        with self.assertRaisesRegex(ValueError, "format version 4.*reads"):
+        with self.assertRaisesRegex(ValueError, "format version 5.*reads"):
             serialization.from_bytes(bytes(saved))
 
     def test_metadata_alone_of_an_empty_bank(self):
         counted = WeightBank(SHAPES, PATHS).count_bytes()
-        self.assertLess(counted.pop("metadata"), 30)
+        self.assertLess(counted.pop("metadata"), 60)
         np.testing.assert_array_equal(list(counted.values()), 0)

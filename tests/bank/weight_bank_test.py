@@ -1,8 +1,16 @@
 import dataclasses
+import hashlib
 
 import numpy as np
 from absl.testing import parameterized
 
+from tests.bank.earlier_versions import (
+    DIGEST_2,
+    DIGEST_3,
+    VERSION_2,
+    VERSION_3,
+    without_base,
+)
 from tests.bank.random_tasks import (
     PATHS,
     SHAPES,
@@ -232,12 +240,11 @@ class WeightBankTest(parameterized.TestCase):
         self.assertEqual(bank.to_bytes(), before)
 
     @parameterized.parameters(
-        ([SHAPES[0]], "2 kernels.*this model 1"),
-        ([SHAPES[0], (3, 3, 2, 5)], "damaged"),
+        [[SHAPES[0]]], [[SHAPES[0], (3, 3, 2, 5)]], [[(6, 5), (3, 3, 8, 1)]]
     )
-    def test_another_architecture(self, shapes, message):
+    def test_another_architecture(self, shapes):
         other = WeightBank(shapes, PATHS[: len(shapes)])
-        with self.assertRaisesRegex(ValueError, message):
+        with self.assertRaisesRegex(ValueError, "kernels of shapes.*this"):
             other.load_bytes(random_bank(2).to_bytes())
         self.assertEqual(other.tasks, ())
 
@@ -248,5 +255,31 @@ class WeightBankTest(parameterized.TestCase):
         with self.assertRaisesRegex(
             ValueError, "'a' has 72 own slots.*'conv/kernel'.*holds 90"
         ):
-            other.load_bytes(bank.to_bytes())
+            other.add(bank["a"])
+        self.assertEqual(other.tasks, ())
+
+    @parameterized.parameters(1, 2, 3)
+    def test_earlier_versions(self, version):
+        saved, digest = VERSION_3, DIGEST_3
+        if version < 3:
+            saved, digest = VERSION_2, DIGEST_2
+        if version == 1:
+            saved = without_base(saved)
+        bank = WeightBank(SHAPES, PATHS)
+        bank.load_bytes(saved)
+        arrays = [
+            array.tobytes()
+            for task in bank.tasks
+            for array in bank.effective(task) + bank.private(task)
+        ]
+        found = hashlib.sha256(b"".join(arrays)).hexdigest()
+        self.assertEqual(found, digest)
+        again = WeightBank(SHAPES, PATHS)
+        again.load_bytes(bank.to_bytes())
+        for task in bank.tasks:
+            for one, other in zip(bank.effective(task), again.effective(task)):
+                self.assertEqual(one.tobytes(), other.tobytes())
+        other = WeightBank([SHAPES[0], (3, 3, 2, 5)], PATHS)
+        with self.assertRaisesRegex(ValueError, "damaged"):
+            other.load_bytes(saved)
         self.assertEqual(other.tasks, ())

@@ -20,8 +20,8 @@ class Component:
         own_mask: bytes, the coded mask of the own slots, possibly by
             reference to the slots that an earlier task uses.
         shared_mask: bytes, the coded mask of the shared slots, over the
-            slots that earlier tasks of the plane own, in flat order, and
-            possibly by reference to those of them that the same task uses.
+            slots that earlier tasks of the plane own, and possibly by
+            reference to those of them that the same task uses.
         codes: bytes, the codes of the own slots in flat order, packed.
         codebook: float32 array of at most `2 ** width` centroids, empty if
             the width is 32.
@@ -77,10 +77,8 @@ class Component:
         return cls(
             width=width,
             own_count=int(own_mask.sum()),
-            own_mask=mask_coding.encode_mask(own_mask, reference),
-            shared_mask=mask_coding.encode_mask(
-                shared_mask[owned], _within(reference, owned)
-            ),
+            own_mask=_encode_own(own_mask, owned, reference),
+            shared_mask=_encode_shared(shared_mask, owned, reference),
             codes=stream,
             codebook=np.float32(codebook),
         )
@@ -92,16 +90,33 @@ class Component:
             map(mask_coding.needs_reference, (self.own_mask, self.shared_mask))
         )
 
+    @property
+    def shares(self) -> bool:
+        """Whether there may be shared slots."""
+        return self.shared_mask not in (b"", b"\0")
+
+    @property
+    def needs_owned(self) -> bool:
+        """Whether the own mask is coded within the slots without owner."""
+        return mask_coding.needs_within(self.own_mask)
+
     def own_slots(
-        self, shape: tuple[int, ...], reference: np.ndarray | None = None
+        self,
+        shape: tuple[int, ...],
+        owned: np.ndarray | None = None,
+        reference: np.ndarray | None = None,
     ) -> np.ndarray:
         """Returns the bool mask of the own slots.
 
         Args:
             shape: tuple of int, the kernel's.
-            reference: bool array, as given to `encode`.
+            owned: bool array, as given to `encode`. Only read if the
+                component `needs_owned`.
+            reference: bool array, as given to `encode`. Only read if the
+                component `needs_reference`.
         """
-        return mask_coding.decode_mask(self.own_mask, shape, reference)
+        free = ~owned if self.needs_owned and owned is not None else None
+        return mask_coding.decode_mask(self.own_mask, shape, reference, free)
 
     def shared_slots(
         self, owned: np.ndarray, reference: np.ndarray | None = None
@@ -112,6 +127,10 @@ class Component:
             owned: bool array, the slots of earlier tasks of the plane.
             reference: bool array, as given to `encode`.
         """
+        if mask_coding.needs_within(self.shared_mask):
+            return mask_coding.decode_mask(
+                self.shared_mask, owned.shape, reference, owned
+            )
         shared = np.zeros(owned.shape, bool)
         shared[owned] = mask_coding.decode_mask(
             self.shared_mask, (int(owned.sum()),), _within(reference, owned)
@@ -125,6 +144,26 @@ class Component:
         stream = np.frombuffer(self.codes, np.uint8)
         codes = packing.unpack_codes(stream, self.width, self.own_count)
         return self.codebook[codes]
+
+
+def _encode_own(
+    own: np.ndarray, owned: np.ndarray, reference: np.ndarray | None
+) -> bytes:
+    free = ~owned if owned.any() else None
+    return mask_coding.encode_mask(own, reference, free)
+
+
+def _encode_shared(
+    shared: np.ndarray, owned: np.ndarray, reference: np.ndarray | None
+) -> bytes:
+    """The shorter of two forms: a list of owned slots, or rows and columns."""
+    listed = mask_coding.encode_mask(shared[owned], _within(reference, owned))
+    if len(listed) <= 1:
+        return listed
+    matrix = mask_coding.encode_mask(shared, reference, owned)
+    if mask_coding.needs_within(matrix):
+        return min(listed, matrix, key=len)
+    return listed
 
 
 def _within(

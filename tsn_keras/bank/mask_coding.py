@@ -1,59 +1,70 @@
 """Lossless entropy coding of masks.
 
-Magnitude pruning leaves masks with very uneven rows and columns: a dead
-pixel empties a row, a dead unit a column. A mask is therefore seen as a
-matrix (all leading axes by the last one) whose rows, columns or both are
-sorted into at most 15 levels of density. Each cell, the slots where one row
-level meets one column level, is coded with a single probability. The
-levels themselves are coded the same way, as one string of bits per level:
-which of the remaining rows belong to it.
+A mask is seen as a matrix (all leading axes by the last one longer than one).
+It is coded in one part, or in two: the slots inside a reference, which is the
+mask of a related task, and those outside. Of each part the rows and columns
+are sorted into levels of density (`density_levels`); each cell, the slots where
+one row level meets one column level, is one string of bits of one density, and
+so is each level: which of the remaining rows belong to it. The strings go
+through a range coder (`gap_strings`).
 
 The format, first byte first:
 
 | bytes | content |
 | --- | --- |
-| 1 | 16 * row levels + column levels, or one of the three marks below |
-| 2 | CRC-16 of the shape and of all that follows |
-| 1 each | density of each level's string, then of each cell, row-major |
-| rest | range coder's stream, 32-bit words, shortened |
+| 1 | 4 + 1 (with a reference) + 2 (only `within`), or a mark |
+| 1 a part | 16 * row levels + column levels; 0 for all off, 16 for all on |
+| 2 | CRC-16 of the shape and all other bytes, if a part is mixed |
+| 1 or more each | number of ones of each string of mixed parts |
+| rest | the strings' stream |
 
-The marks (a zero in one half of the byte) stand for a mask that is all off,
-all on, or stored as plain bits, which is the case if nothing is shorter.
-An empty mask is no bytes at all.
+`Within` means that only the slots of another mask are coded. The marks are 0
+for a mask that is all off, 16 for all on, and 1 for plain bits, which is the
+case if nothing is shorter. An empty mask is no bytes at all. Other first bytes
+are of the format of earlier versions (`first_mask_format`).
 """
 
 import binascii
-import itertools
 import math
 
-import constriction
 import numpy as np
 
-_ALL_OFF, _RAW, _CHANGED, _ALL_ON = 0x00, 0x01, 0x02, 0x10
-_MAX_LEVELS = 15
-_MAX_COUNT_BINS = 128
-_HEADER_BYTES = 3
-# Beyond this many words the few bytes that shortening saves do not matter.
-_MAX_WORDS_TO_SHORTEN = 128
+from tsn_keras.bank import first_mask_format
+from tsn_keras.bank.density_levels import (
+    best_levels,
+    level_strings,
+    string_counts,
+)
+from tsn_keras.bank.gap_strings import (
+    DamagedError,
+    StringDecoder,
+    StringEncoder,
+    entropy,
+    read_count,
+    write_count,
+)
+from tsn_keras.bank.mask_cells import Cells, decode_levels
 
-# A density is a byte: 0 and 255 for constant strings, else an odds ratio with
-# a mantissa of three bits. Only exactly rounded operations lead from the byte
-# to the probability, so that every machine rebuilds the same one.
-_DENSITY_STEPS = np.arange(1, 255) - 144
-_ODDS = np.ldexp(8.0 + _DENSITY_STEPS % 8, _DENSITY_STEPS // 8 - 3)
-_PROBABILITIES = np.concatenate([[0.0], _ODDS / (1.0 + _ODDS), [1.0]])
+_ALL_OFF, _RAW, _CODED, _ALL_ON = 0x00, 0x01, 0x04, 0x10
+_REFERENCE, _WITHIN = 1, 2
+_CHECKSUM_BYTES = 2
+# Codes are compared in bytes where their models differ by less than this.
+_CLOSE_BITS = 64
 
 
 def encode_mask(
-    mask: np.ndarray, reference: np.ndarray | None = None
+    mask: np.ndarray,
+    reference: np.ndarray | None = None,
+    within: np.ndarray | None = None,
 ) -> bytes:
     """Encodes a mask without loss into few bytes.
 
-    Of four models of the mask (one density for all, levels of rows, of
-    columns, of both) the one with the shortest code is taken; see
-    `ideal_bits`. The bits then pass through the range coder of the library
-    constriction. The result is never longer than the plain bits and one
-    byte, and one byte long if all entries are equal.
+    Of all models (with the reference or without, within or everywhere, levels
+    of rows, of columns, of both or none) the one with the shortest code is
+    taken; see `ideal_bits`. The result is never longer than the plain bits
+    and one byte, and never longer than without `reference` and `within`. It
+    is one byte long if all entries are equal, and four if the mask equals
+    the reference.
 
     >>> mask = np.zeros((784, 100), bool)
     >>> mask[300:310] = True
@@ -65,39 +76,18 @@ def encode_mask(
 
     Args:
         mask: `bool` array with at least one axis.
-        reference: `bool` array of the same shape, or `None`. A mask that
-            the decoder will know. The code is never longer than without.
+        reference: `bool` array of the same shape, or `None`. A mask that the
+            decoder will know.
+        within: `bool` array of the same shape, or `None`. Another mask that
+            the decoder will know, and that contains this one.
 
     Returns:
         The encoded mask. The shape is not stored.
 
     Raises:
         ValueError: If `mask` is not a `bool` array or has no axis, or
-            `reference` has another shape.
+            `reference` or `within` do not fit it.
     """
-    alone = _encode_alone(mask)
-    if reference is None or len(alone) <= 1:
-        return alone
-    _check_reference(mask, reference)
-    changed = bytes([_CHANGED]) + _encode_alone(mask ^ reference)
-    return min(alone, changed, key=len)
-
-
-def needs_reference(data: bytes) -> bool:
-    """Whether `decode_mask` needs the reference `data` was encoded with."""
-    return data[:1] == bytes([_CHANGED])
-
-
-def _check_reference(mask, reference):
-    if reference.dtype != bool or reference.shape != mask.shape:
-        raise ValueError(
-            "`reference` must be a bool array of the mask's shape "
-            f"{mask.shape}. Received: dtype {reference.dtype}, shape "
-            f"{reference.shape}."
-        )
-
-
-def _encode_alone(mask):
     matrix = _as_matrix(mask)
     if not matrix.size:
         return b""
@@ -105,23 +95,20 @@ def _encode_alone(mask):
         return bytes([_ALL_OFF])
     if matrix.all():
         return bytes([_ALL_ON])
-    plain = bytes([_RAW]) + np.packbits(matrix).tobytes()
-    bits, levels, densities = _best_model(matrix)
-    if bits >= 8 * len(plain):
-        return plain
-    body = densities.tobytes() + _encode_strings(
-        _strings(matrix, *levels), densities
-    )
-    counts = [_num_levels(axis_levels) for axis_levels in levels]
-    head = bytes([16 * counts[0] + counts[1]])
-    coded = head + _checksum(head + body, mask.shape) + body
-    return min(coded, plain, key=len)
+    plans = _plans(matrix, *_contexts(mask, reference, within))
+    best = min(plan.bits for plan in plans)
+    codes = [bytes([_RAW]) + np.packbits(matrix).tobytes()]
+    for plan in plans:
+        if plan.bits <= min(best + _CLOSE_BITS, 8 * len(codes[0])):
+            codes.append(plan.encode(mask.shape))
+    return min(codes, key=len)
 
 
 def decode_mask(
     data: bytes,
     shape: tuple[int, ...],
     reference: np.ndarray | None = None,
+    within: np.ndarray | None = None,
 ) -> np.ndarray:
     """Decodes what `encode_mask` has encoded.
 
@@ -135,28 +122,17 @@ def decode_mask(
         shape: The shape of the mask.
         reference: `bool` array of that shape, or `None`, as given to
             `encode_mask`. Only read if `needs_reference(data)`.
+        within: `bool` array of that shape, or `None`, as given to
+            `encode_mask`. Only read if `needs_within(data)`.
 
     Returns:
         `bool` array of that shape.
 
     Raises:
-        ValueError: If `data` is damaged or not of a mask of this shape, or
-            needs a reference and there is none.
+        ValueError: If `data` is damaged, not of a mask of this shape, or
+            encoded with another `reference` or `within`.
     """
     shape = tuple(int(axis) for axis in shape)
-    if not needs_reference(data):
-        return _decode_alone(data, shape)
-    if reference is None:
-        raise ValueError(
-            "`data` was encoded with a reference. Decode it with the same "
-            "`reference`."
-        )
-    changed = _decode_alone(data[1:], shape)
-    _check_reference(changed, reference)
-    return changed ^ reference
-
-
-def _decode_alone(data, shape):
     size = math.prod(shape)
     data = bytes(data)
     if not size and not data:
@@ -171,53 +147,64 @@ def _decode_alone(data, shape):
         if len(data) != 1 + (size + 7) // 8:
             raise _damaged(data, shape)
         plain = np.frombuffer(data, np.uint8, offset=1)
-        return np.unpackbits(plain, count=size).astype(bool).reshape(shape)
-    return _decode_coded(data, shape)
+        return np.unpackbits(plain, count=size).view(bool).reshape(shape)
+    try:
+        if not _is_coded(data):
+            matrix = first_mask_format.decode(data, shape, matrix_shape(shape))
+        else:
+            contexts = _known(data, shape, reference, within)
+            matrix = _decode_coded(data, shape, *contexts)
+    except (IndexError, DamagedError) as error:
+        raise _damaged(data, shape) from error
+    return matrix.reshape(shape)
+
+
+def needs_reference(data: bytes) -> bool:
+    """Whether `data` was encoded with the help of the reference."""
+    return _is_coded(data) and bool(data[0] & _REFERENCE)
+
+
+def needs_within(data: bytes) -> bool:
+    """Whether `data` was encoded with the help of `within`."""
+    return _is_coded(data) and bool(data[0] & _WITHIN)
 
 
 def ideal_bits(
-    mask: np.ndarray, reference: np.ndarray | None = None
+    mask: np.ndarray,
+    reference: np.ndarray | None = None,
+    within: np.ndarray | None = None,
 ) -> float:
     """The code length of `encode_mask` before rounding to bytes.
 
-    With the density `p` of each coded string of `n` bits, `k` of them on,
-    this is
+    With `k` ones in each coded string of `n` bits this is
 
-        header + sum(8 - k * log2(p) - (n - k) * log2(1 - p))
+        header + sum(8 * bytes(k) + n * H(k / n))
 
-    over the strings (all levels, all cells), where a constant string has
-    only its 8 bits. Everything the decoder needs is counted.
+    over the strings (all levels, all cells), where `bytes(k)` is the length
+    of the written count. Everything the decoder needs is counted.
 
     >>> ideal_bits(np.zeros((10, 10), bool))
     8.0
 
     Args:
         mask: `bool` array with at least one axis.
-        reference: `bool` array of the same shape, or `None`, as given to
-            `encode_mask`.
+        reference: As in `encode_mask`.
+        within: As in `encode_mask`.
 
     Returns:
         Length in bits of the shortest of the models.
 
     Raises:
-        ValueError: If `mask` is not a `bool` array or has no axis, or
-            `reference` has another shape.
+        ValueError: As `encode_mask`.
     """
-    alone = _ideal_bits_alone(mask)
-    if reference is None:
-        return alone
-    _check_reference(mask, reference)
-    return min(alone, 8 + _ideal_bits_alone(mask ^ reference))
-
-
-def _ideal_bits_alone(mask):
     matrix = _as_matrix(mask)
     if not matrix.size:
         return 0.0
     if matrix.all() or not matrix.any():
         return 8.0
     plain = 8.0 + 8 * ((matrix.size + 7) // 8)
-    return min(plain, _best_model(matrix)[0])
+    plans = _plans(matrix, *_contexts(mask, reference, within))
+    return min(plain, *(plan.bits for plan in plans))
 
 
 def zero_order_entropy(mask: np.ndarray) -> float:
@@ -239,11 +226,98 @@ def zero_order_entropy(mask: np.ndarray) -> float:
         ValueError: If `mask` is not a `bool` array or has no axis.
     """
     matrix = _as_matrix(mask)
-    return float(_entropy(np.count_nonzero(matrix), matrix.size))
+    return float(entropy(np.count_nonzero(matrix), matrix.size))
+
+
+def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Returns the two axes of the matrix that a mask is seen as."""
+    columns = next((axis for axis in reversed(shape) if axis != 1), 1)
+    return math.prod(shape) // max(columns, 1), columns
+
+
+class _Part:
+    """The slots of a domain, and how they are to be coded."""
+
+    def __init__(self, matrix, domain):
+        self.ones = matrix if domain is None else matrix & domain
+        self.domain = domain
+        count = np.count_nonzero(self.ones)
+        slots = matrix.size if domain is None else np.count_nonzero(domain)
+        self.mixed = 0 < count < slots
+        self.bits = 0.0
+        self.head = _ALL_ON if count else _ALL_OFF
+        if self.mixed:
+            if domain is not None:
+                live = np.ix_(domain.any(axis=1), domain.any(axis=0))
+                self.ones, self.domain = self.ones[live], domain[live]
+            self.bits, self.levels = best_levels(self.ones, self.domain)
+            rows, columns = (int(axis.max()) + 1 for axis in self.levels)
+            self.head = 16 * rows + columns
+
+    def counts(self) -> bytes:
+        ones, _ = string_counts(self.ones, self.domain, *self.levels)
+        return b"".join(map(write_count, ones.tolist()))
+
+    def encode(self, encoder: StringEncoder) -> None:
+        for levels in self.levels:
+            for string in level_strings(levels):
+                encoder.add(np.flatnonzero(string), string.size)
+        cells = Cells(self.ones.shape, self.domain, *self.levels)
+        for positions, size in cells.positions(self.ones):
+            encoder.add(positions, size)
+
+
+class _Plan:
+    """One way to code a mask: its contexts, its parts, its bits."""
+
+    def __init__(self, matrix, reference, within):
+        self.flags = _REFERENCE * (reference is not None)
+        self.flags += _WITHIN * (within is not None)
+        self.parts = [
+            _Part(matrix, domain) for domain in _domains(reference, within)
+        ]
+        self.mixed = any(part.mixed for part in self.parts)
+        header = 1 + len(self.parts) + _CHECKSUM_BYTES * self.mixed
+        self.bits = 8 * header + sum(part.bits for part in self.parts)
+
+    def encode(self, shape) -> bytes:
+        head = bytes([_CODED + self.flags, *(p.head for p in self.parts)])
+        if not self.mixed:
+            return head
+        encoder = StringEncoder()
+        body = b""
+        for part in self.parts:
+            if part.mixed:
+                body += part.counts()
+                part.encode(encoder)
+        body += encoder.stream()
+        return head + _checksum(head + body, shape) + body
+
+
+def _plans(matrix, reference, within):
+    """All ways to code a mask."""
+    plans = [_Plan(matrix, None, None)]
+    if within is not None:
+        plans.append(_Plan(matrix, None, within))
+    if reference is not None:
+        plans.append(_Plan(matrix, reference, within))
+    return plans
+
+
+def _domains(reference, within):
+    """The domain of each part, `None` for all slots."""
+    if reference is None:
+        return [within]
+    if within is None:
+        return [reference, ~reference]
+    return [reference & within, within & ~reference]
+
+
+def _is_coded(data):
+    return bool(data) and _CODED <= data[0] <= _CODED + _REFERENCE + _WITHIN
 
 
 def _as_matrix(mask):
-    """The mask as a matrix: leading axes by the last axis longer than one."""
     mask = np.asarray(mask)
     if mask.dtype != bool or not mask.ndim:
         raise ValueError(
@@ -251,259 +325,103 @@ def _as_matrix(mask):
             f"dtype {mask.dtype}, shape {mask.shape}. Convert it with "
             "`.astype(bool)`."
         )
-    return np.ascontiguousarray(mask).reshape(_matrix_shape(mask.shape))
+    return np.ascontiguousarray(mask).reshape(matrix_shape(mask.shape))
 
 
-def _matrix_shape(shape):
-    columns = next((axis for axis in reversed(shape) if axis != 1), 1)
-    return math.prod(shape) // max(columns, 1), columns
-
-
-def _entropy(ones, slots):
-    """`slots * H(ones / slots)` in bits, element by element."""
-    return _xlog2x(slots) - _xlog2x(ones) - _xlog2x(slots - ones)
-
-
-def _xlog2x(x):
-    x = np.asarray(x, np.float64)
-    return x * np.log2(np.maximum(x, 1.0))
-
-
-def _best_model(matrix):
-    """The bits, the (row, column) levels and the densities to code with."""
-    rows, columns = matrix.shape
-    per_row = np.count_nonzero(matrix, axis=1)
-    per_column = np.count_nonzero(matrix, axis=0)
-    row_choices = [np.zeros(rows, np.uint8)]
-    column_choices = [np.zeros(columns, np.uint8)]
-    if rows > 1:
-        row_choices.append(_levels(per_row, columns, 1))
-        live_rows = np.count_nonzero(per_row)
-        column_choices.append(
-            _levels(per_column, live_rows, _num_levels(row_choices[1]))
+def _context(context, name, shape):
+    """A reference or domain as a matrix."""
+    context = np.asarray(context)
+    if context.dtype != bool or context.shape != shape:
+        raise ValueError(
+            f"`{name}` must be a bool array of the mask's shape {shape}. "
+            f"Received: dtype {context.dtype}, shape {context.shape}."
         )
-    best = None
-    for levels in itertools.product(row_choices, column_choices):
-        ones, slots = _string_counts(matrix, *levels)
-        densities = _densities(ones, slots)
-        bits = 8 * _HEADER_BYTES + _code_length(ones, slots, densities)
-        if best is None or bits < best[0]:
-            best = bits, levels, densities
-    return best
+    return np.ascontiguousarray(context).reshape(matrix_shape(shape))
 
 
-def _levels(counts, slots, cells):
-    """Sorts rows (or columns) by count into the best levels of density.
-
-    A level is an interval of counts. Its cost in bits splits into a sum
-    over levels: the entropy of its slots, its part of the entropy of the
-    level sequence, and the bytes of the densities of one string and `cells`
-    cells. So dynamic programming over the distinct counts finds the best
-    intervals.
-    """
-    binned = _bin_counts(counts)
-    _, members, sizes = np.unique(
-        binned, return_inverse=True, return_counts=True
-    )
-    rows = np.append(0, np.cumsum(sizes))
-    ones = np.append(0, np.cumsum(np.bincount(members, weights=counts)))
-    level_rows = np.maximum(rows - rows[:, None], 0)
-    level_ones = np.maximum(ones - ones[:, None], 0)
-    cost = _entropy(level_ones, level_rows * slots)
-    cost += 8 * (1 + cells) - _xlog2x(level_rows)
-    cost[level_rows == 0] = np.inf
-
-    best, starts = [cost[0]], []
-    for _ in range(min(_MAX_LEVELS, sizes.size) - 1):
-        options = best[-1][:, None] + cost
-        starts.append(options.argmin(axis=0))
-        best.append(options.min(axis=0))
-    end = sizes.size
-    level_of_bin = np.zeros(end, np.uint8)
-    for level in range(int(np.argmin([row[-1] for row in best])), 0, -1):
-        start = starts[level - 1][end]
-        level_of_bin[start:end] = level
-        end = start
-    return level_of_bin[members.reshape(-1)]
+def _contexts(mask, reference, within):
+    if reference is not None:
+        reference = _context(reference, "reference", mask.shape)
+    if within is not None:
+        within = _context(within, "within", mask.shape)
+        outside = np.count_nonzero(_as_matrix(mask) & ~within)
+        if outside:
+            raise ValueError(
+                "`within` must contain the mask. Received: a mask with "
+                f"{outside} slots outside it."
+            )
+    return reference, within
 
 
-def _bin_counts(counts):
-    """Joins similar counts, so that few distinct ones are left."""
-    if np.unique(counts).size <= _MAX_COUNT_BINS:
-        return counts
-    # The deviation of a count is its square root, hence this spacing. Empty
-    # rows stay apart.
-    scaled = np.sqrt(counts / counts.max()) * (_MAX_COUNT_BINS - 2)
-    return np.where(counts > 0, 1 + scaled.astype(np.int64), 0)
-
-
-def _num_levels(levels):
-    return int(levels.max()) + 1
-
-
-def _strings(matrix, row_levels, column_levels):
-    """Yields every string of bits to code, in the order of the format."""
-    for levels in (row_levels, column_levels):
-        for level in range(_num_levels(levels) - 1):
-            yield levels[levels >= level] == level
-    for row_level in range(_num_levels(row_levels)):
-        part = matrix[row_levels == row_level]
-        for column_level in range(_num_levels(column_levels)):
-            yield part[:, column_levels == column_level].reshape(-1)
-
-
-def _string_counts(matrix, row_levels, column_levels):
-    """The number of ones and of slots in every one of `_strings`."""
-    ones, slots, sizes = [], [], []
-    for levels in (row_levels, column_levels):
-        size = np.bincount(levels)
-        ones.append(size[:-1])
-        slots.append(np.cumsum(size[::-1])[:0:-1])
-        sizes.append(size)
-    per_column = np.stack(
-        [
-            np.count_nonzero(matrix[row_levels == level], axis=0)
-            for level in range(sizes[0].size)
-        ]
-    )
-    cells = [
-        per_column[:, column_levels == level].sum(axis=1)
-        for level in range(sizes[1].size)
-    ]
-    ones.append(np.stack(cells, axis=1).reshape(-1))
-    slots.append(np.outer(*sizes).reshape(-1))
-    return np.concatenate(ones), np.concatenate(slots)
-
-
-def _densities(ones, slots):
-    """The density byte nearest to `ones / slots`, element by element."""
-    zeros = slots - ones
-    odds = ones / np.maximum(zeros, 1)
-    codes = 1 + np.searchsorted((_ODDS[:-1] + _ODDS[1:]) / 2, odds)
-    codes = np.where(ones == 0, 0, np.where(zeros == 0, 255, codes))
-    return codes.astype(np.uint8)
-
-
-def _code_length(ones, slots, densities):
-    """Bits of the strings and of their density bytes."""
-    mixed = (ones > 0) & (ones < slots)
-    p = _PROBABILITIES[densities[mixed]]
-    on, off = ones[mixed], (slots - ones)[mixed]
-    stream = -(on * np.log2(p) + off * np.log2(1 - p)).sum()
-    return float(8 * densities.size + stream)
-
-
-def _bernoulli(density):
-    p = float(_PROBABILITIES[density])
-    return constriction.stream.model.Bernoulli(p, perfect=False)
+def _known(data, shape, reference, within):
+    """The contexts that the data need, and no others."""
+    contexts = {"reference": reference, "within": within}
+    needed = needs_reference(data), needs_within(data)
+    for (name, context), need in zip(contexts.items(), needed):
+        if need and context is None:
+            raise ValueError(
+                f"`data` was encoded with `{name}`. Decode it with the same "
+                "mask."
+            )
+        contexts[name] = _context(context, name, shape) if need else None
+    return tuple(contexts.values())
 
 
 def _checksum(data, shape):
     shape_bytes = np.array(shape, "<i8").tobytes()
     return binascii.crc_hqx(data, binascii.crc_hqx(shape_bytes, 0)).to_bytes(
-        2, "little"
+        _CHECKSUM_BYTES, "little"
     )
 
 
-def _encode_strings(strings, densities):
-    """The range coder's stream; constant strings take no part in it."""
-    coder = constriction.stream.queue.RangeEncoder()
-    coded = []
-    for string, density in zip(strings, densities, strict=True):
-        if 0 < density < 255:
-            symbols = string.astype(np.int32)
-            model = _bernoulli(density)
-            coder.encode(symbols, model)
-            coded.append((symbols, model))
-    words = coder.get_compressed()
-    # Big-endian words keep the least significant bits at the very end.
-    stream = words.astype(">u4").tobytes()
-    if words.size <= _MAX_WORDS_TO_SHORTEN:
-        return _shorten(stream, coded)
-    return stream
-
-
-def _shorten(stream, coded):
-    """Drops trailing bytes that the decoder can do without.
-
-    The coder closes its stream with whole words, while any number in its
-    last interval decodes to the same symbols, if zeros follow.
-    """
-    number = int.from_bytes(stream, "big")
-    for kept in range(max(0, len(stream) - 8), len(stream)):
-        prefix = number >> 8 * (len(stream) - kept)
-        for candidate in (prefix, prefix + 1):
-            if candidate >> 8 * kept:
-                continue
-            shorter = candidate.to_bytes(kept, "big")
-            decoder = _stream_decoder(shorter)
-            if all(
-                np.array_equal(_decode(decoder, model, symbols.size), symbols)
-                for symbols, model in coded
-            ):
-                return shorter
-    return stream
-
-
-def _stream_decoder(stream):
-    padded = stream + bytes(-len(stream) % 4)
-    words = np.frombuffer(padded, ">u4").astype(np.uint32)
-    return constriction.stream.queue.RangeDecoder(words)
-
-
-def _decode(decoder, model, size):
-    """`size` decoded symbols, or `None` if the stream is impossible."""
-    try:
-        return decoder.decode(model, size)
-    # That is how constriction reports data that no encoder can have made.
-    except AssertionError:
-        return None
-
-
-def _decode_coded(data, shape):
-    counts = divmod(data[0], 16)
-    num_densities = sum(counts) - 2 + math.prod(counts)
-    body = _HEADER_BYTES + num_densities
-    if not all(counts) or len(data) < body:
+def _decode_coded(data, shape, reference, within):
+    domains = _domains(reference, within)
+    heads = data[1 : 1 + len(domains)]
+    body = 1 + len(domains)
+    mixed = [head not in (_ALL_OFF, _ALL_ON) for head in heads]
+    if len(heads) < len(domains) or not any(mixed) and len(data) > body:
         raise _damaged(data, shape)
-    if _checksum(data[:1] + data[_HEADER_BYTES:], shape) != data[1:3]:
-        raise _damaged(data, shape)
-    densities = iter(data[_HEADER_BYTES:body])
-    decoder = _stream_decoder(data[body:])
-
-    def next_string(size):
-        density = next(densities)
-        if density in (0, 255):
-            return np.full(size, density == 255)
-        symbols = _decode(decoder, _bernoulli(density), size)
-        if symbols is None:
+    if any(mixed):
+        checksum = data[body : body + _CHECKSUM_BYTES]
+        rest = data[body + _CHECKSUM_BYTES :]
+        if _checksum(data[:body] + rest, shape) != checksum:
             raise _damaged(data, shape)
-        return symbols.astype(bool)
+        body += _CHECKSUM_BYTES
+    counts = []
+    for head in heads:
+        levels = divmod(head, 16)
+        strings = sum(levels) - 2 + math.prod(levels) if all(levels) else 0
+        part = []
+        for _ in range(strings):
+            count, body = read_count(data, body)
+            part.append(count)
+        counts.append(part)
+    decoder = StringDecoder(data[body:])
+    matrix = np.zeros(matrix_shape(shape), bool)
+    for head, domain, part in zip(heads, domains, counts):
+        if head == _ALL_ON:
+            matrix |= True if domain is None else domain
+        elif head != _ALL_OFF:
+            _decode_part(matrix, domain, divmod(head, 16), part, decoder)
+    return matrix
 
-    matrix = np.zeros(_matrix_shape(shape), bool)
-    row_levels, column_levels = (
-        _decode_levels(size, count, next_string)
-        for size, count in zip(matrix.shape, counts)
-    )
-    for row_level in range(counts[0]):
-        in_rows = row_levels == row_level
-        part = np.zeros((np.count_nonzero(in_rows), matrix.shape[1]), bool)
-        for column_level in range(counts[1]):
-            in_columns = column_levels == column_level
-            cell_shape = part.shape[0], np.count_nonzero(in_columns)
-            cell = next_string(math.prod(cell_shape)).reshape(cell_shape)
-            part[:, in_columns] = cell
-        matrix[in_rows] = part
-    return matrix.reshape(shape)
 
-
-def _decode_levels(size, num_levels, next_string):
-    levels = np.zeros(size, np.uint8)
-    rest = np.arange(size)
-    for level in range(num_levels - 1):
-        rest = rest[~next_string(rest.size)]
-        levels[rest] = level + 1
-    return levels
+def _decode_part(matrix, domain, num_levels, counts, decoder):
+    """Sets the ones of a part in the matrix."""
+    counts = iter(counts)
+    live = None
+    part = matrix
+    if domain is not None:
+        live = np.ix_(domain.any(axis=1), domain.any(axis=0))
+        domain = domain[live]
+        part = np.zeros(domain.shape, bool)
+    levels = [
+        decode_levels(axis, number, counts, decoder)
+        for axis, number in zip(part.shape, num_levels)
+    ]
+    Cells(part.shape, domain, *levels).fill(part, counts, decoder)
+    if live is not None:
+        matrix[live] |= part
 
 
 def _damaged(data, shape):

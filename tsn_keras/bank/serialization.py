@@ -5,9 +5,10 @@
     | for each task and kernel: own mask, shared mask, codes, codebook
     | for each task: private variables, statistics
 
-The metadata is JSON, compressed with zlib; it holds names, widths and the
-lengths of all parts. All numbers are little-endian. Version 1 had no base,
-version 2 one plane a task and no reference.
+The metadata (`metadata`) holds names, widths and the lengths of all parts. All
+numbers are little-endian. Earlier versions had an object of JSON for each task
+and another coding of masks; version 2 had one plane a task and no reference,
+version 1 no base either. They are still read.
 """
 
 import json
@@ -18,11 +19,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from tsn_keras.bank.component import Component
+from tsn_keras.bank.metadata import decode_metadata, encode_metadata
 from tsn_keras.bank.private_code import PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
 
 MAGIC = b"TSNB"
-VERSION = 3
+VERSION = 4
 HEADER = struct.Struct("<4sBI")
 LENGTH = struct.Struct("<I")
 
@@ -59,30 +61,27 @@ def _describe(record: TaskRecord) -> dict:
     }
 
 
-def _metadata(
-    records: Iterable[TaskRecord], base: Iterable[PrivateCode]
-) -> bytes:
-    described = [
-        _describe_codes(base),
-        [_describe(record) for record in records],
-    ]
-    text = json.dumps(described, separators=(",", ":"))
-    return zlib.compress(text.encode(), 9)
+def _metadata(records, base, shapes) -> bytes:
+    entries = [_describe(record) for record in records]
+    return encode_metadata(entries, _describe_codes(base), shapes)
 
 
 def to_bytes(
-    records: list[TaskRecord], base: Iterable[PrivateCode] = ()
+    records: list[TaskRecord],
+    base: Iterable[PrivateCode],
+    shapes: list[tuple[int, ...]],
 ) -> bytes:
     """Returns the saved form of a bank.
 
     Args:
         records: list of `TaskRecord`.
         base: tuple of `PrivateCode`, one a frozen weight.
+        shapes: list of tuples of int, the kernels' shapes.
 
     Returns:
         bytes.
     """
-    metadata = _metadata(records, base)
+    metadata = _metadata(records, base, shapes)
     parts = [LENGTH.pack(len(metadata)), metadata]
     parts += [code.data for code in base]
     for record in records:
@@ -95,9 +94,11 @@ def to_bytes(
 
 
 def count_bytes(
-    records: list[TaskRecord], base: Iterable[PrivateCode] = ()
+    records: list[TaskRecord],
+    base: Iterable[PrivateCode],
+    shapes: list[tuple[int, ...]],
 ) -> dict[str, int]:
-    """Returns the number of bytes of `to_bytes(records, base)` by kind."""
+    """Returns the number of bytes of `to_bytes(...)` by kind."""
     components = [c for record in records for c in record.components]
     masks = [len(c.own_mask) + len(c.shared_mask) for c in components]
     private = [len(code.data) for r in records for code in r.private]
@@ -108,7 +109,9 @@ def count_bytes(
         "private": sum(private),
         "statistics": sum(record.statistics.nbytes for record in records),
         "base": sum(len(code.data) for code in base),
-        "metadata": HEADER.size + LENGTH.size + len(_metadata(records, base)),
+        "metadata": HEADER.size
+        + LENGTH.size
+        + len(_metadata(records, base, shapes)),
     }
 
 
@@ -133,14 +136,17 @@ class _Reader:
 
 def from_bytes(
     data: bytes,
-) -> tuple[list[TaskRecord], tuple[PrivateCode, ...]]:
-    """Returns the tasks and the base of a saved bank.
+) -> tuple[
+    list[TaskRecord], tuple[PrivateCode, ...], list[tuple[int, ...]] | None
+]:
+    """Returns the tasks, the base and the kernels' shapes of a saved bank.
 
     Args:
         data: bytes, as `to_bytes` made them.
 
     Returns:
-        list of `TaskRecord`, and tuple of `PrivateCode`.
+        list of `TaskRecord`, tuple of `PrivateCode`, and list of tuples, or
+        `None` for a bank that does not say its shapes.
 
     Raises:
         ValueError: If the data are no bank, of a later version, or damaged.
@@ -164,10 +170,21 @@ def from_bytes(
             "those that were written. Load another copy of the file."
         )
     (length,) = LENGTH.unpack(reader.take(LENGTH.size))
-    described = json.loads(zlib.decompress(reader.take(length)))
-    base, tasks = described if version > 1 else ([], described)
+    tasks, base, shapes = _read_metadata(reader.take(length), version)
     base = _read_codes(base, reader)
-    return [_read_record(task, reader) for task in tasks], base
+    return [_read_record(task, reader) for task in tasks], base, shapes
+
+
+def _read_metadata(data: bytes, version: int):
+    if version == VERSION:
+        return decode_metadata(data)
+    described = json.loads(zlib.decompress(data))
+    base, tasks = described if version > 1 else ([], described)
+    for task in tasks:
+        if version < 3:
+            task["planes"] = [task["plane"]] * len(task["components"])
+            task["reference"] = None
+    return tasks, base, None
 
 
 def _read_codes(entries: list, reader: _Reader) -> tuple[PrivateCode, ...]:
@@ -193,17 +210,12 @@ def _read_record(entry: dict, reader: _Reader) -> TaskRecord:
     statistics = np.frombuffer(reader.take(2 * entry["statistics"]), np.float16)
     return TaskRecord(
         name=entry["name"],
-        planes=_planes(entry),
+        planes=tuple(entry["planes"]),
         head=entry["head"],
         components=tuple(components),
         private=private,
         statistics=statistics,
         facts=entry["facts"],
-        reference=entry.get("reference"),
+        reference=entry["reference"],
     )
 
-
-def _planes(entry: dict) -> tuple[int, ...]:
-    if "plane" in entry:
-        return (entry["plane"],) * len(entry["components"])
-    return tuple(entry["planes"])

@@ -1,5 +1,6 @@
 """The store of all consolidated tasks."""
 
+import bisect
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -8,8 +9,14 @@ import numpy as np
 
 from tsn_keras.bank import serialization
 from tsn_keras.bank.budget import SLOT_BITS, BudgetError
+from tsn_keras.bank.plane import Plane
 from tsn_keras.bank.private_code import FULL, SAME, PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
+
+# How much decoded state is kept for each kernel. A plane takes 6 bytes a slot,
+# and a reference one bit.
+KEPT_PLANES = 2
+KEPT_REFERENCES = 8
 
 
 @dataclasses.dataclass
@@ -44,9 +51,13 @@ class WeightBank:
         self.paths = list(paths)
         self.base: tuple[PrivateCode, ...] = ()
         self._records: dict[str, TaskRecord] = {}
-        self._used_bits = [np.zeros(shape, np.uint8) for shape in self.shapes]
-        # What tasks use that others refer to, as bits: no chain is followed.
-        self._references: dict[tuple[int, int], np.ndarray] = {}
+        self._numbers: dict[str, int] = {}
+        # The numbers of the tasks on each plane of each kernel, in order.
+        self._members: dict[tuple[int, int], list[int]] = {}
+        self._used_bits: list[np.ndarray] | None = None
+        # Decoded state of each kernel: planes and references used last.
+        self._planes: list[dict[int, Plane]] = [{} for _ in shapes]
+        self._references: list[dict[int, np.ndarray]] = [{} for _ in shapes]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -74,7 +85,19 @@ class WeightBank:
         Returns:
             uint8 array of the kernel's shape, no entry above 32.
         """
-        return self._used_bits[kernel]
+        return self._bits_of_slots()[kernel]
+
+    def _bits_of_slots(self) -> list[np.ndarray]:
+        """The used bits of all kernels, counted when they are first needed."""
+        if self._used_bits is None:
+            used = [np.zeros(shape, np.uint8) for shape in self.shapes]
+            for record in self._records.values():
+                for index, component in enumerate(record.components):
+                    used[index][self._own_slots(record, index)] += (
+                        np.uint8(component.width)
+                    )
+            self._used_bits = used
+        return self._used_bits
 
     def set_base(self, values: list[np.ndarray]) -> None:
         """Stores the frozen weights that all tasks share, exactly and once.
@@ -104,16 +127,16 @@ class WeightBank:
         if record.name in self._records:
             raise ValueError(f"Task '{record.name}' is in the bank already.")
         self._check_reference(record)
-        used = []
+        used, own_slots = [], []
         for index, component in enumerate(record.components):
             own = self._own_slots(record, index)
-            if own.sum() != component.own_count:
+            if np.count_nonzero(own) != component.own_count:
                 raise ValueError(
                     f"Task '{record.name}' has {component.own_count} own slots "
                     f"in kernel '{self.paths[index]}', and its mask holds "
                     f"{own.sum()}: it belongs to another architecture."
                 )
-            bits = self._used_bits[index].copy()
+            bits = self.used_bits(index).copy()
             bits[own] += component.width
             if bits.max(initial=0) > SLOT_BITS:
                 raise BudgetError(
@@ -122,8 +145,21 @@ class WeightBank:
                     "weights, prune more, or use fewer bits."
                 )
             used.append(bits)
+            own_slots.append(own)
         self._used_bits = used
+        for index, plane in enumerate(record.planes):
+            laid = self._planes[index].get(plane)
+            if laid and laid.count == self._rank(record, index):
+                values = record.components[index].own_values()
+                laid.lay(own_slots[index], values)
+        self._enter(record)
+
+    def _enter(self, record: TaskRecord) -> None:
+        number = len(self._records)
         self._records[record.name] = record
+        self._numbers[record.name] = number
+        for key in enumerate(record.planes):
+            self._members.setdefault(key, []).append(number)
 
     def _check_reference(self, record: TaskRecord) -> None:
         reference = record.reference
@@ -154,20 +190,44 @@ class WeightBank:
         Returns:
             A `PlaneView`, all free if no task lies on the planes.
         """
-        view = PlaneView(
-            owned=[np.zeros(shape, bool) for shape in self.shapes],
-            frozen=[np.zeros(shape, np.float32) for shape in self.shapes],
-        )
-        for name, record in self._records.items():
-            if name == before:
-                break
-            for index, plane in enumerate(planes):
-                if record.planes[index] == plane:
-                    own = self._own_slots(record, index)
-                    values = record.components[index].own_values()
-                    view.owned[index] |= own
-                    view.frozen[index][own] = values
+        number = len(self._records)
+        if before is not None:
+            number = self._numbers[before]
+        view = PlaneView([], [])
+        for kernel, plane in enumerate(planes):
+            rank = bisect.bisect_left(
+                self._members.get((kernel, plane), ()), number
+            )
+            if not rank:
+                view.owned.append(np.zeros(self.shapes[kernel], bool))
+                view.frozen.append(np.zeros(self.shapes[kernel], np.float32))
+                continue
+            laid = self._plane(kernel, plane, rank)
+            owned = laid.owned(rank)
+            frozen = laid.frozen.copy()
+            if laid.count > rank:
+                frozen[~owned] = 0
+            view.owned.append(owned)
+            view.frozen.append(frozen)
         return view
+
+    def _plane(self, kernel: int, plane: int, count: int) -> Plane:
+        """The state of a plane with at least `count` components laid."""
+        kept = self._planes[kernel]
+        laid = kept.pop(plane, None) or Plane(self.shapes[kernel])
+        _keep(kept, plane, laid, KEPT_PLANES)
+        while laid.count < count:
+            name = self.tasks[self._members[kernel, plane][laid.count]]
+            record = self._records[name]
+            own = self._own_slots(record, kernel)
+            laid.lay(own, record.components[kernel].own_values())
+        return laid
+
+    def _rank(self, record: TaskRecord, kernel: int) -> int:
+        """How many tasks came before on a task's plane."""
+        number = self._numbers.get(record.name, len(self._records))
+        members = self._members.get((kernel, record.planes[kernel]), ())
+        return bisect.bisect_left(members, number)
 
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
         """Returns the slots that a task owns in a kernel.
@@ -183,37 +243,57 @@ class WeightBank:
 
     def _own_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
         component = record.components[kernel]
+        owned = None
+        if component.needs_owned:
+            rank = self._rank(record, kernel)
+            owned = self._plane(kernel, record.planes[kernel], rank).owned(rank)
         reference = self._reference(record, kernel)
-        return component.own_slots(self.shapes[kernel], reference)
+        return component.own_slots(self.shapes[kernel], owned, reference)
+
+    def _shared_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
+        component = record.components[kernel]
+        if not component.shares:
+            return np.zeros(self.shapes[kernel], bool)
+        rank = self._rank(record, kernel)
+        owned = self._plane(kernel, record.planes[kernel], rank).owned(rank)
+        return component.shared_slots(owned, self._reference(record, kernel))
 
     def _reference(self, record: TaskRecord, kernel: int) -> np.ndarray | None:
         """The slots that a component's masks refer to, if they do."""
         if not record.components[kernel].needs_reference:
             return None
-        shape, key = self.shapes[kernel], (record.reference, kernel)
-        if key not in self._references:
-            used = self.used_slots(self.tasks[record.reference])[kernel]
-            self._references[key] = np.packbits(used)
-        bits = np.unpackbits(self._references[key], count=math.prod(shape))
-        return bits.view(bool).reshape(shape)
+        # A chain of references is followed to one that is known or needs
+        # none, and then decoded from there.
+        kept = self._references[kernel]
+        chain = [record.reference]
+        while chain[-1] not in kept:
+            last = self._records[self.tasks[chain[-1]]]
+            if not last.components[kernel].needs_reference:
+                break
+            chain.append(last.reference)
+        for number in reversed(chain):
+            bits = kept.pop(number, None)
+            if bits is None:
+                referred = self._records[self.tasks[number]]
+                bits = np.packbits(self._used_slots(referred, kernel))
+            _keep(kept, number, bits, KEPT_REFERENCES)
+        shape = self.shapes[kernel]
+        flat = np.unpackbits(bits, count=math.prod(shape))
+        return flat.view(bool).reshape(shape)
+
+    def _used_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
+        own = self._own_slots(record, kernel)
+        if not record.components[kernel].shares:
+            return own
+        return own | self._shared_slots(record, kernel)
 
     def masks(self, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Returns the own and the shared slots of a task, for each kernel."""
         record = self._records[task]
-        owned = self.plane_view(record.planes, before=task).owned
         return [
-            (
-                self._own_slots(record, index),
-                self._shared_slots(record, index, owned[index]),
-            )
+            (self._own_slots(record, index), self._shared_slots(record, index))
             for index in range(len(self.shapes))
         ]
-
-    def _shared_slots(
-        self, record: TaskRecord, kernel: int, owned: np.ndarray
-    ) -> np.ndarray:
-        component = record.components[kernel]
-        return component.shared_slots(owned, self._reference(record, kernel))
 
     def used_slots(self, task: str) -> list[np.ndarray]:
         """Returns the slots that a task uses, own and shared.
@@ -224,7 +304,9 @@ class WeightBank:
         Returns:
             list of bool arrays, one a kernel.
         """
-        return [own | shared for own, shared in self.masks(task)]
+        record = self._records[task]
+        kernels = range(len(self.shapes))
+        return [self._used_slots(record, index) for index in kernels]
 
     def effective(self, task: str) -> list[np.ndarray]:
         """Returns the kernels that a task computes with.
@@ -236,13 +318,16 @@ class WeightBank:
             list of float32 arrays, zeros outside the task's mask.
         """
         record = self._records[task]
-        view = self.plane_view(record.planes, before=task)
         kernels = []
         for index, component in enumerate(record.components):
-            shared = self._shared_slots(record, index, view.owned[index])
-            kernel = np.where(shared, view.frozen[index], np.float32(0))
-            own = self._own_slots(record, index)
-            kernel[own] = component.own_values()
+            kernel = np.zeros(self.shapes[index], np.float32)
+            if component.shares:
+                shared = self._shared_slots(record, index)
+                rank = self._rank(record, index)
+                laid = self._plane(index, record.planes[index], rank)
+                np.copyto(kernel, laid.frozen, where=shared)
+            own = np.flatnonzero(self._own_slots(record, index))
+            kernel.reshape(-1)[own] = component.own_values()
             kernels.append(kernel)
         return kernels
 
@@ -269,12 +354,12 @@ class WeightBank:
     def count_bytes(self) -> dict[str, int]:
         """Returns the bytes of `to_bytes()` by kind."""
         records = list(self._records.values())
-        return serialization.count_bytes(records, self.base)
+        return serialization.count_bytes(records, self.base, self.shapes)
 
     def to_bytes(self) -> bytes:
         """Returns the saved form of the bank."""
         records = list(self._records.values())
-        return serialization.to_bytes(records, self.base)
+        return serialization.to_bytes(records, self.base, self.shapes)
 
     def load_bytes(self, data: bytes) -> None:
         """Replaces the contents by a saved bank's.
@@ -287,7 +372,13 @@ class WeightBank:
                 other kernels; the bank is then as it was.
         """
         fresh = WeightBank(self.shapes, self.paths)
-        records, base = serialization.from_bytes(data)
+        records, base, shapes = serialization.from_bytes(data)
+        if shapes is not None and shapes != self.shapes:
+            raise ValueError(
+                f"The saved bank has kernels of shapes {shapes} and this model "
+                f"{self.shapes}. Load it into the architecture that it was "
+                "saved with."
+            )
         for record in records:
             if len(record.components) != len(self.shapes):
                 raise ValueError(
@@ -295,8 +386,14 @@ class WeightBank:
                     f"this model {len(self.shapes)}. Load it into the "
                     "architecture that it was saved with."
                 )
-            fresh.add(record)
-        self.base = base
-        self._records = fresh._records
-        self._used_bits = fresh._used_bits
-        self._references = fresh._references
+            # Nothing is decoded before it is needed, but to check the shapes.
+            fresh.add(record) if shapes is None else fresh._enter(record)
+        fresh.base = base
+        vars(self).update(vars(fresh))
+
+
+def _keep(kept: dict, key, value, most: int) -> None:
+    """Keeps a value as the one used last, and forgets the oldest of many."""
+    kept[key] = value
+    if len(kept) > most:
+        del kept[next(iter(kept))]

@@ -1,0 +1,192 @@
+"""Strings of bits of which few differ from the rest, in a range coder's stream.
+
+A string of `n` bits with `k` ones is coded as the gaps between its rarer bits.
+With `q = k / n`, or `1 - k / n` if ones are the more frequent bits, a gap of
+`g` frequent bits has the probability `q * (1 - q)**g`, so the code is as long
+as one with the probability of every single bit (`n * H(k / n)`), but there is
+work for the rarer bits only. Gaps of `K` and more are split: the symbol `K`
+stands for `K` frequent bits without a rare one after them. What follows the
+last rare bit needs no code.
+
+The number of ones is given to the decoder, and is written by `write_count`.
+"""
+
+import constriction
+import numpy as np
+
+_MAX_GAP = 255
+# Beyond this many words the few bytes that shortening saves do not matter.
+_MAX_WORDS_TO_SHORTEN = 128
+
+
+def write_count(count: int) -> bytes:
+    """Returns a count in groups of seven bits, the lowest first."""
+    groups = bytearray()
+    while count > 127:
+        groups.append(128 | count & 127)
+        count >>= 7
+    return bytes([*groups, count])
+
+
+def read_count(data: bytes, position: int) -> tuple[int, int]:
+    """Returns the count at a position, and the position after it.
+
+    Raises:
+        IndexError: If the data end within it.
+    """
+    count = shift = 0
+    while True:
+        group = data[position]
+        position += 1
+        count |= (group & 127) << shift
+        if group < 128:
+            return count, position
+        shift += 7
+
+
+def entropy(ones, slots):
+    """`slots * H(ones / slots)` in bits, element by element."""
+    return _xlog2x(slots) - _xlog2x(ones) - _xlog2x(slots - ones)
+
+
+def _xlog2x(x):
+    x = np.asarray(x, np.float64)
+    return x * np.log2(np.maximum(x, 1.0))
+
+
+def _model(rare: int, size: int):
+    """The probabilities of gaps, and the longest that is not split.
+
+    Only exactly rounded operations in a fixed order lead to them, so that
+    every machine rebuilds the same ones.
+    """
+    q = rare / size
+    longest = min(_MAX_GAP, int(np.ceil(3 / q)))
+    runs = np.full(longest + 1, 1.0 - q)
+    runs[0] = 1.0
+    runs = np.multiply.accumulate(runs)
+    probabilities = np.append(q * runs[:-1], runs[-1])
+    model = constriction.stream.model.Categorical(
+        probabilities, perfect=False, lazy=False
+    )
+    return model, longest
+
+
+class DamagedError(ValueError):
+    """Raised for data that no encoder has made."""
+
+
+class StringEncoder:
+    """Puts strings one after another into one stream."""
+
+    def __init__(self):
+        self._coder = constriction.stream.queue.RangeEncoder()
+        self._coded = []
+
+    def add(self, ones: np.ndarray, size: int) -> None:
+        """Codes a string.
+
+        Args:
+            ones: integer array, the ascending positions of the ones.
+            size: int, number of bits.
+        """
+        if not 0 < ones.size < size:
+            return
+        if 2 * ones.size > size:
+            frequent = np.zeros(size, bool)
+            frequent[ones] = True
+            ones = np.flatnonzero(~frequent)
+        model, longest = _model(ones.size, size)
+        gaps = np.diff(ones, prepend=-1) - 1
+        ends = np.cumsum(gaps // longest + 1)
+        symbols = np.full(ends[-1], longest, np.int32)
+        symbols[ends - 1] = gaps % longest
+        self._coder.encode(symbols, model)
+        self._coded.append((symbols, model))
+
+    def stream(self) -> bytes:
+        """Returns the stream of all strings."""
+        words = self._coder.get_compressed()
+        # Big-endian words keep the least significant bits at the very end.
+        stream = words.astype(">u4").tobytes()
+        if words.size <= _MAX_WORDS_TO_SHORTEN:
+            return self._shorten(stream)
+        return stream
+
+    def _shorten(self, stream: bytes) -> bytes:
+        """Drops trailing bytes that the decoder can do without.
+
+        The coder closes its stream with whole words, while any number in its
+        last interval decodes to the same symbols, if zeros follow.
+        """
+        number = int.from_bytes(stream, "big")
+        for kept in range(max(0, len(stream) - 8), len(stream)):
+            prefix = number >> 8 * (len(stream) - kept)
+            for candidate in (prefix, prefix + 1):
+                if candidate >> 8 * kept:
+                    continue
+                shorter = candidate.to_bytes(kept, "big")
+                if self._decodes(shorter):
+                    return shorter
+        return stream
+
+    def _decodes(self, stream: bytes) -> bool:
+        decoder = StringDecoder(stream)
+        try:
+            return all(
+                np.array_equal(decoder.symbols(model, symbols.size), symbols)
+                for symbols, model in self._coded
+            )
+        except DamagedError:
+            return False
+
+
+class StringDecoder:
+    """Takes the strings out of a stream, in the order they were put in."""
+
+    def __init__(self, stream: bytes):
+        padded = stream + bytes(-len(stream) % 4)
+        words = np.frombuffer(padded, ">u4").astype(np.uint32)
+        self._decoder = constriction.stream.queue.RangeDecoder(words)
+
+    def symbols(self, model, count: int) -> np.ndarray:
+        try:
+            return self._decoder.decode(model, count)
+        # That is how constriction reports data that no encoder can have made.
+        except AssertionError as error:
+            raise DamagedError("The stream is damaged.") from error
+
+    def rare(self, count: int, size: int) -> tuple[np.ndarray, bool]:
+        """Decodes the next string.
+
+        Args:
+            count: int, number of its ones.
+            size: int, number of its bits.
+
+        Returns:
+            The ascending positions of the rarer bits, and whether these are
+            the ones.
+
+        Raises:
+            DamagedError: If no such string can have been coded.
+        """
+        ones_are_rare = 2 * count <= size
+        rare = count if ones_are_rare else size - count
+        if not 0 <= rare <= size:
+            raise DamagedError("The stream is damaged.")
+        if not rare:
+            return np.zeros(0, np.int64), ones_are_rare
+        model, longest = _model(rare, size)
+        parts, missing = [], rare
+        # As many symbols follow as rare bits at least, and one more for each
+        # time that a gap was split.
+        while missing:
+            part = self.symbols(model, missing)
+            parts.append(part)
+            missing = int(np.count_nonzero(part == longest))
+        symbols = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        ends = np.cumsum(symbols + (symbols < longest), dtype=np.int64)
+        positions = ends[symbols < longest] - 1
+        if positions[-1] >= size:
+            raise DamagedError("The stream is damaged.")
+        return positions, ones_are_rare

@@ -2,9 +2,13 @@
 
 import numpy as np
 
+from tsn_keras.quantization.ordered_bins import OrderedBins
+
+_MAX_SORTED = 2**18
+_MIN_BINS = 2**13
 # A codebook of more bits would outweigh the codes it is meant to shorten.
 _MAX_CLUSTERS = 1024
-_MIN_POINTS = 4096
+_MIN_POINTS = 2048
 _POINTS_PER_CLUSTER = 32
 _MAX_LLOYD_PASSES = 20
 
@@ -24,11 +28,13 @@ def cluster_values(
     the right with its end, so that one cluster more costs `O(n log n)`
     (Grønlund et al., 2017). It is done here with weighted points, which the
     library kmeans1d does not take: equal values are one point, and when
-    there are more than `max(4096, 32 * num_clusters)` distinct ones, runs of
+    there are more than `max(2048, 32 * num_clusters)` distinct ones, runs of
     neighbours are merged into their mean. The runs are spaced with the
     density `f**(1/3)` that an optimal quantizer has (Panter and Dite, 1951),
     and a few passes of Lloyd's algorithm over all values follow. The inertia
     then is typically within 0.01 % of the optimum, for heavy tails as well.
+    More than 262,144 values are not sorted: those with the same upper 20 bits
+    are one point from the start (see `ordered_bins`).
 
     >>> values = np.array([0.9, -1.0, 1.1, -1.0, 5.0])
     >>> centroids, codes = cluster_values(values, num_clusters=3)
@@ -59,20 +65,28 @@ def cluster_values(
             f"{num_clusters}. Keep the values as float32 if so many levels "
             "are needed."
         )
-    ordered = np.sort(values).astype(np.float64)
-    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    if first.size <= num_clusters:
-        centroids = ordered[first]
+    bins = None
+    if values.size > _MAX_SORTED:
+        bins = OrderedBins(values)
+        points, weights = bins.points, bins.weights
+        # Values that lie close together, far from zero, share few bins.
+        if points.size < _MIN_BINS:
+            bins = None
+    if bins is None:
+        points, weights = np.unique(values, return_counts=True)
+        points = points.astype(np.float64)
+    if points.size <= num_clusters:
+        centroids = points
     else:
-        max_points = max(_MIN_POINTS, _POINTS_PER_CLUSTER * num_clusters)
-        if first.size > max_points:
-            first = _run_starts(ordered, max_points)
-        weights = np.diff(np.append(first, ordered.size))
-        points = np.add.reduceat(ordered, first) / weights
-        centroids = _optimal_centroids(points, weights, num_clusters)
-        centroids = _lloyd(ordered, centroids)
+        centroids = _optimal_centroids(
+            *_merged(points, weights, num_clusters), num_clusters
+        )
+        centroids = _lloyd(points, weights, centroids)
     centroids = centroids.astype(np.float32)
-    return centroids, _nearest(centroids, values)
+    if bins is None:
+        return centroids, _nearest(centroids, values)
+    codes = bins.codes(_middles(centroids.astype(np.float64)))
+    return centroids, codes.astype(_code_type(centroids))
 
 
 def linear_values(
@@ -151,23 +165,34 @@ def _check_values(values):
 def _nearest(centroids, values):
     """The index of the nearest of the sorted centroids (ties: the lower)."""
     middles = _middles(centroids.astype(np.float64))
-    codes = np.searchsorted(middles, values)
-    return codes.astype(np.uint8 if centroids.size <= 256 else np.uint16)
+    return np.searchsorted(middles, values).astype(_code_type(centroids))
+
+
+def _code_type(centroids):
+    return np.uint8 if centroids.size <= 256 else np.uint16
 
 
 def _middles(centroids):
     return (centroids[:-1] + centroids[1:]) / 2
 
 
-def _run_starts(ordered, max_points):
-    """Where to cut sorted values into about `max_points` runs."""
-    # The gap after a value is about 1 / (n f), so the integral of the ideal
-    # density f**(1/3) is the sum of gap**(2/3). The rank as the second half
-    # keeps a few far values from using up all runs.
-    spacing = np.cumsum(np.cbrt(np.diff(ordered, prepend=ordered[0])) ** 2)
-    rank = np.arange(ordered.size) / ordered.size
-    run = ((spacing / spacing[-1] + rank) * (max_points / 2)).astype(np.int64)
-    return np.flatnonzero(np.append(True, run[1:] != run[:-1]))
+def _merged(points, weights, num_clusters):
+    """Ascending points, merged if they are many, and their weights."""
+    max_points = max(_MIN_POINTS, _POINTS_PER_CLUSTER * num_clusters)
+    if points.size <= max_points:
+        return points, weights
+    # With `w` values to a gap the density f is about w / (n gap), so the
+    # integral of the ideal density f**(1/3) is the sum of (w gap**2)**(1/3).
+    # The rank as the second half keeps a few far values from using up all
+    # runs.
+    gaps = np.diff(points, prepend=points[0])
+    spacing = np.cumsum(np.cbrt(weights * gaps**2))
+    rank = np.cumsum(weights) - weights
+    place = spacing / spacing[-1] + rank / (rank[-1] + weights[-1])
+    run = (place * (max_points / 2)).astype(np.int64)
+    first = np.flatnonzero(np.append(True, run[1:] != run[:-1]))
+    total = np.add.reduceat(weights, first)
+    return np.add.reduceat(points * weights, first) / total, total
 
 
 def _optimal_centroids(points, weights, num_clusters):
@@ -222,14 +247,15 @@ def _add_cluster(cost, weight, total, used):
     return best, start
 
 
-def _lloyd(ordered, centroids):
-    """Lloyd's algorithm; on sorted values a pass takes O(k log n)."""
-    center = ordered.mean()
-    total = np.append(0.0, np.cumsum(ordered - center))
+def _lloyd(points, weights, centroids):
+    """Lloyd's algorithm; on ascending points a pass takes O(k log n)."""
+    center = np.average(points, weights=weights)
+    total = np.append(0.0, np.cumsum(weights * (points - center)))
+    weight = np.append(0.0, np.cumsum(weights))
     for _ in range(_MAX_LLOYD_PASSES):
-        inner = np.searchsorted(ordered, _middles(centroids), side="right")
-        bounds = np.concatenate([[0], inner, [ordered.size]])
-        count = np.diff(bounds)
+        inner = np.searchsorted(points, _middles(centroids), side="right")
+        bounds = np.concatenate([[0], inner, [points.size]])
+        count = np.diff(weight[bounds])
         if not count.all():
             break
         moved = np.diff(total[bounds]) / count + center

@@ -11,10 +11,10 @@ import pathlib
 
 from absl import app, flags, logging
 
-from examples.benchmarks import training
+from examples.benchmarks import storage, switching, training
 
 # Modules with a function `run(repetitions)` that returns results.
-SUITES = {"training": training}
+SUITES = {"storage": storage, "switching": switching, "training": training}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_enum("suite", ["training"], list(SUITES), "Suites to run.")

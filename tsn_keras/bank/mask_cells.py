@@ -1,5 +1,6 @@
 """The cells of a mask: the slots where one row level meets a column level."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,11 +36,24 @@ def decode_levels(
     return levels
 
 
+def live_slots(domain: np.ndarray):
+    """Returns the index of the rows and columns that a domain has slots in.
+
+    Args:
+        domain: bool array of two axes.
+    """
+    rows, columns = domain.any(axis=1), domain.any(axis=0)
+    if rows.all() and columns.all():
+        return ...
+    return np.ix_(rows, columns)
+
+
 class Cells:
     """Where the slots of a matrix lie in its cells, and the other way round.
 
-    The slots of a cell are in row-major order. Without a domain the place is
-    computed from ranks of rows and columns, so that only the ones are touched.
+    The slots of a cell are in row-major order. Where few are on and all are
+    coded, their places are computed from ranks of rows and columns, so that
+    no others are touched.
 
     Args:
         shape: tuple of two int.
@@ -52,24 +66,23 @@ class Cells:
         self._levels = row_levels, column_levels
         self._counts = [np.bincount(levels) for levels in self._levels]
         self._num_columns = shape[1]
-        self._slots = None
-        if domain is None:
-            self._sizes = np.outer(*self._counts).reshape(-1)
-        else:
-            slots = np.flatnonzero(domain)
-            cells = self._cells_of(*divmod(slots, self._num_columns))
-            self._slots = slots[np.argsort(cells, kind="stable")]
-            self._sizes = np.bincount(cells, minlength=self._num_cells)
-        self._starts = np.cumsum(self._sizes) - self._sizes
+        self._domain = domain
 
-    @property
-    def _num_cells(self) -> int:
-        return self._counts[0].size * self._counts[1].size
+    def _members(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields rows and columns of each cell."""
+        rows, columns = (
+            [np.flatnonzero(levels == level) for level in range(count.size)]
+            for levels, count in zip(self._levels, self._counts)
+        )
+        return itertools.product(rows, columns)
 
-    def _cells_of(self, rows, columns):
-        row_levels, column_levels = self._levels
-        first = row_levels[rows] * np.uint8(self._counts[1].size)
-        return first + column_levels[columns]
+    def _cell(self, matrix, rows, columns) -> np.ndarray:
+        """The entries of a cell in row-major order."""
+        if rows.size < matrix.shape[0]:
+            matrix = matrix[rows]
+        if columns.size < matrix.shape[1]:
+            matrix = matrix[:, columns]
+        return matrix.reshape(-1)
 
     def positions(self, ones: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         """Yields for each cell the positions of its ones, and its size.
@@ -77,23 +90,29 @@ class Cells:
         Args:
             ones: bool array, the mask, within the domain.
         """
-        if self._slots is not None:
-            found = ones.reshape(-1)[self._slots]
-            for start, size in zip(self._starts, self._sizes):
-                yield np.flatnonzero(found[start : start + size]), int(size)
+        dense = np.count_nonzero(ones) * _DENSE > ones.size
+        if self._domain is None and not dense:
+            yield from self._sparse_positions(ones)
             return
-        if np.count_nonzero(ones) * _DENSE > ones.size:
-            yield from self._dense_positions(ones)
-            return
+        for members in self._members():
+            cell = self._cell(ones, *members)
+            if self._domain is not None:
+                cell = cell[self._cell(self._domain, *members)]
+            yield np.flatnonzero(cell), cell.size
+
+    def _sparse_positions(self, ones):
         rows, columns = np.nonzero(ones)
-        cells = self._cells_of(rows, columns)
-        ranks = [_ranks(levels) for levels in self._levels]
-        widths = self._counts[1][self._levels[1][columns]]
-        positions = ranks[0][rows] * widths + ranks[1][columns]
+        row_levels, column_levels = self._levels
+        sizes = self._counts[1]
+        cells = row_levels[rows] * np.uint8(sizes.size) + column_levels[columns]
+        row_ranks, column_ranks = map(_ranks, self._levels)
+        widths = sizes[column_levels[columns]]
+        positions = row_ranks[rows] * widths + column_ranks[columns]
         positions = positions[np.argsort(cells, kind="stable")]
-        counts = np.bincount(cells, minlength=self._num_cells)
+        all_sizes = np.outer(*self._counts).reshape(-1)
+        counts = np.bincount(cells, minlength=all_sizes.size)
         parts = np.split(positions, np.cumsum(counts)[:-1])
-        yield from zip(parts, self._sizes.tolist())
+        yield from zip(parts, all_sizes.tolist())
 
     def fill(
         self,
@@ -109,42 +128,27 @@ class Cells:
             decoder: `StringDecoder`.
         """
         flat = matrix.reshape(-1)
-        members = self._members()
-        for cell, size in enumerate(self._sizes.tolist()):
-            rare, are_ones = decoder.rare(next(counts), size)
-            rows, columns = divmod(cell, self._counts[1].size)
-            rows, columns = members[0][rows], members[1][columns]
-            if self._slots is not None:
-                start = self._starts[cell]
-                slots = self._slots[start : start + size]
-                if not are_ones:
-                    flat[slots] = True
-                flat[slots[rare]] = are_ones
-                continue
-            if not are_ones or rare.size * _DENSE > size:
+        for rows, columns in self._members():
+            places, size = None, rows.size * columns.size
+            count = next(counts)
+            if self._domain is not None:
+                # Positions count the slots of the domain, places all slots.
+                places = np.flatnonzero(self._cell(self._domain, rows, columns))
+                size = places.size
+            rare, are_ones = decoder.rare(count, size)
+            if not are_ones or (places is None and rare.size * _DENSE > size):
                 string = np.full(size, not are_ones)
                 string[rare] = are_ones
-                cell = string.reshape(rows.size, columns.size)
-                matrix[np.ix_(rows, columns)] = cell
-            elif rare.size:
-                row, column = divmod(rare, columns.size)
+                if places is None:
+                    cell = string.reshape(rows.size, columns.size)
+                    matrix[np.ix_(rows, columns)] = cell
+                    continue
+                rare = np.flatnonzero(string)
+            if rare.size:
+                places = rare if places is None else places[rare]
+                row, column = divmod(places, columns.size)
                 slots = rows[row] * self._num_columns + columns[column]
                 flat[slots] = True
-
-    def _members(self) -> list[list[np.ndarray]]:
-        """The rows of each row level, the columns of each column level."""
-        return [
-            [np.flatnonzero(levels == level) for level in range(count.size)]
-            for levels, count in zip(self._levels, self._counts)
-        ]
-
-    def _dense_positions(self, ones):
-        members = self._members()
-        for rows in members[0]:
-            part = ones[rows]
-            for columns in members[1]:
-                cell = part[:, columns]
-                yield np.flatnonzero(cell), cell.size
 
 
 def _ranks(levels: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ from tsn_keras.bank.gap_strings import (
     read_count,
     write_count,
 )
-from tsn_keras.bank.mask_cells import Cells, decode_levels
+from tsn_keras.bank.mask_cells import Cells, decode_levels, live_slots
 
 _ALL_OFF, _RAW, _CODED, _ALL_ON = 0x00, 0x01, 0x04, 0x10
 _REFERENCE, _WITHIN = 1, 2
@@ -248,7 +248,7 @@ class _Part:
         self.head = _ALL_ON if count else _ALL_OFF
         if self.mixed:
             if domain is not None:
-                live = np.ix_(domain.any(axis=1), domain.any(axis=0))
+                live = live_slots(domain)
                 self.ones, self.domain = self.ones[live], domain[live]
             self.bits, self.levels = best_levels(self.ones, self.domain)
             rows, columns = (int(axis.max()) + 1 for axis in self.levels)
@@ -412,7 +412,7 @@ def _decode_part(matrix, domain, num_levels, counts, decoder):
     live = None
     part = matrix
     if domain is not None:
-        live = np.ix_(domain.any(axis=1), domain.any(axis=0))
+        live = live_slots(domain)
         domain = domain[live]
         part = np.zeros(domain.shape, bool)
     levels = [

@@ -30,6 +30,7 @@ REQUIREMENTS = {
     "absl": "absl-py",
     "ai_edge_litert": "ai-edge-litert",
     "constriction": "constriction",
+    "flatbuffers": "flatbuffers",
     "h5py": "h5py",
     "keras": "keras",
     "kmeans1d": "kmeans1d",

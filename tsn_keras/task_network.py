@@ -293,12 +293,19 @@ class TaskNetwork(keras.Model):
             dir=path.parent, prefix=f".{path.name}."
         ) as directory:
             unfinished = pathlib.Path(directory) / path.name
-            super().export(
-                str(unfinished),
-                format=format,
-                input_signature=signature,
-                **kwargs,
-            )
+            try:
+                super().export(
+                    str(unfinished),
+                    format=format,
+                    input_signature=signature,
+                    **kwargs,
+                )
+            except ImportError as error:
+                raise ImportError(
+                    f"Exporting with format='{format}' needs a package that "
+                    f"is not installed: {error}. For 'onnx': pip install onnx "
+                    "tf2onnx. Format 'litert' needs none of them."
+                ) from error
             if unfinished.is_dir():
                 shutil.copytree(unfinished, path, dirs_exist_ok=True)
             else:

@@ -1,7 +1,5 @@
 """Measurements of files."""
 
-
-
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
@@ -20,7 +18,9 @@ class BenchmarkTest(LiteTestCase):
         self.assertLess(task.compressed_bytes, task.bytes)
         self.assertGreater(task.latency_ms, 0)
         self.assertIsNone(task.select_ms)
+        self.assertIsNone(task.predict_ms)
         self.assertGreater(bundle.select_ms, 0)
+        self.assertGreater(bundle.predict_ms, 0)
 
     def test_arena_of_a_chain(self):
         folder = self.folder

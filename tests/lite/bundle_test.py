@@ -1,6 +1,7 @@
 """One file of many tasks."""
 
 import os
+import pathlib
 from unittest import mock
 
 import keras
@@ -11,6 +12,15 @@ from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
 from tsn_keras.lite import bundle_layout
+
+
+def networks_of(path):
+    """Returns the files that `select` puts out, as any host would."""
+    interpreter = lite.make_interpreter(path.read_bytes())
+    select = interpreter.get_signature_runner("select")
+    tasks = lite.TaskRunner(path).tasks
+    numbers = [np.array([number], np.int32) for number in range(len(tasks))]
+    return [select(task=number)["file"].tobytes() for number in numbers]
 
 
 class BundleTest(LiteTestCase):
@@ -83,6 +93,67 @@ class BundleTest(LiteTestCase):
         packed = lite.packed_bytes(model.bank, names[2:])
         self.assertLess(sizes[1] - sizes[0], 1.1 * packed)
 
+    def test_a_selected_task_is_a_plain_network(self):
+        """No operator but those of the task's own file."""
+        layers = keras.layers
+        backbone = keras.Sequential(
+            [
+                keras.Input((8, 8, 3)),
+                layers.Conv2D(6, 3, padding="same", use_bias=False),
+                layers.BatchNormalization(),
+                layers.ReLU(),
+                layers.DepthwiseConv2D(3, use_bias=False),
+                layers.BatchNormalization(),
+                layers.Conv2D(5, 3, activation="relu"),
+                layers.Flatten(),
+                layers.Dense(7),
+                layers.BatchNormalization(),
+            ]
+        )
+        model = small_models.make_model(backbone, tasks=2)
+        lite.export_bundle(model, self.path)
+        content = networks_of(self.path)[1]
+        operators = [name for name, _ in lite.operators(content)]
+        layers = ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "RESHAPE"]
+        self.assertEqual(sorted(operators), layers)
+        lite.export_dense(model, self.folder / "dense.tflite")
+        dense = (self.folder / "dense.tflite").stat().st_size
+        self.assertLess(len(content), dense)
+        # It is a file like any other.
+        (self.folder / "network.tflite").write_bytes(content)
+        x = small_models.random_inputs(model)
+        np.testing.assert_allclose(
+            lite.run_file(self.folder / "network.tflite", x),
+            model.predict(x, task="task 1", verbose=0),
+            atol=1e-5,
+        )
+
+    @parameterized.parameters(None, 3)
+    def test_frozen_parts_are_stored_once(self, batch_size):
+        layers = keras.layers
+        frozen = keras.Sequential(
+            [
+                keras.Input((8, 8, 3)),
+                layers.Conv2D(40, 3, activation="relu", use_bias=False),
+                layers.BatchNormalization(),
+                layers.Conv2D(40, 3, activation="relu"),
+            ]
+        )
+        frozen.trainable = False
+        backbone = keras.Sequential(
+            [
+                keras.Input((8, 8, 3)),
+                frozen,
+                layers.Conv2D(4, 3, activation="relu"),
+                layers.GlobalAveragePooling2D(),
+            ]
+        )
+        model = small_models.make_model(backbone, tasks=2)
+        base = 4 * sum(v.shape.num_elements() for v in model.installation.base)
+        report = lite.export_bundle(model, self.path, batch_size=batch_size)
+        self.assertBetween(report.bytes, base, 1.7 * base)
+        self.assert_runs_as(model, model.tasks)
+
     def test_what_it_says_of_itself(self):
         model = small_models.make_model(tasks=2)
         lite.export_bundle(
@@ -131,6 +202,24 @@ class BundleTest(LiteTestCase):
             runner.predict(np.zeros((1, 20)))
         with self.assertRaisesRegex(ValueError, "'x'.*'task 0', 'task 1'"):
             runner.select("x")
+
+    def test_nothing_is_left_of_a_file_that_cannot_be_written(self):
+        model = small_models.make_model(tasks=1)
+        self.path.write_bytes(b"earlier")
+
+        def full_disk(path, content):
+            with open(path, "wb") as file:
+                file.write(content[:100])
+            raise OSError(28, "No space left on device")
+
+        full = mock.patch.object(pathlib.Path, "write_bytes", full_disk)
+        for export in (lite.export_bundle, lite.export_task):
+            with full, self.assertRaisesRegex(OSError, "No space"):
+                export(model, self.path)
+        self.assertEqual(os.listdir(self.folder), ["task.tflite"])
+        self.assertEqual(self.path.read_bytes(), b"earlier")
+        with self.assertRaisesRegex(ValueError, "missing"):
+            lite.export_bundle(model, self.folder / "missing" / "a.tflite")
 
     def test_heads_must_be_of_one_kind(self):
         model = small_models.make_model(tasks=1)

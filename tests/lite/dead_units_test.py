@@ -6,7 +6,8 @@ from absl.testing import parameterized
 from keras import layers
 
 from tests.lite import small_models
-from tsn_keras.lite import replay
+from tsn_keras import lite
+from tsn_keras.lite import replay, task_content
 from tsn_keras.lite.smaller_network import without_dead_units
 
 
@@ -134,6 +135,27 @@ class DeadUnitsTest(parameterized.TestCase):
         )
         self.assertEqual(smaller.removed["first"], 8)
         np.testing.assert_allclose(smaller(x), expected, atol=1e-6)
+
+    def test_frozen_layers_in_a_chain(self):
+        frozen = layers.Dense(8, activation="relu", trainable=False)
+        backbone = chain(
+            (20,),
+            layers.Dense(9, activation="relu", name="first"),
+            frozen,
+            layers.Dense(6, activation="relu"),
+        )
+        model = small_models.make_model(backbone, tasks=1, kept=0.9)
+        values = [np.array(v) for v in replay.task_values(model, "task 0")]
+        values[0][:, [0, 4]] = 0
+        x = small_models.random_inputs(model)
+        content, removed = task_content.task_content(
+            model, values, lite.PRECISIONS["float32"], None
+        )
+        self.assertEqual(removed, {"first": 2})
+        runner = lite.make_interpreter(content).get_signature_runner()
+        np.testing.assert_allclose(
+            runner(inputs=x)["outputs"], outputs_of(model, values, x), atol=1e-5
+        )
 
     def test_branches_and_shared_layers_are_left_alone(self):
         inputs = keras.Input((6,))

@@ -9,6 +9,7 @@ from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
 from tsn_keras.layers import SubnetDense, Subnetwork
+from tsn_keras.lite import flatbuffer
 
 
 def chain(shape, *stages, dtype=None):
@@ -17,17 +18,17 @@ def chain(shape, *stages, dtype=None):
 
 def residual():
     inputs = keras.Input((6, 6, 3))
-    x = layers.Conv2D(8, 3, padding="same", use_bias=False)(inputs)
+    x = layers.Conv2D(16, 3, padding="same", use_bias=False)(inputs)
     x = layers.ReLU()(layers.BatchNormalization()(x))
-    y = layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
+    y = layers.Conv2D(16, 3, padding="same", use_bias=False)(x)
     y = layers.Add()([x, layers.BatchNormalization()(y)])
     y = layers.Conv2D(6, 3, activation="relu")(layers.ReLU()(y))
     return keras.Model(inputs, layers.GlobalAveragePooling2D()(y))
 
 
 def attention():
-    inputs = keras.Input((5, 8))
-    x = layers.MultiHeadAttention(2, 4)(inputs, inputs)
+    inputs = keras.Input((5, 32))
+    x = layers.MultiHeadAttention(2, 16)(inputs, inputs)
     x = layers.LayerNormalization()(layers.Add()([inputs, x]))
     return keras.Model(inputs, layers.GlobalAveragePooling1D()(x))
 
@@ -35,10 +36,10 @@ def attention():
 def convolutions():
     return chain(
         (10, 10, 3),
-        layers.Conv2D(8, 3, activation="relu"),
+        layers.Conv2D(16, 3, activation="relu"),
         layers.BatchNormalization(),
         layers.MaxPooling2D(),
-        layers.Conv2D(6, 3, padding="same", activation="relu"),
+        layers.Conv2D(16, 3, padding="same", activation="relu"),
         layers.Flatten(),
         layers.Dense(12, activation="relu"),
     )
@@ -47,7 +48,7 @@ def convolutions():
 class Subclassed(keras.Model):
     def __init__(self):
         super().__init__()
-        self.first = layers.Dense(16, activation="relu")
+        self.first = layers.Dense(60, activation="relu")
         self.second = layers.Dense(8, activation="tanh")
 
     def call(self, inputs):
@@ -58,11 +59,11 @@ class Subclassed(keras.Model):
 
 
 BACKBONES = {
-    "dense": small_models.dense_backbone,
+    "dense": lambda: small_models.dense_backbone((60, 20)),
     "subclassed": Subclassed,
     "subnetworks_inside": lambda: chain(
         (20,),
-        SubnetDense(16, activation="relu"),
+        SubnetDense(60, activation="relu"),
         layers.BatchNormalization(),
         Subnetwork(layers.Dense(8, activation="relu")),
     ),
@@ -70,26 +71,38 @@ BACKBONES = {
     "residual": residual,
     "depthwise": lambda: chain(
         (8, 8, 4),
-        layers.DepthwiseConv2D(3, activation="relu"),
+        layers.DepthwiseConv2D(3, depth_multiplier=32, activation="relu"),
         layers.SeparableConv2D(8, 3, activation="relu"),
-        layers.Conv2DTranspose(6, 3, strides=2, activation="relu"),
+        layers.Conv2DTranspose(16, 3, strides=2, activation="relu"),
         layers.GlobalAveragePooling2D(),
     ),
     "sequence": lambda: chain(
         (7, 8),
-        layers.Conv1D(8, 3, activation="relu"),
-        layers.EinsumDense("abc,cd->abd", (5, 6), activation="relu"),
+        layers.Conv1D(48, 3, activation="relu"),
+        layers.EinsumDense("abc,cd->abd", (5, 24), activation="relu"),
         layers.Flatten(),
     ),
     "attention": attention,
     "recurrent": lambda: chain(
         (6,),
-        layers.Embedding(11, 5),
-        layers.GRU(8, return_sequences=True),
-        layers.LSTM(8),
+        layers.Embedding(50, 24),
+        layers.GRU(20, return_sequences=True),
+        layers.LSTM(20),
         dtype="int32",
     ),
 }
+
+
+def stored_in_int8(content):
+    """Returns the shapes of the constants that are int8."""
+    model = flatbuffer.read(content)
+    int8 = flatbuffer.schema.TensorType.INT8
+    return [
+        tuple(tensor.shape)
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if tensor.type == int8 and model.buffers[tensor.buffer].data is not None
+    ]
 
 
 class LayersTest(LiteTestCase):
@@ -109,6 +122,39 @@ class LayersTest(LiteTestCase):
         outputs = lite.run_file(path, x)
         np.testing.assert_allclose(outputs, expected, atol=1e-5)
         self.assertGreater(np.ptp(expected), 0.01)
+
+    @parameterized.named_parameters(BACKBONES.items())
+    def test_sparse_and_integer_weights(self, backbone):
+        model = small_models.make_model(backbone(), tasks=1)
+        x = small_models.random_inputs(model, 20)
+        expected = model.predict(x, verbose=0)
+        for precision, bound in (
+            ("sparse_float32", 1e-5),
+            ("dynamic_int8", 0.1),
+            ("sparse_dynamic_int8", 0.1),
+        ):
+            lite.export_task(model, self.path, precision=precision)
+            int8 = stored_in_int8(self.path.read_bytes())
+            self.assertEqual(bool(int8), "int8" in precision)
+            for xnnpack in (True, False):
+                outputs = lite.run_file(self.path, x, xnnpack)
+                error = np.abs(outputs - expected).max()
+                self.assertLess(error, bound * np.abs(expected).max())
+
+    def test_mobile_net(self):
+        backbone = keras.applications.MobileNetV2(
+            (32, 32, 3), 0.35, include_top=False, weights=None, pooling="avg"
+        )
+        model = small_models.make_model(backbone, tasks=1)
+        x = small_models.random_inputs(model, 4)
+        report = lite.export_task(
+            model,
+            self.path,
+            precision="sparse_float32",
+            verification_data=x,
+        )
+        self.assertEqual(report.samples, "verification_data")
+        self.assertGreater(np.ptp(report.agreement.logits), 0.1)
 
     def test_integer_files_refuse_loops_by_name(self):
         model = small_models.make_model(
@@ -137,3 +183,5 @@ class LayersTest(LiteTestCase):
         path = self.path
         with self.assertRaisesRegex(lite.ExportError, "BesselI0.*unusual"):
             lite.export_task(model, path)
+        with self.assertRaisesRegex(lite.ExportError, "BesselI0.*unusual"):
+            lite.export_bundle(model, path)

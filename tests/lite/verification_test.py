@@ -1,5 +1,6 @@
 """Tests of exported files and their verification."""
 
+import importlib.util
 import os
 import tempfile
 
@@ -78,6 +79,16 @@ class ExportTest(absltest.TestCase):
             self.export("task 0", format="no format")
         self.assertEqual(os.listdir(self.folder), [])
         np.testing.assert_array_equal(logits(self.model, 0), before)
+
+    def test_onnx(self):
+        path = os.path.join(self.folder, "task.onnx")
+        if importlib.util.find_spec("tf2onnx"):
+            self.export("task 0", path, "onnx")
+            self.assertGreater(os.path.getsize(path), 1000)
+            return
+        with self.assertRaisesRegex(ImportError, "pip install onnx tf2onnx"):
+            self.export("task 0", path, "onnx")
+        self.assertEqual(os.listdir(self.folder), [])
 
     def test_saved_model_twice(self):
         path = os.path.join(self.folder, "saved")

@@ -6,6 +6,7 @@ import pathlib
 import time
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,12 @@ class Measurement:
         bytes: int, its size.
         compressed_bytes: int, its size after zlib at level 9.
         arena_bytes: int, see `tsn_keras.lite.arena.peak_arena`.
-        latency_ms: float, the median of a prediction.
-        select_ms: float or `None`, of a bundle the median of a selection.
+        latency_ms: float, the median of a prediction; of a bundle, of the
+            network that `select` puts out.
+        select_ms: float or `None`, of a bundle the median of a selection,
+            until its network is ready to run.
+        predict_ms: float or `None`, of a bundle the median of its signature
+            `predict`.
     """
 
     path: pathlib.Path
@@ -35,6 +40,7 @@ class Measurement:
     arena_bytes: int
     latency_ms: float
     select_ms: float | None
+    predict_ms: float | None
 
 
 class _Subject:
@@ -43,43 +49,64 @@ class _Subject:
     def __init__(self, path: pathlib.Path, num_threads: int, xnnpack: bool):
         self.content = path.read_bytes()
         self.path = path
-        self.interpreter = make_interpreter(self.content, xnnpack, num_threads)
-        self.interpreter.allocate_tensors()
-        random = np.random.default_rng(0)
-        # The first subgraph is the one that predicts, in a bundle `compute`.
-        for details in self.interpreter.get_input_details():
-            x = random.random(details["shape"]).astype(details["dtype"])
-            self.interpreter.set_tensor(details["index"], x)
+        self.settings = (xnnpack, num_threads)
+        self.interpreter = make_interpreter(self.content, *self.settings)
         self.is_bundle = "select" in self.interpreter.get_signature_list()
         self.latencies: list[float] = []
         self.selections: list[float] = []
+        self.predictions: list[float] = []
+        self.interpreter.allocate_tensors()
+        _fill_inputs(self.interpreter)
 
-    def select(self) -> float:
-        """Selects the first task and returns the milliseconds it took."""
+    def select(self) -> Any:
+        """Selects the first task and returns its network, ready to run."""
         # While there is a runner, the interpreter cannot be invoked itself.
         runner = self.interpreter.get_signature_runner("select")
         start = time.perf_counter()
-        runner(task=np.zeros(1, np.int32))
-        return (time.perf_counter() - start) * 1e3
+        file = runner(task=np.zeros(1, np.int32))["file"]
+        network = make_interpreter(file.tobytes(), *self.settings)
+        network.allocate_tensors()
+        self.selections.append((time.perf_counter() - start) * 1e3)
+        _fill_inputs(network)
+        return network
 
     def run(self) -> None:
         if self.is_bundle:
-            self.selections.append(self.select())
-        start = time.perf_counter()
-        for _ in range(CALLS):
-            self.interpreter.invoke()
-        self.latencies.append((time.perf_counter() - start) / CALLS * 1e3)
+            self.latencies.append(_milliseconds(self.select()))
+            self.predictions.append(_milliseconds(self.interpreter))
+        else:
+            self.latencies.append(_milliseconds(self.interpreter))
 
     def measurement(self) -> Measurement:
-        selections = self.selections
         return Measurement(
             path=self.path,
             bytes=len(self.content),
             compressed_bytes=len(zlib.compress(self.content, 9)),
             arena_bytes=peak_arena(self.content),
             latency_ms=float(np.median(self.latencies)),
-            select_ms=float(np.median(selections)) if selections else None,
+            select_ms=_median(self.selections),
+            predict_ms=_median(self.predictions),
         )
+
+
+def _median(values: list[float]) -> float | None:
+    return float(np.median(values)) if values else None
+
+
+def _fill_inputs(interpreter: Any) -> None:
+    """Gives random values to the inputs of the first subgraph."""
+    random = np.random.default_rng(0)
+    for details in interpreter.get_input_details():
+        x = random.random(details["shape"]).astype(details["dtype"])
+        interpreter.set_tensor(details["index"], x)
+
+
+def _milliseconds(interpreter: Any) -> float:
+    """Returns how long one of several runs takes."""
+    start = time.perf_counter()
+    for _ in range(CALLS):
+        interpreter.invoke()
+    return (time.perf_counter() - start) / CALLS * 1e3
 
 
 def benchmark(

@@ -16,6 +16,7 @@ from tsn_keras.lite.conversion import convert
 from tsn_keras.lite.errors import ExportError
 from tsn_keras.lite.formats import get_precision
 from tsn_keras.lite.interpreter import SignatureRunner, make_interpreter
+from tsn_keras.lite.network_output import put_out_networks
 from tsn_keras.lite.slimming import slim
 from tsn_keras.lite.task_file import (
     checked_path,
@@ -102,13 +103,8 @@ def export_bundle(
     with model.working_as(names[0]):
         module = BundleModule(model, names, batch_size)
         signatures = module.signatures()
-    content = slim(
-        convert(
-            module,
-            signatures,
-            {"experimental_enable_resource_variables": True},
-        )
-    )
+    settings = {"experimental_enable_resource_variables": True}
+    content = put_out_networks(slim(convert(module, signatures, settings)))
     outputs = signatures["predict"].structured_outputs
     metadata = describe(
         model, names, class_names or {}, module.inputs, outputs
@@ -163,7 +159,7 @@ def _verify(file: pathlib.Path, inputs: Any, samples: dict, expected: dict):
 
 
 def _outputs(file: pathlib.Path, inputs: Any, samples: dict, xnnpack: bool):
-    """Yields what each task computes, by `predict` and by `compute`."""
+    """Yields what each task computes, by `predict` and by its network."""
     interpreter = make_interpreter(file.read_bytes(), xnnpack)
     select = interpreter.get_signature_runner("select")
     predict = SignatureRunner(interpreter, "predict")

@@ -9,17 +9,11 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras.lite.bundle_layout import (
-    KERNEL_FIELDS,
-    PRIVATE_FIELDS,
-    Block,
-    Layout,
-)
+from tsn_keras.lite.bundle_layout import Block, Layout
+from tsn_keras.lite.byte_store import POWERS, ByteReader
+from tsn_keras.lite.private_graph import decode_private
 from tsn_keras.lite.replay import replay, task_variables
 from tsn_keras.lite.signature import flat_outputs, input_specs
-
-BYTE_BITS = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.uint8)
-POWERS = np.float32(2.0) ** np.arange(16, dtype=np.float32)[:, None]
 
 
 def stored_order(variable: keras.Variable) -> tuple[int, ...]:
@@ -59,7 +53,7 @@ class BundleModule(tf.Module):
         orders = self._orders[: self._count]
         layout = Layout(model.bank, tasks, orders)
         self._layout = layout
-        self._data = tf.constant(layout.data())
+        self._reader = ByteReader(layout.store.array())
         self._state = [
             tf.Variable(
                 tf.zeros([variable.shape[axis] for axis in order]),
@@ -94,11 +88,12 @@ class BundleModule(tf.Module):
         }
 
     def _select(self, task):
-        kernels, private = self._layout.kernels, self._layout.private
         number = tf.reshape(task, [])
-        decoded = [self._kernel(block, number) for block in kernels]
-        for block, order in zip(private, self._orders[self._count :]):
-            decoded.append(tf.transpose(self._private(block, number), order))
+        layout = self._layout
+        decoded = [self._kernel(block, number) for block in layout.kernels]
+        private = decode_private(layout.private, self._reader, number)
+        for value, order in zip(private, self._orders[self._count :]):
+            decoded.append(tf.transpose(value, order))
         outputs = {}
         for variable, value in zip(self._state, decoded):
             value = tf.reshape(value, variable.shape)
@@ -121,51 +116,25 @@ class BundleModule(tf.Module):
         x = tree.pack_sequence_as(self._structure, parts[:count])
         return flat_outputs(self._replay(x, values))
 
-    def _row(self, block: Block, fields: tuple[str, ...], number) -> dict:
-        """Looks up where a task's parts of a variable are."""
-        table = tf.constant(self._layout.table(block, fields))
-        row = tf.gather(table, number)
-        return dict(zip(fields, tf.unstack(row)))
-
-    def _bytes(self, start, size):
-        return tf.slice(self._data, tf.reshape(start, [1]), _vector(size))
-
-    def _bits(self, start, count):
-        """Returns `count` bits, the lowest of each byte first, as uint8."""
-        found = self._bytes(start, (count + 7) // 8)
-        bits = tf.gather(tf.constant(BYTE_BITS), tf.cast(found, tf.int32))
-        return tf.slice(tf.reshape(bits, [-1]), [0], _vector(count))
-
-    def _codes(self, start, count, width):
-        """Returns `count` numbers of `width` bits each, as float32."""
-        bits = self._bits(start, count * width)
-        bits = tf.reshape(bits, tf.stack([count, width]))
-        powers = tf.slice(tf.constant(POWERS), [0, 0], tf.stack([width, 1]))
-        numbers = tf.matmul(tf.cast(bits, tf.float32), powers)
-        return tf.reshape(numbers, [-1])
-
-    def _floats(self, start, count, dtype=tf.float32):
-        found = self._bytes(start, count * dtype.size)
-        parts = tf.bitcast(tf.reshape(found, [-1, dtype.size]), dtype)
-        return tf.cast(parts, tf.float32)
-
     def _kernel(self, block: Block, number):
         """Decodes a kernel: positions, then values, then scattered."""
-        row = self._row(block, KERNEL_FIELDS, number)
+        reader = self._reader
+        row = tf.gather(tf.constant(block.table()), number)
+        row = dict(zip(block.fields, tf.unstack(row)))
         size = math.prod(block.shape)
         count = row["count"]
-        low = self._codes(row["low"], count, row["low_width"])
-        unary = self._bits(row["high"], row["high_bits"])
+        low = reader.codes(row["low"], count, row["low_width"])
+        unary = reader.bits(row["high"], row["high_bits"])
         ones = tf.reshape(tf.where(tf.cast(unary, tf.bool)), [-1])
         ones = tf.cast(ones, tf.int32)
         index = tf.range(count)
         step = tf.cast(tf.gather(POWERS[:, 0], row["low_width"]), tf.int32)
         address = tf.cumsum(tf.cast(low, tf.int32))
         address += index + (ones - index) * step
-        codes = self._codes(row["codes"], count, row["code_width"])
+        codes = reader.codes(row["codes"], count, row["code_width"])
         codes = tf.cast(codes, tf.int32)
-        book = self._floats(row["codebook"], row["codebook_size"])
-        if "shared" in block.uses:
+        book = reader.floats(row["codebook"], row["codebook_size"])
+        if block.shares:
             owner = address // size
             address -= owner * size
             values = tf.gather(book, codes + owner * row["stride"])
@@ -177,25 +146,6 @@ class BundleModule(tf.Module):
     def _used(self, row: dict, count):
         """Returns 1 for the entries that a task uses, 0 for the others."""
         earlier = row["shared_count"]
-        bits = self._bits(row["shared"], earlier)
+        bits = self._reader.bits(row["shared"], earlier)
         own = tf.ones(tf.reshape(count - earlier, [1]))
         return tf.concat([tf.cast(bits, tf.float32), own], axis=0)
-
-    def _private(self, block: Block, number):
-        """Decodes a private variable."""
-        row = self._row(block, PRIVATE_FIELDS, number)
-        size = math.prod(block.shape)
-        scale = self._floats(row["scale"], 2)
-        value = tf.repeat(scale[:1], size)
-        if "codes" in block.uses:
-            codes = self._codes(row["codes"], size, row["width"])
-            value = scale[0] + scale[1] * codes
-        if "half" in block.uses:
-            value += self._floats(row["half"], size, tf.float16)
-        if "full" in block.uses:
-            value += self._floats(row["full"], size)
-        return tf.reshape(value, block.shape)
-
-
-def _vector(size):
-    return tf.reshape(tf.cast(size, tf.int32), [1])

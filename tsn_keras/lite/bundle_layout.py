@@ -9,35 +9,45 @@ import dataclasses
 
 import numpy as np
 
-from tsn_keras.bank import PrivateCode, WeightBank, packing
+from tsn_keras.bank import WeightBank, packing
+from tsn_keras.lite.byte_store import ByteStore
 from tsn_keras.lite.gap_code import encode_gaps
+from tsn_keras.lite.private_layout import PrivateLayout
 
 FLOAT_WIDTH = 32
-HALF, FULL = 16, 32
 # A code has 16 bits at most.
 MAX_VALUES = 2**16
 
 KERNEL_FIELDS = (
     ("count", "low", "low_width", "high", "high_bits")
     + ("codes", "code_width", "codebook", "codebook_size")
-    + ("stride", "shared", "shared_count")
 )
-PRIVATE_FIELDS = ("scale", "codes", "width", "half", "full")
+SHARED_FIELDS = ("stride", "shared", "shared_count")
 
 
 @dataclasses.dataclass
 class Block:
-    """The table of one kernel or private variable.
+    """The table of one kernel.
 
     Args:
-        shape: tuple of int, the variable's shape as it is stored.
+        shape: tuple of int, the kernel's shape as it is stored.
         rows: list of dict, one for each task, of bytes' places and counts.
-        uses: set of str, what of the optional parts any task needs.
+        shares: bool, whether any task uses entries of another.
     """
 
     shape: tuple[int, ...]
     rows: list[dict]
-    uses: set[str]
+    shares: bool
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the columns of `table`."""
+        return KERNEL_FIELDS + (SHARED_FIELDS if self.shares else ())
+
+    def table(self) -> np.ndarray:
+        """Returns the rows as an int32 array."""
+        rows = [[row[name] for name in self.fields] for row in self.rows]
+        return np.array(rows, np.int32)
 
 
 class Layout:
@@ -53,59 +63,26 @@ class Layout:
     def __init__(self, bank: WeightBank, tasks: list[str], orders: list):
         self.bank = bank
         self.tasks = tasks
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._zeros = 8
+        self.store = ByteStore()
+        self._append = self.store.append
         self.kernels = [
             self._kernel_block(index, order)
             for index, order in enumerate(orders)
         ]
-        private = [bank.private_codes(task) for task in tasks]
-        self.private = [
-            self._private_block(list(codes)) for codes in zip(*private)
-        ]
-
-    def _append(self, data) -> int:
-        """Returns the place of a part within the bytes, zeros left out."""
-        place = self._size
-        self._parts.append(bytes(data))
-        self._size += len(self._parts[-1])
-        return place
-
-    def data(self) -> np.ndarray:
-        """Returns all bytes: those of the parts, then zeros.
-
-        A task without a part reads zeros in its place.
-        """
-        joined = b"".join(self._parts) + bytes(self._zeros)
-        return np.frombuffer(joined, np.uint8)
-
-    def table(self, block: Block, fields: tuple[str, ...]) -> np.ndarray:
-        """Returns the rows of a block as an int32 array.
-
-        Args:
-            block: `Block`.
-            fields: names of the columns.
-        """
-        zeros = self._size
-        rows = [
-            [zeros if row[f] is None else row[f] for f in fields]
-            for row in block.rows
-        ]
-        return np.array(rows, np.int32)
+        private = [list(bank.private_codes(task)) for task in tasks]
+        self.private = PrivateLayout(private, self.store)
 
     def _kernel_block(self, index: int, order: tuple[int, ...]) -> Block:
         rows: dict[str, dict] = {}
-        uses = set()
+        shares = False
         planes = {t: self.bank[t].planes[index] for t in self.tasks}
         for plane in dict.fromkeys(planes.values()):
             members = [t for t in self.tasks if planes[t] == plane]
             found = self._plane_rows(index, order, members)
-            if any(row["shared_count"] for row in found.values()):
-                uses.add("shared")
+            shares |= any(row["shared_count"] for row in found.values())
             rows.update(found)
         shape = tuple(self.bank.shapes[index][axis] for axis in order)
-        return Block(shape, [rows[task] for task in self.tasks], uses)
+        return Block(shape, [rows[task] for task in self.tasks], shares)
 
     def _plane_rows(self, index: int, order, members: list[str]) -> dict:
         """Packs one plane of one kernel, and says where its tasks find it."""
@@ -133,35 +110,6 @@ class Layout:
                 "shared_count": bits.size,
             }
         return rows
-
-    def _private_block(self, codes: list[PrivateCode]) -> Block:
-        rows = [self._private_row(code) for code in codes]
-        uses = {
-            name
-            for name in ("codes", "half", "full")
-            if any(row[name] is not None for row in rows)
-        }
-        # What some read as zeros, there must be as many zeros of.
-        size = int(np.prod(codes[0].shape, dtype=np.int64))
-        needed = {"codes": -(-size // 8), "half": 2 * size, "full": 4 * size}
-        self._zeros = max(self._zeros, *(needed[name] for name in uses), 8)
-        return Block(codes[0].shape, rows, uses)
-
-    def _private_row(self, code: PrivateCode) -> dict:
-        row = dict.fromkeys(PRIVATE_FIELDS)
-        row["width"] = 1
-        if code.width == -1:
-            row["full"] = self._append(np.float32(code.decode()).tobytes())
-        elif code.width == 0:
-            row["scale"] = self._append(code.data + bytes(4))
-        elif code.width == HALF:
-            row["half"] = self._append(code.data)
-        elif code.width == FULL:
-            row["full"] = self._append(code.data)
-        else:
-            row["scale"] = self._append(code.data)
-            row["codes"], row["width"] = row["scale"] + 8, code.width
-        return row
 
 
 class _PlaneEntries:

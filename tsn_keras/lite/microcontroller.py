@@ -6,6 +6,7 @@ import re
 
 from tsn_keras.lite import flatbuffer
 from tsn_keras.lite.errors import ExportError
+from tsn_keras.lite.task_file import unfinished
 
 # The operators of micro_mutable_op_resolver.h whose reference kernels take
 # int8, each with the highest version whose int8 form they have. Read from
@@ -113,7 +114,7 @@ def export_c_array(
         raise ValueError(f"`name` must be a C identifier. Received: {name!r}")
     source, header = path.with_suffix(".cc"), path.with_suffix(".h")
     guard = f"{name.upper()}_H_"
-    header.write_text(
+    header_text = (
         f"#ifndef {guard}\n#define {guard}\n\n"
         f"extern const unsigned char {name}[];\n"
         f"extern const unsigned int {name}_size;\n\n#endif  // {guard}\n"
@@ -122,10 +123,13 @@ def export_c_array(
         "    " + ", ".join(f"0x{byte:02x}" for byte in content[start:][:12])
         for start in range(0, len(content), 12)
     ]
-    source.write_text(
+    source_text = (
         f'#include "{header.name}"\n\n'
         f"alignas(16) extern const unsigned char {name}[] = {{\n"
         + ",\n".join(lines)
         + f"}};\nextern const unsigned int {name}_size = {len(content)};\n"
     )
+    with unfinished(source) as new_source, unfinished(header) as new_header:
+        new_source.write_text(source_text)
+        new_header.write_text(header_text)
     return source, header

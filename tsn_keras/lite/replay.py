@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tsn_keras.installation import subnetworks
 
@@ -68,6 +69,10 @@ def replay(model: Any, inputs: Any, values: list) -> Any:
         nest of tensors.
     """
     mapping = list(zip(task_variables(model), values))
+    # As constants: a file has no other place for what no task changes.
+    with tf.init_scope():
+        base = model.installation.base_values()
+    mapping += list(zip(model.installation.base, base))
     with _wrappers_removed(model.backbone):
         with keras.StatelessScope(state_mapping=mapping):
             return model.heads(model.backbone(inputs))

@@ -4,6 +4,7 @@ from typing import Any
 
 from tsn_keras.lite import flatbuffer
 from tsn_keras.lite.flatbuffer import schema
+from tsn_keras.lite.subgraphs import drop_unreachable
 
 STAYS = ("min_runtime_version",)
 
@@ -28,39 +29,28 @@ def slim(content: bytes) -> bytes:
             if tensor.quantization and tensor.quantization.scale is None:
                 tensor.quantization = None
     model.metadata = [m for m in model.metadata if m.name.decode() in STAYS]
-    _join_buffers(model)
+    join_buffers(model)
     return flatbuffer.write(model)
 
 
 def _drop_initialization(model: Any) -> None:
     """Removes CALL_ONCE and the subgraphs that only it runs."""
-    once = schema.BuiltinOperator.CALL_ONCE
-    kept = set(range(len(model.subgraphs)))
+    codes = list(map(flatbuffer.builtin_code, model.operatorCodes))
     for graph in model.subgraphs:
-        operators = []
-        for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            if flatbuffer.builtin_code(code) == once:
-                kept.discard(operator.builtinOptions.initSubgraphIndex)
-            else:
-                operators.append(operator)
-        graph.operators = operators
-    # References to subgraphs stay valid only if those at the end go.
-    if kept == set(range(len(kept))):
-        model.subgraphs = model.subgraphs[: len(kept)]
-    _drop_unused_codes(model)
+        graph.operators = [
+            operator
+            for operator in graph.operators
+            if codes[operator.opcodeIndex] != schema.BuiltinOperator.CALL_ONCE
+        ]
+    drop_unreachable(model)
 
 
-def _drop_unused_codes(model: Any) -> None:
-    operators = [op for graph in model.subgraphs for op in graph.operators]
-    used = sorted({operator.opcodeIndex for operator in operators})
-    for operator in operators:
-        operator.opcodeIndex = used.index(operator.opcodeIndex)
-    model.operatorCodes = [model.operatorCodes[index] for index in used]
+def join_buffers(model: Any) -> None:
+    """Keeps one of equal buffers, and none that nothing refers to.
 
-
-def _join_buffers(model: Any) -> None:
-    """Keeps one of equal buffers, and none that nothing refers to."""
+    Args:
+        model: `schema.ModelT`, which is changed.
+    """
     kept, number, new_index = [model.buffers[0]], {}, {0: 0}
 
     def move(index: int) -> int:
@@ -81,7 +71,7 @@ def _join_buffers(model: Any) -> None:
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             tensor.buffer = move(tensor.buffer)
-    for metadata in model.metadata:
+    for metadata in model.metadata or []:
         metadata.buffer = move(metadata.buffer)
     model.buffers = kept
 

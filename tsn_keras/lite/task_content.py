@@ -70,5 +70,7 @@ def task_content(
 def _smaller(model: Any, values: list) -> SmallerNetwork | None:
     backbone = model.backbone
     inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
-    head = model.heads.head
-    return without_dead_units(inner, head, task_variables(model), values)
+    installation = model.installation
+    variables = task_variables(model) + installation.base
+    arrays = values + installation.base_values()
+    return without_dead_units(inner, model.heads.head, variables, arrays)

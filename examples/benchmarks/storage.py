@@ -6,6 +6,7 @@ import tempfile
 import keras
 import numpy as np
 from absl import flags
+from keras import layers
 
 from examples.benchmarks import banks, networks
 from examples.benchmarks.comparison import compare
@@ -101,21 +102,35 @@ def _masks(repetitions: int) -> list[dict]:
 
 
 def _saving(repetitions: int) -> list[dict]:
+    """Against a plain model of the same architecture, and of as many bytes."""
     network = networks.NETWORKS["mlp_100"]
     ours = banks.model_with_tasks(network, 50)
-    plain = networks.make_plain(network)
+    floats = len(ours.bank.to_bytes()) // 4
+    as_large = keras.Sequential(
+        [keras.Input((100,)), layers.Dense(floats // 101)]
+    )
+    rows = []
+    for name, plain in (
+        ("the network", networks.make_plain(network)),
+        ("as many bytes", networks.compile_model(as_large)),
+    ):
+        rows += _save_and_load(name, ours, plain, repetitions)
+    return rows
+
+
+def _save_and_load(name, ours, plain, repetitions: int) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(pathlib.Path(folder, f"{n}.keras")) for n in "ab"]
         save = compare(
-            "save 50 tasks/plain Keras",
+            f"save 50 tasks/{name} in Keras",
             lambda: ours.save(paths[0]),
             lambda: plain.save(paths[1]),
             repetitions,
         )
         load = compare(
-            "load 50 tasks/plain Keras",
-            lambda: keras.models.load_model(paths[0]),
-            lambda: keras.models.load_model(paths[1]),
+            f"load 50 tasks/{name} in Keras",
+            lambda: keras.models.load_model(paths[0], compile=False),
+            lambda: keras.models.load_model(paths[1], compile=False),
             repetitions,
         )
         sizes = [pathlib.Path(path).stat().st_size for path in paths]
@@ -165,7 +180,7 @@ def _mask_lengths(bank, task: str, kernel: int) -> tuple[float, ...]:
 def _mask_row(name: str, lengths: np.ndarray) -> dict:
     ideal, real, zero_order = map(float, lengths)
     print(
-        f"{name:<24}ideal {ideal:9.1f}  real {real:9.1f} "
+        f"{name:<28}ideal {ideal:9.1f}  real {real:9.1f} "
         f"({real / ideal - 1:+.2%})  zero-order {zero_order:9.1f} bits a task"
     )
     return {

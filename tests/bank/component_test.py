@@ -25,7 +25,7 @@ class ComponentTest(parameterized.TestCase):
         component = Component.encode(
             own, shared, owned, None, width, codebook, codes
         )
-        np.testing.assert_array_equal(component.own_slots(shape), own)
+        np.testing.assert_array_equal(component.own_slots(shape, owned), own)
         np.testing.assert_array_equal(component.shared_slots(owned), shared)
         np.testing.assert_array_equal(component.own_values(), codebook[codes])
         self.assertLen(component.codes, -(-codes.size * width // 8))

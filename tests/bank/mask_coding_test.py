@@ -7,6 +7,7 @@ from absl.testing import parameterized
 from tsn_keras.bank.mask_coding import (
     decode_mask,
     encode_mask,
+    from_first_format,
     ideal_bits,
     needs_reference,
     needs_within,
@@ -121,16 +122,18 @@ class EncodeMaskTest(parameterized.TestCase):
         mask = np.zeros((64, 16), bool)
         mask[::4, :8] = True
         mask[0] = False
-        earlier = "22e3889d90000000ffb52f0ff8e6ab471d70"
-        for data in (earlier, "04223d0f310800000078b4bc5cbf72cd36253a"):
-            decoded = decode_mask(bytes.fromhex(data), (64, 16))
+        earlier = from_first_format(
+            bytes.fromhex("22e3889d90000000ffb52f0ff8e6ab471d70")
+        )
+        for data in (earlier, bytes.fromhex("22c3c3e127890b9abb24094b2c48")):
+            decoded = decode_mask(data, (64, 16))
             np.testing.assert_array_equal(decoded, mask)
         mask = np.random.default_rng(0).random((40, 30)) < 0.2
         data = (
-            "04117629ef016105d306cd32f4c2bf9c4645f0b77c0c0545016248fc8646"
-            "f6c0dbf13240553803a1eeb4a3b62b4ae9fb869aa3792c832afa55278142"
-            "b58233af0ae5243fab6606c772ea5effd91321a3b220d9c7e07bf994cf42"
-            "b84ea7a62923e0372ff9f9f6d3384f2e5a5307b93f777d7b"
+            "1133060d2ecd983e8e457e994f7ba62c0d28b241a1d394f16ec21f0b0880"
+            "000ebafea17c3c6c4db6a5668408ead55fd8b7f6ffc4f32e5bbc9f294870"
+            "44b3b06cea0f41cac0be04212239b72b7d5010c2868a28d6e293f3e2265c"
+            "dcb91fb95037eb0eae178239c222bd94480534cc5b"
         )
         np.testing.assert_array_equal(
             decode_mask(bytes.fromhex(data), (40, 30)), mask
@@ -165,7 +168,7 @@ def moved(rng, mask, fraction):
 
 
 class ContextTest(parameterized.TestCase):
-    @parameterized.parameters(*itertools.product(SHAPES, (0.05, 0.5), range(4)))
+    @parameterized.parameters(*itertools.product(SHAPES, (0.05, 0.5), range(2)))
     def test_round_trip_and_never_longer(self, shape, kept, seed):
         rng = np.random.default_rng(seed)
         mask = pruned_mask(rng, shape, kept)
@@ -239,60 +242,51 @@ class ContextTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "contain the mask.*slots"):
             encode_mask(mask, None, ~mask)
 
-    def test_damage(self):
-        rng = np.random.default_rng(5)
-        mask = pruned_mask(rng, (100, 100), 0.05)
-        reference = moved(rng, mask, 0.2)
-        data = encode_mask(mask, reference)
-        for length in range(len(data)):
-            with self.assertRaisesRegex(ValueError, "damaged"):
-                decode_mask(data[:length], mask.shape, reference)
-        for bit in rng.integers(8, 8 * len(data), 200):
-            damaged = bytearray(data)
-            damaged[bit // 8] ^= 1 << bit % 8
-            with self.assertRaisesRegex(ValueError, "damaged"):
-                decode_mask(bytes(damaged), mask.shape, reference)
-
 
 class DecodeDamagedMaskTest(parameterized.TestCase):
+    def check_no_other_outcome(self, data, shape, *contexts):
+        """Damage is found, or another mask of the shape comes out."""
+        try:
+            decoded = decode_mask(data, shape, *contexts)
+        except ValueError as error:
+            self.assertRegex(str(error), "damaged|encoded with")
+        else:
+            self.assertEqual((decoded.shape, decoded.dtype), (shape, bool))
+
     @parameterized.parameters(*itertools.product(SHAPES, (0.05, 0.5)))
-    def test_truncated_or_extended(self, shape, kept):
+    def test_damage(self, shape, kept):
         rng = np.random.default_rng(6)
-        data = encode_mask(pruned_mask(rng, shape, kept))
-        lengths = range(len(data))
-        if len(data) > 40:
-            lengths = [*range(20), *rng.integers(20, len(data), 20)]
-        for length in lengths:
-            with self.assertRaisesRegex(ValueError, "damaged"):
-                decode_mask(data[:length], shape)
-        for extra in (b"\0", b"\xff", b"abcde"):
-            with self.assertRaisesRegex(ValueError, "damaged"):
-                decode_mask(data + extra, shape)
+        mask = pruned_mask(rng, shape, kept)
+        reference = moved(rng, mask, 0.1)
+        for contexts in ((), (reference, mask | reference)):
+            data = encode_mask(mask, *contexts)
+            for length in rng.integers(0, len(data), 20):
+                self.check_no_other_outcome(data[:length], shape, *contexts)
+            for bit in rng.integers(0, 8 * len(data), 60):
+                damaged = bytearray(data)
+                damaged[bit // 8] ^= 1 << bit % 8
+                self.check_no_other_outcome(bytes(damaged), shape, *contexts)
+        with self.assertRaisesRegex(ValueError, "damaged"):
+            decode_mask(b"", shape)
 
-    def test_flipped_bits(self):
-        rng = np.random.default_rng(7)
-        mask = pruned_mask(rng, (100, 100), 0.05)
-        data = encode_mask(mask)
-        for bit in rng.integers(8, 8 * len(data), 200):
-            damaged = bytearray(data)
-            damaged[bit // 8] ^= 1 << bit % 8
-            with self.assertRaisesRegex(ValueError, "damaged"):
-                decode_mask(bytes(damaged), mask.shape)
-
-    def test_other_shape(self):
-        mask = pruned_mask(np.random.default_rng(8), (60, 40), 0.1)
-        data = encode_mask(mask)
-        for shape in ((40, 60), (60, 41), (60, 40, 1), (0, 4)):
+    def test_one_byte_too_many(self):
+        for mask in (np.zeros((3, 4), bool), np.eye(3, dtype=bool)):
+            data = encode_mask(mask)
+            self.assertIn(data[0], (0, 1))
             with self.assertRaisesRegex(ValueError, "shape"):
-                decode_mask(data, shape)
+                decode_mask(data + b"a", mask.shape)
+
+    def test_empty_shape(self):
+        data = encode_mask(np.eye(4, dtype=bool))
+        with self.assertRaisesRegex(ValueError, "shape"):
+            decode_mask(data, (0, 4))
 
     def test_noise(self):
         rng = np.random.default_rng(9)
         for length in range(2, 200):
-            for first in (0x22, 0x04):
+            for first in (0x02, 0x12, 0x22, 0xFF, 0x05, 0x06, 0x0B):
                 noise = bytes([first]) + rng.bytes(length)
-                with self.assertRaisesRegex(ValueError, "damaged"):
-                    decode_mask(noise, (30, 30))
+                self.check_no_other_outcome(noise, (30, 30))
 
 
 class ZeroOrderEntropyTest(parameterized.TestCase):

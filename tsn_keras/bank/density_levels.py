@@ -10,12 +10,10 @@ import itertools
 
 import numpy as np
 
-from tsn_keras.bank.gap_strings import entropy
+from tsn_keras.bank.gap_strings import count_bits, entropy
 
 MAX_LEVELS = 15
 _MAX_DENSITIES = 128
-# What the number of ones of a string takes, more or less.
-_COUNT_BITS = 12
 
 
 def best_levels(
@@ -31,7 +29,7 @@ def best_levels(
             for all slots. Only its slots are coded.
 
     Returns:
-        The bits of all strings (see `string_counts`) with their counts, and
+        The bits of all strings (see `string_counts`), and
         the `uint8` levels of the rows and of the columns.
     """
     rows, columns = matrix.shape
@@ -49,9 +47,8 @@ def best_levels(
     options = []
     for levels in itertools.product(*choices):
         ones, slots = string_counts(matrix, domain, *levels)
-        digits = 1 + (ones > 127) + (ones > 16383) + (ones > 2097151)
-        bits = entropy(ones, slots).sum() + 8 * digits.sum()
-        options.append((float(bits), levels))
+        bits = entropy(ones, slots) + count_bits(slots)
+        options.append((float(bits.sum()), levels))
     return min(options, key=lambda option: option[0])
 
 
@@ -144,7 +141,7 @@ def _levels(ones, slots, cells):
     level_ones = np.maximum(total_ones - total_ones[:, None], 0)
     level_slots = np.maximum(total_slots - total_slots[:, None], 0)
     cost = entropy(level_ones, level_slots)
-    cost += _COUNT_BITS * (1 + cells)
+    cost += count_bits(rows[-1]) + cells * count_bits(level_slots / cells)
     cost -= level_rows * np.log2(np.maximum(level_rows, 1.0))
     cost[level_rows == 0] = np.inf
 

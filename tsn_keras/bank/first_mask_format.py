@@ -70,6 +70,8 @@ def decode(
     Raises:
         DamagedError: If the data are not those of such a mask.
     """
+    if not data:
+        raise DamagedError
     counts = divmod(data[0], 16)
     num_densities = sum(counts) - 2 + math.prod(counts)
     body = _HEADER_BYTES + num_densities

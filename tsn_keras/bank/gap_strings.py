@@ -8,40 +8,26 @@ work for the rarer bits only. Gaps of `K` and more are split: the symbol `K`
 stands for `K` frequent bits without a rare one after them. What follows the
 last rare bit needs no code.
 
-The number of ones is given to the decoder, and is written by `write_count`.
+The number of ones comes before the gaps, as one of `n + 1` equally likely ones.
 """
+
+import functools
 
 import constriction
 import numpy as np
 
 _MAX_GAP = 255
+# Counts of longer strings have two digits.
+_DIGIT = 2**16
 # Beyond this many words the few bytes that shortening saves do not matter.
-_MAX_WORDS_TO_SHORTEN = 128
+_MAX_WORDS_TO_SHORTEN = 1024
 
 
-def write_count(count: int) -> bytes:
-    """Returns a count in groups of seven bits, the lowest first."""
-    groups = bytearray()
-    while count > 127:
-        groups.append(128 | count & 127)
-        count >>= 7
-    return bytes([*groups, count])
-
-
-def read_count(data: bytes, position: int) -> tuple[int, int]:
-    """Returns the count at a position, and the position after it.
-
-    Raises:
-        IndexError: If the data end within it.
-    """
-    count = shift = 0
-    while True:
-        group = data[position]
-        position += 1
-        count |= (group & 127) << shift
-        if group < 128:
-            return count, position
-        shift += 7
+def count_bits(sizes):
+    """The bits of the number of ones of strings of these sizes."""
+    sizes = np.asarray(sizes, np.float64)
+    digits = np.log2(np.floor(sizes / _DIGIT) + 1) + np.log2(_DIGIT)
+    return np.where(sizes < _DIGIT, np.log2(sizes + 1), digits)
 
 
 def entropy(ones, slots):
@@ -72,6 +58,19 @@ def _model(rare: int, size: int):
     return model, longest
 
 
+def _digits(count: int, size: int) -> list[tuple[int, int]]:
+    """The digits of a number of ones, and how many values each can have."""
+    if size < _DIGIT:
+        return [(count, size + 1)] if size else []
+    high, low = divmod(count, _DIGIT)
+    return [(high, size // _DIGIT + 1), (low, _DIGIT)]
+
+
+@functools.lru_cache(1024)
+def _uniform(radix: int):
+    return constriction.stream.model.Uniform(radix)
+
+
 class DamagedError(ValueError):
     """Raised for data that no encoder has made."""
 
@@ -90,6 +89,8 @@ class StringEncoder:
             ones: integer array, the ascending positions of the ones.
             size: int, number of bits.
         """
+        for digit, radix in _digits(ones.size, size):
+            self._put(np.array([digit], np.int32), _uniform(radix))
         if not 0 < ones.size < size:
             return
         if 2 * ones.size > size:
@@ -101,6 +102,9 @@ class StringEncoder:
         ends = np.cumsum(gaps // longest + 1)
         symbols = np.full(ends[-1], longest, np.int32)
         symbols[ends - 1] = gaps % longest
+        self._put(symbols, model)
+
+    def _put(self, symbols, model):
         self._coder.encode(symbols, model)
         self._coded.append((symbols, model))
 
@@ -156,11 +160,10 @@ class StringDecoder:
         except AssertionError as error:
             raise DamagedError("The stream is damaged.") from error
 
-    def rare(self, count: int, size: int) -> tuple[np.ndarray, bool]:
+    def rare(self, size: int) -> tuple[np.ndarray, bool]:
         """Decodes the next string.
 
         Args:
-            count: int, number of its ones.
             size: int, number of its bits.
 
         Returns:
@@ -170,6 +173,10 @@ class StringDecoder:
         Raises:
             DamagedError: If no such string can have been coded.
         """
+        count = 0
+        for _, radix in _digits(0, size):
+            digit = self.symbols(_uniform(radix), 1)[0]
+            count = count * _DIGIT + int(digit)
         ones_are_rare = 2 * count <= size
         rare = count if ones_are_rare else size - count
         if not 0 <= rare <= size:

@@ -12,14 +12,13 @@ _DENSE = 8
 
 
 def decode_levels(
-    size: int, num_levels: int, counts: Iterator[int], decoder: StringDecoder
+    size: int, num_levels: int, decoder: StringDecoder
 ) -> np.ndarray:
     """Decodes the levels of rows or columns.
 
     Args:
         size: int, number of rows.
         num_levels: int.
-        counts: iterator over the number of ones of each string.
         decoder: `StringDecoder`.
 
     Returns:
@@ -28,7 +27,7 @@ def decode_levels(
     levels = np.zeros(size, np.uint8)
     rest = np.arange(size)
     for level in range(num_levels - 1):
-        rare, are_ones = decoder.rare(next(counts), rest.size)
+        rare, are_ones = decoder.rare(rest.size)
         string = np.full(rest.size, not are_ones)
         string[rare] = are_ones
         rest = rest[~string]
@@ -114,28 +113,21 @@ class Cells:
         parts = np.split(positions, np.cumsum(counts)[:-1])
         yield from zip(parts, all_sizes.tolist())
 
-    def fill(
-        self,
-        matrix: np.ndarray,
-        counts: Iterator[int],
-        decoder: StringDecoder,
-    ) -> None:
+    def fill(self, matrix: np.ndarray, decoder: StringDecoder) -> None:
         """Decodes the cells into a matrix of zeros.
 
         Args:
             matrix: bool array of zeros, changed.
-            counts: iterator over the number of ones of each string.
-            decoder: `StringDecoder`.
+                decoder: `StringDecoder`.
         """
         flat = matrix.reshape(-1)
         for rows, columns in self._members():
             places, size = None, rows.size * columns.size
-            count = next(counts)
             if self._domain is not None:
                 # Positions count the slots of the domain, places all slots.
                 places = np.flatnonzero(self._cell(self._domain, rows, columns))
                 size = places.size
-            rare, are_ones = decoder.rare(count, size)
+            rare, are_ones = decoder.rare(size)
             if not are_ones or (places is None and rare.size * _DENSE > size):
                 string = np.full(size, not are_ones)
                 string[rare] = are_ones

@@ -14,17 +14,16 @@ The format, first byte first:
 | --- | --- |
 | 1 | 4 + 1 (with a reference) + 2 (only `within`), or a mark |
 | 1 a part | 16 * row levels + column levels; 0 for all off, 16 for all on |
-| 2 | CRC-16 of the shape and all other bytes, if a part is mixed |
-| 1 or more each | number of ones of each string of mixed parts |
 | rest | the strings' stream |
 
 `Within` means that only the slots of another mask are coded. The marks are 0
-for a mask that is all off, 16 for all on, and 1 for plain bits, which is the
-case if nothing is shorter. An empty mask is no bytes at all. Other first bytes
-are of the format of earlier versions (`first_mask_format`).
+for a mask that is all off, 16 for all on, 1 for plain bits, which is the case
+if nothing is shorter, and 2 for a mask in the format of earlier versions, which
+follows (`first_mask_format`). Without reference and `within` the first byte is
+left out. An empty mask is no bytes at all. There is no checksum: the bank has
+one.
 """
 
-import binascii
 import math
 
 import numpy as np
@@ -33,21 +32,17 @@ from tsn_keras.bank import first_mask_format
 from tsn_keras.bank.density_levels import (
     best_levels,
     level_strings,
-    string_counts,
 )
 from tsn_keras.bank.gap_strings import (
     DamagedError,
     StringDecoder,
     StringEncoder,
     entropy,
-    read_count,
-    write_count,
 )
 from tsn_keras.bank.mask_cells import Cells, decode_levels, live_slots
 
-_ALL_OFF, _RAW, _CODED, _ALL_ON = 0x00, 0x01, 0x04, 0x10
+_ALL_OFF, _RAW, _FIRST_FORMAT, _CODED, _ALL_ON = 0x00, 0x01, 0x02, 0x04, 0x10
 _REFERENCE, _WITHIN = 1, 2
-_CHECKSUM_BYTES = 2
 # Codes are compared in bytes where their models differ by less than this.
 _CLOSE_BITS = 64
 
@@ -100,7 +95,7 @@ def encode_mask(
     codes = [bytes([_RAW]) + np.packbits(matrix).tobytes()]
     for plan in plans:
         if plan.bits <= min(best + _CLOSE_BITS, 8 * len(codes[0])):
-            codes.append(plan.encode(mask.shape))
+            codes.append(plan.encode())
     return min(codes, key=len)
 
 
@@ -129,8 +124,8 @@ def decode_mask(
         `bool` array of that shape.
 
     Raises:
-        ValueError: If `data` is damaged, not of a mask of this shape, or
-            encoded with another `reference` or `within`.
+        ValueError: If `data` cannot be those of such a mask. Not all damage
+            is found.
     """
     shape = tuple(int(axis) for axis in shape)
     size = math.prod(shape)
@@ -149,24 +144,33 @@ def decode_mask(
         plain = np.frombuffer(data, np.uint8, offset=1)
         return np.unpackbits(plain, count=size).view(bool).reshape(shape)
     try:
-        if not _is_coded(data):
-            matrix = first_mask_format.decode(data, shape, matrix_shape(shape))
+        if data[0] == _FIRST_FORMAT:
+            matrix = first_mask_format.decode(
+                data[1:], shape, matrix_shape(shape)
+            )
         else:
             contexts = _known(data, shape, reference, within)
             matrix = _decode_coded(data, shape, *contexts)
-    except (IndexError, DamagedError) as error:
+    except DamagedError as error:
         raise _damaged(data, shape) from error
     return matrix.reshape(shape)
 
 
+def from_first_format(data: bytes) -> bytes:
+    """Marks a mask as one in the format of the bank's versions 1 to 3."""
+    if data[:1] in (b"", b"\x00", b"\x01", b"\x10"):
+        return data
+    return bytes([_FIRST_FORMAT]) + data
+
+
 def needs_reference(data: bytes) -> bool:
     """Whether `data` was encoded with the help of the reference."""
-    return _is_coded(data) and bool(data[0] & _REFERENCE)
+    return _has_context(data) and bool(data[0] & _REFERENCE)
 
 
 def needs_within(data: bytes) -> bool:
     """Whether `data` was encoded with the help of `within`."""
-    return _is_coded(data) and bool(data[0] & _WITHIN)
+    return _has_context(data) and bool(data[0] & _WITHIN)
 
 
 def ideal_bits(
@@ -178,10 +182,10 @@ def ideal_bits(
 
     With `k` ones in each coded string of `n` bits this is
 
-        header + sum(8 * bytes(k) + n * H(k / n))
+        header + sum(log2(n + 1) + n * H(k / n))
 
-    over the strings (all levels, all cells), where `bytes(k)` is the length
-    of the written count. Everything the decoder needs is counted.
+    over the strings (all levels, all cells). Everything the decoder needs is
+    counted.
 
     >>> ideal_bits(np.zeros((10, 10), bool))
     8.0
@@ -254,10 +258,6 @@ class _Part:
             rows, columns = (int(axis.max()) + 1 for axis in self.levels)
             self.head = 16 * rows + columns
 
-    def counts(self) -> bytes:
-        ones, _ = string_counts(self.ones, self.domain, *self.levels)
-        return b"".join(map(write_count, ones.tolist()))
-
     def encode(self, encoder: StringEncoder) -> None:
         for levels in self.levels:
             for string in level_strings(levels):
@@ -277,21 +277,20 @@ class _Plan:
             _Part(matrix, domain) for domain in _domains(reference, within)
         ]
         self.mixed = any(part.mixed for part in self.parts)
-        header = 1 + len(self.parts) + _CHECKSUM_BYTES * self.mixed
+        header = (self.flags > 0) + len(self.parts)
         self.bits = 8 * header + sum(part.bits for part in self.parts)
 
-    def encode(self, shape) -> bytes:
-        head = bytes([_CODED + self.flags, *(p.head for p in self.parts)])
+    def encode(self) -> bytes:
+        head = bytes(part.head for part in self.parts)
+        if self.flags:
+            head = bytes([_CODED + self.flags]) + head
         if not self.mixed:
             return head
         encoder = StringEncoder()
-        body = b""
         for part in self.parts:
             if part.mixed:
-                body += part.counts()
                 part.encode(encoder)
-        body += encoder.stream()
-        return head + _checksum(head + body, shape) + body
+        return head + encoder.stream()
 
 
 def _plans(matrix, reference, within):
@@ -313,8 +312,8 @@ def _domains(reference, within):
     return [reference & within, within & ~reference]
 
 
-def _is_coded(data):
-    return bool(data) and _CODED <= data[0] <= _CODED + _REFERENCE + _WITHIN
+def _has_context(data):
+    return bool(data) and _CODED < data[0] <= _CODED + _REFERENCE + _WITHIN
 
 
 def _as_matrix(mask):
@@ -367,48 +366,29 @@ def _known(data, shape, reference, within):
     return tuple(contexts.values())
 
 
-def _checksum(data, shape):
-    shape_bytes = np.array(shape, "<i8").tobytes()
-    return binascii.crc_hqx(data, binascii.crc_hqx(shape_bytes, 0)).to_bytes(
-        _CHECKSUM_BYTES, "little"
-    )
-
-
 def _decode_coded(data, shape, reference, within):
+    body = int(_has_context(data))
     domains = _domains(reference, within)
-    heads = data[1 : 1 + len(domains)]
-    body = 1 + len(domains)
-    mixed = [head not in (_ALL_OFF, _ALL_ON) for head in heads]
-    if len(heads) < len(domains) or not any(mixed) and len(data) > body:
+    heads = data[body : body + len(domains)]
+    body += len(heads)
+    mixed = any(head not in (_ALL_OFF, _ALL_ON) for head in heads)
+    if len(heads) < len(domains) or (not mixed and len(data) > body):
         raise _damaged(data, shape)
-    if any(mixed):
-        checksum = data[body : body + _CHECKSUM_BYTES]
-        rest = data[body + _CHECKSUM_BYTES :]
-        if _checksum(data[:body] + rest, shape) != checksum:
-            raise _damaged(data, shape)
-        body += _CHECKSUM_BYTES
-    counts = []
-    for head in heads:
-        levels = divmod(head, 16)
-        strings = sum(levels) - 2 + math.prod(levels) if all(levels) else 0
-        part = []
-        for _ in range(strings):
-            count, body = read_count(data, body)
-            part.append(count)
-        counts.append(part)
     decoder = StringDecoder(data[body:])
     matrix = np.zeros(matrix_shape(shape), bool)
-    for head, domain, part in zip(heads, domains, counts):
+    for head, domain in zip(heads, domains):
         if head == _ALL_ON:
             matrix |= True if domain is None else domain
         elif head != _ALL_OFF:
-            _decode_part(matrix, domain, divmod(head, 16), part, decoder)
+            num_levels = divmod(head, 16)
+            if not all(num_levels):
+                raise _damaged(data, shape)
+            _decode_part(matrix, domain, num_levels, decoder)
     return matrix
 
 
-def _decode_part(matrix, domain, num_levels, counts, decoder):
+def _decode_part(matrix, domain, num_levels, decoder):
     """Sets the ones of a part in the matrix."""
-    counts = iter(counts)
     live = None
     part = matrix
     if domain is not None:
@@ -416,10 +396,10 @@ def _decode_part(matrix, domain, num_levels, counts, decoder):
         domain = domain[live]
         part = np.zeros(domain.shape, bool)
     levels = [
-        decode_levels(axis, number, counts, decoder)
+        decode_levels(axis, number, decoder)
         for axis, number in zip(part.shape, num_levels)
     ]
-    Cells(part.shape, domain, *levels).fill(part, counts, decoder)
+    Cells(part.shape, domain, *levels).fill(part, decoder)
     if live is not None:
         matrix[live] |= part
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tsn_keras.bank.component import Component
+from tsn_keras.bank.mask_coding import from_first_format
 from tsn_keras.bank.metadata import decode_metadata, encode_metadata
 from tsn_keras.bank.private_code import PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
@@ -181,6 +182,7 @@ def _read_metadata(data: bytes, version: int):
     described = json.loads(zlib.decompress(data))
     base, tasks = described if version > 1 else ([], described)
     for task in tasks:
+        task["first_mask_format"] = True
         if version < 3:
             task["planes"] = [task["plane"]] * len(task["components"])
             task["reference"] = None
@@ -196,12 +198,13 @@ def _read_codes(entries: list, reader: _Reader) -> tuple[PrivateCode, ...]:
 
 def _read_record(entry: dict, reader: _Reader) -> TaskRecord:
     components = []
+    mask = from_first_format if "first_mask_format" in entry else bytes
     for width, own_count, own, shared, codes, codebook in entry["components"]:
         component = Component(
             width=width,
             own_count=own_count,
-            own_mask=reader.take(own),
-            shared_mask=reader.take(shared),
+            own_mask=mask(reader.take(own)),
+            shared_mask=mask(reader.take(shared)),
             codes=reader.take(codes),
             codebook=np.frombuffer(reader.take(codebook), np.float32),
         )

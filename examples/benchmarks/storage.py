@@ -165,6 +165,9 @@ def _stored_masks(path: str) -> list[dict]:
         above = int((lengths[:, 1] > lengths[:, 2]).sum())
         rows[-1]["above_zero_order"] = above
         print(f"{'':<24}{above} of {len(lengths)} masks above zero order")
+    size = bank.count_bytes()["metadata"] / len(bank.tasks)
+    print(f"metadata of {len(bank.tasks)} tasks: {size:.1f} bytes a task")
+    rows.append({"name": "metadata", "bytes_a_task": size})
     return [*rows, _mask_row("all kernels", totals)]
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+from unittest import mock
 
 import numpy as np
 from absl.testing import parameterized
@@ -146,6 +147,58 @@ class WeightBankTest(parameterized.TestCase):
                 self.assertEqual(one.tobytes(), other.tobytes())
             for one, other in zip(bank.private(name), again.private(name)):
                 self.assertEqual(one.tobytes(), other.tobytes())
+
+    @parameterized.parameters(0, 1)
+    def test_any_order_of_use(self, seed):
+        # More planes and references than the bank keeps decoded.
+        rng = np.random.default_rng(seed)
+        bank = WeightBank(SHAPES, PATHS)
+        kernels, used = {}, {}
+        for number in range(24):
+            name = f"task {number}"
+            planes = tuple(map(int, rng.integers(0, 6, 2)))
+            reference = None
+            if number and rng.random() < 0.8:
+                reference = max(0, number - int(rng.integers(1, 4)))
+            record = random_record(
+                bank, name, planes, 1, 0.2, number, reference
+            )
+            bank.add(record)
+            kernels[name] = [k.tobytes() for k in bank.effective(name)]
+            used[name] = [m.tobytes() for m in bank.used_slots(name)]
+        again = WeightBank(SHAPES, PATHS)
+        again.load_bytes(bank.to_bytes())
+        for one in (bank, again):
+            for name in rng.permutation(list(kernels)):
+                self.assertEqual(
+                    [k.tobytes() for k in one.effective(name)], kernels[name]
+                )
+                self.assertEqual(
+                    [m.tobytes() for m in one.used_slots(name)], used[name]
+                )
+        for kernel in range(len(SHAPES)):
+            np.testing.assert_array_equal(
+                again.used_bits(kernel), bank.used_bits(kernel)
+            )
+
+    def test_loading_decodes_nothing(self):
+        bank = random_bank(3)
+        again = WeightBank(SHAPES, PATHS)
+        with mock.patch.object(Component, "own_slots") as decode:
+            again.load_bytes(bank.to_bytes())
+            self.assertEqual(again.to_bytes(), bank.to_bytes())
+            decode.assert_not_called()
+
+    def test_a_switch_decodes_only_what_it_shares(self):
+        bank = random_bank(6, num_planes=6)
+        again = WeightBank(SHAPES, PATHS)
+        again.load_bytes(bank.to_bytes())
+        own_slots = Component.own_slots
+        with mock.patch.object(
+            Component, "own_slots", autospec=True, side_effect=own_slots
+        ) as decode:
+            again.effective("task 5")
+            self.assertEqual(decode.call_count, len(SHAPES))
 
     @parameterized.parameters(2, 5, -1)
     def test_reference_to_no_earlier_task(self, reference):

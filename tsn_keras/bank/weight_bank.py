@@ -15,7 +15,7 @@ from tsn_keras.bank.task_record import TaskRecord
 
 # How much decoded state is kept for each kernel. A plane takes 6 bytes a slot,
 # and a reference one bit.
-KEPT_PLANES = 2
+KEPT_PLANES = 4
 KEPT_REFERENCES = 8
 
 

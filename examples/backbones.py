@@ -242,7 +242,7 @@ BACKBONES = {
     "dict of outputs": Backbone(two_outputs, (12,), head=joining_head),
     "shared layers": Backbone(shared_layers, [(8,), (8,)]),
     "partly frozen": Backbone(partly_frozen, (12,)),
-    "Conv1D, sensor windows": Backbone(sensor_windows, (24, 3), epochs=8),
+    "Conv1D on sensor windows": Backbone(sensor_windows, (24, 3), epochs=8),
     "Embedding": Backbone(embedding, (10,), num_tokens=20),
     "LSTM": Backbone(lambda: recurrent(layers.LSTM(12)), (6, 4)),
     "GRU": Backbone(lambda: recurrent(layers.GRU(12)), (6, 4)),

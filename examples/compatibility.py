@@ -3,10 +3,16 @@
     python -m examples.compatibility --output_dir=/tmp/compatibility
 
 Writes `compatibility.md`, the table of docs/compatibility.md. The data are
-made up and easy: the table says what works, not how well it learns.
+made up and easy: the table says what works, not how well it learns. What was
+found is kept in `found.json`, so that the backbones can be tried in several
+runs, and steps be timed when the machine has nothing else to do:
+
+    python -m examples.compatibility --backbones=LSTM,GRU --parts=outcome
+    python -m examples.compatibility --backbones=LSTM,GRU --parts=steps
 """
 
 import dataclasses
+import json
 import pathlib
 import tempfile
 import time
@@ -22,7 +28,12 @@ from examples.backbones import BACKBONES, Backbone, make_task
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", "/tmp/compatibility", "Where the table goes.")
 flags.DEFINE_list("backbones", None, "Names of some backbones; default: all.")
-flags.DEFINE_bool("time_steps", True, "Whether training steps are timed.")
+flags.DEFINE_multi_enum(
+    "parts",
+    ["outcome", "steps"],
+    ["outcome", "steps"],
+    "What is found out: the outcome of learning, the time of a step, or both.",
+)
 
 NUM_TASKS = 3
 HEADER = (
@@ -159,11 +170,16 @@ def time_steps(backbone: Backbone) -> list[float]:
     return step_ms([model, plain], x, y)
 
 
-def table_row(name: str, backbone: Backbone, timed: bool) -> str:
-    keras.utils.set_random_seed(0)
-    outcome = try_out(backbone, make_model(backbone))
+def find_out(backbone: Backbone, part: str) -> dict | list[float]:
     keras.backend.clear_session()
-    times = time_steps(backbone) if timed else [np.nan, np.nan]
+    keras.utils.set_random_seed(0)
+    if part == "steps":
+        return time_steps(backbone)
+    return dataclasses.asdict(try_out(backbone, make_model(backbone)))
+
+
+def table_row(name: str, found: dict) -> str:
+    outcome = Outcome(**found["outcome"])
     cells = [
         name,
         outcome.kernels,
@@ -172,7 +188,7 @@ def table_row(name: str, backbone: Backbone, timed: bool) -> str:
         "yes" if outcome.bit_exact else "no",
         f"{outcome.reload_difference:g}",
         "yes" if outcome.exported else "no",
-        *(f"{each:.1f}" for each in times),
+        *(f"{each:.1f}" for each in found.get("steps", [np.nan, np.nan])),
     ]
     return f"| {' | '.join(map(str, cells))} |\n"
 
@@ -180,11 +196,19 @@ def table_row(name: str, backbone: Backbone, timed: bool) -> str:
 def main(_) -> None:
     folder = pathlib.Path(FLAGS.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    store = folder / "found.json"
+    found = json.loads(store.read_text()) if store.exists() else {}
     for name in FLAGS.backbones or BACKBONES:
-        rows.append(table_row(name, BACKBONES[name], FLAGS.time_steps))
-        logging.info("%s", rows[-1].strip())
-        (folder / "compatibility.md").write_text(HEADER + "".join(rows))
+        for part in FLAGS.parts:
+            found.setdefault(name, {})[part] = find_out(BACKBONES[name], part)
+            logging.info("%s: %s %s", name, part, found[name][part])
+            store.write_text(json.dumps(found))
+    rows = [
+        table_row(name, found[name])
+        for name in BACKBONES
+        if "outcome" in found.get(name, {})
+    ]
+    (folder / "compatibility.md").write_text(HEADER + "".join(rows))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ KERNELS = {
     "dict of outputs": 3,
     "shared layers": 1,
     "partly frozen": 1,
-    "Conv1D, sensor windows": 3,
+    "Conv1D on sensor windows": 3,
     "Embedding": 1,
     "LSTM": 2,
     "GRU": 2,

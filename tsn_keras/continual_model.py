@@ -98,6 +98,9 @@ class ContinualModel(TaskTrainer):
     ) -> TaskReport:
         """Ends the running task: prunes on, quantizes, packs and freezes it.
 
+        Then it calls `on_consolidate_end(report)` of those callbacks of the
+        task's last `fit` that have it.
+
         Args:
             validation_data: As in `keras.Model.fit`: tuple of arrays,
                 `tf.data.Dataset` or `PyDataset`; not used for training.
@@ -143,7 +146,11 @@ class ContinualModel(TaskTrainer):
             self.installation.restore(snapshot)
             raise
         self._running = None
-        return self.report(running.name)
+        report = self.report(running.name)
+        for callback in running.callbacks:
+            if hasattr(callback, "on_consolidate_end"):
+                callback.on_consolidate_end(report)
+        return report
 
     def _check_consolidatable(self) -> None:
         if not self.compiled:
@@ -266,14 +273,19 @@ class ContinualModel(TaskTrainer):
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
+        backbone, kernels = self.backbone, None
+        if self._wraps_backbone:
+            kernels = backbone.kernel_rule.config
+            backbone = backbone.layer
         return {
             "name": self.name,
-            "backbone": serialize(self.backbone),
+            "backbone": serialize(backbone),
             "heads": self.heads.get_config()["heads"],
             "pruning": serialize(self.pruning),
             "quantization": serialize(self.quantization),
             "sharing": serialize(self.sharing),
             "seed": self.seed,
+            "kernels": kernels,
         }
 
     @classmethod

@@ -85,6 +85,25 @@ def check_labels(labels: Any, loss: Any, outputs: Any) -> None:
         )
 
 
+def check_optimizer(given: Any, used: list) -> None:
+    """Refuses an optimizer that another model was trained with.
+
+    Args:
+        given: what `compile` was given as `optimizer`.
+        used: list of optimizers of this model.
+    """
+    if not getattr(given, "built", False):
+        return
+    mine = used + [getattr(one, "inner_optimizer", None) for one in used]
+    if not any(given is one for one in mine):
+        raise ValueError(
+            f"Optimizer '{given.name}' has been used for another model "
+            "already and keeps that model's state. Give a new one, for "
+            f"example {type(given).__name__}.from_config("
+            "optimizer.get_config())."
+        )
+
+
 def check_head(head: keras.layers.Layer, features: Any) -> None:
     """Refuses a head that does not fit the backbone's features.
 

@@ -8,6 +8,7 @@ import numpy as np
 from tsn_keras.layers.heads import Heads
 from tsn_keras.layers.masked_kernel import MaskedKernel
 from tsn_keras.layers.subnetwork import Subnetwork
+from tsn_keras.layers.weight_paths import weight_paths
 
 
 def subnetworks(backbone: keras.layers.Layer) -> list[Subnetwork]:
@@ -67,6 +68,9 @@ class Installation:
         self.heads = heads
         found = [k for s in subnetworks(backbone) for k in s.kernels]
         self.kernels: list[MaskedKernel] = found
+        paths = weight_paths(backbone, transparent=Subnetwork)
+        for kernel in found:
+            kernel.path = paths[id(kernel.kernel)]
         masked = {id(v) for k in found for v in (k.kernel, *k.state)}
         weights = [w for w in backbone.weights if id(w) not in masked]
         frozen = set(map(id, frozen_weights(backbone)))

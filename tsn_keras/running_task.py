@@ -26,6 +26,7 @@ class RunningTask:
         masks: list of `TaskMask`, one a kernel.
         data: the training data of the last `fit`, for fine-tuning; not
             saved.
+        callbacks: the user's callbacks of the last `fit`; not saved.
     """
 
     name: str
@@ -40,20 +41,23 @@ class RunningTask:
     widths: list[int] = dataclasses.field(default_factory=list)
     masks: list[TaskMask] = dataclasses.field(default_factory=list)
     data: Any = None
+    callbacks: list = dataclasses.field(default_factory=list)
 
     def go_on_from(self, loaded: "RunningTask") -> None:
-        """Takes over a saved state of this task, and keeps its data.
+        """Takes over a saved state of this task; keeps data and callbacks.
 
         Callbacks that hold its masks and its progress follow.
 
         Args:
             loaded: `RunningTask` of the same name.
         """
-        masks, progress, data = self.masks, self.progress, self.data
+        masks, progress = self.masks, self.progress
+        data, callbacks = self.data, self.callbacks
         masks[:] = loaded.masks
         vars(progress).update(vars(loaded.progress))
         vars(self).update(vars(loaded))
-        self.masks, self.progress, self.data = masks, progress, data
+        self.masks, self.progress = masks, progress
+        self.data, self.callbacks = data, callbacks
 
     def to_json(self) -> str:
         """Returns everything that is neither array nor data."""

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras import input_checks
+from tsn_keras import backbone_checks, input_checks
 from tsn_keras.bank import WeightBank
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.installation import Installation, subnetworks
@@ -49,7 +49,8 @@ class TaskNetwork(keras.Model):
     ):
         super().__init__(**kwargs)
         input_checks.check_backbone(backbone)
-        if not subnetworks(backbone):
+        self._wraps_backbone = not subnetworks(backbone)
+        if self._wraps_backbone:
             backbone = Subnetwork(backbone, learned_scores, kernels)
         elif kernels is not None:
             raise ValueError(
@@ -70,6 +71,7 @@ class TaskNetwork(keras.Model):
         inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
         if inner.built and getattr(inner, "inputs", None):
             self._build_backbone(_declared_inputs(inner))
+        backbone_checks.claim_backbone(self, backbone)
 
     def _build_backbone(self, inputs: Any) -> None:
         """Creates all variables but those of heads.
@@ -82,6 +84,7 @@ class TaskNetwork(keras.Model):
         installation = Installation(self.backbone, self.heads)
         paths = [kernel.path for kernel in installation.kernels]
         try:
+            backbone_checks.check_dtypes(installation)
             input_checks.check_kernels(paths, self.backbone)
         except ValueError:
             self._inputs = None

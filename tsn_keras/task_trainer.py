@@ -11,14 +11,20 @@ import keras
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras import input_checks
+from tsn_keras import backbone_checks, input_checks
 from tsn_keras.beginning import (
     choose_plane,
     room_for_task,
     start_values,
     statistics_of,
 )
-from tsn_keras.distribution import in_strategy_scope
+from tsn_keras.distribution import (
+    has_workers,
+    in_strategy_scope,
+    local_batch,
+    of_first_worker,
+    with_axis,
+)
 from tsn_keras.initialization import derived_seed, fresh_weights
 from tsn_keras.layers.kernel_rule import Kernels
 from tsn_keras.loss_callback import FiniteLossCallback, check_kernels
@@ -76,6 +82,12 @@ class TaskTrainer(TaskNetwork):
 
         The optimizer's configuration is what each task starts with anew.
         """
+        bound = inspect.signature(keras.Model.compile).bind(
+            self, *args, **kwargs
+        )
+        used = [self.optimizer] if self.compiled else []
+        used += [kept.optimizer for kept in self._kept.values()]
+        input_checks.check_optimizer(bound.arguments.get("optimizer"), used)
         super().compile(*args, **kwargs)
         optimizer = self.optimizer
         # Keras would track a dictionary, and all that it has ever tracked
@@ -179,8 +191,10 @@ class TaskTrainer(TaskNetwork):
             running.data = data
             arguments["x"] = data.x
             finite_loss = FiniteLossCallback(self.installation.kernels)
+            given = self._given_callbacks(arguments.get("callbacks"))
+            running.callbacks = given
             arguments["callbacks"] = [
-                *self._given_callbacks(arguments.get("callbacks")),
+                *given,
                 finite_loss,
                 *self._schedule_callbacks(),
             ]
@@ -221,6 +235,17 @@ class TaskTrainer(TaskNetwork):
             return functions[shapes](iterator)
 
         self.train_function = train
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras 3.15 fails here with several workers.
+        if iterator is not None and has_workers(self.distribute_strategy):
+            iterator, data_batch = None, local_batch(iterator)
+        super()._maybe_symbolic_build(iterator, data_batch)
+
+    def _make_function(self, step_function):
+        if has_workers(self.distribute_strategy):
+            step_function = with_axis(step_function)
+        return super()._make_function(step_function)
 
     def train_on_batch(self, *args, **kwargs):
         """Trains the running task, begun with `fit`, on one batch.
@@ -277,6 +302,8 @@ class TaskTrainer(TaskNetwork):
         x, y, _ = batches[0]
         if self._inputs is None:
             self._build_backbone(x)
+        if not self.heads.head.built:
+            input_checks.check_head(self.heads.head, self._features)
         if data.is_arrays:
             x, y = data.x, data.y
         self.check_examples(x, y, ("x", "y"))
@@ -287,8 +314,10 @@ class TaskTrainer(TaskNetwork):
         task = dataclasses.replace(self._running)
         number = len(self.bank.tasks)
         if not number:
+            backbone_checks.check_reads(self.installation, self._inputs)
             self.bank.set_base(self.installation.base_values())
         sample = data.sample(getattr(self.sharing, "sample_size", 1))
+        sample = of_first_worker(sample)
 
         def statistics(name):
             with self.working_as(name):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from tsn_keras.distribution import mean_over_workers, of_first_worker
 from tsn_keras.training_data import evaluation_batches, num_rows
 
 MODES = ("auto", "min", "max")
@@ -89,7 +90,9 @@ class Validation:
             taken += num_rows(inputs[-1])
             if taken >= rows:
                 break
-        return tree.map_structure(lambda *p: np.concatenate(p)[:rows], *inputs)
+        return of_first_worker(
+            tree.map_structure(lambda *p: np.concatenate(p)[:rows], *inputs)
+        )
 
     def quality(self) -> float:
         """Returns the quality; higher is better.
@@ -104,4 +107,4 @@ class Validation:
                     f"The validated {name} is NaN: the training has diverged. "
                     "Train the task again with a lower learning rate."
                 )
-        return self.sign * results[self.monitor]
+        return mean_over_workers(self.sign * results[self.monitor])

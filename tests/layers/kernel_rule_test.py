@@ -49,7 +49,7 @@ def names(rule, layer):
 class KernelRuleTest(parameterized.TestCase):
     @parameterized.parameters(
         (None, ["kernel", "recurrent_kernel"] * 2 + ["kernel"]),
-        ("gru", ["kernel", "recurrent_kernel", "bias"] * 2),
+        ("/(for|back)ward_layer/", ["kernel", "recurrent_kernel", "bias"] * 2),
         ("/recurrent_kernel$|table", ["recurrent_kernel"] * 2 + ["table"]),
         (Positions, ["table"]),
         (layers.Dense, ["kernel"]),

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from tsn_keras.layers.weight_paths import weight_paths
+
 KERNEL_NAMES = ("embeddings",)
 CLASSES_KEY = "layer_classes"
 
@@ -36,30 +38,12 @@ def is_kernel(variable: keras.Variable) -> bool:
     Returns:
         bool.
     """
-    named = variable.name in KERNEL_NAMES or variable.name.endswith("kernel")
-    return named and _is_maskable(variable)
+    return is_named_as_kernel(variable) and _is_maskable(variable)
 
 
-def weight_paths(layer: keras.layers.Layer) -> dict[int, str]:
-    """Returns the paths of all weights of a layer by their id.
-
-    A path consists of the names of the layers around a weight, outermost
-    first, and its own. Unlike `keras.Variable.path` it is the same for a
-    model that was loaded. Keras numbers layers without a name.
-
-    Args:
-        layer: `keras.layers.Layer`, built.
-    """
-    paths: dict[int, str] = {}
-
-    def visit(one, prefix):
-        for weight in one._trainable_variables + one._non_trainable_variables:
-            paths.setdefault(id(weight), prefix + weight.name)
-        for inner in one._layers:
-            visit(inner, f"{prefix}{inner.name}/")
-
-    visit(layer, f"{layer.name}/")
-    return paths
+def is_named_as_kernel(variable: keras.Variable) -> bool:
+    """Tells whether a weight has a kernel's name, whatever its type."""
+    return variable.name in KERNEL_NAMES or variable.name.endswith("kernel")
 
 
 class KernelRule:

@@ -5,8 +5,9 @@ from typing import Any
 import keras
 from keras import tree
 
-from tsn_keras.layers.kernel_rule import KernelRule, Kernels, weight_paths
+from tsn_keras.layers.kernel_rule import KernelRule, Kernels
 from tsn_keras.layers.masked_kernel import MaskedKernel
+from tsn_keras.layers.weight_paths import weight_paths
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
@@ -51,7 +52,7 @@ class Subnetwork(keras.layers.Wrapper):
         super().__init__(layer, **kwargs)
         self.learned_scores = learned_scores
         self.kernel_rule = KernelRule(kernels)
-        self.supports_masking = True
+        self.supports_masking = layer.supports_masking
         self.kernels = ()
 
     def build(self, input_shape=None) -> None:

@@ -19,13 +19,16 @@ class _ClusteredKernel:
 
     def __init__(self, kernel: MaskedKernel):
         self.kernel = kernel
-        self.codes = tf.Variable(tf.zeros(kernel.shape, tf.uint8))
+        # The variables of several workers must be of few types.
+        alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+        dtype = tf.uint8 if alone else tf.int32
+        self.codes = tf.Variable(tf.zeros(kernel.shape, dtype))
         self.own = tf.Variable(tf.zeros(kernel.shape, tf.bool))
         self.centroids = keras.Variable(np.zeros(MOST_CENTROIDS, np.float32))
         self._algorithm = tfmot.clustering_algorithm(self.centroids.value)
 
     def load(self, own: np.ndarray, codebook: Codebook) -> None:
-        codes = np.zeros(own.shape, np.uint8)
+        codes = np.zeros(own.shape, self.codes.dtype.as_numpy_dtype)
         codes[own] = codebook.codes
         centroids = np.zeros(MOST_CENTROIDS, np.float32)
         centroids[: codebook.centroids.size] = codebook.centroids

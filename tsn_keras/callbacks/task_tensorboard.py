@@ -1,0 +1,144 @@
+"""What every task uses of every kernel, as curves for TensorBoard."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tsn_keras.bank import SLOT_BITS, WeightBank
+
+
+class TaskScalars:
+    """Goes through the tasks of a bank and tells what each one uses.
+
+    Scalars are tuples of tag and value:
+
+    - `sparsity/KERNEL`: the fraction of slots outside the task's mask;
+    - `bits/KERNEL`: the width of its codes;
+    - `own/KERNEL`, `shared/KERNEL`: numbers of slots;
+    - `used_budget/KERNEL`: the fraction of the budget of 32 bits a slot that
+      this and all earlier tasks use;
+    - `mask_overlap/KERNEL/TASK`: of its mask and that of the earlier `TASK`,
+      slots in both divided by slots in either.
+
+    Args:
+        bank: `WeightBank`.
+    """
+
+    def __init__(self, bank: WeightBank):
+        self.bank = bank
+        # Masks of the tasks gone through, as bits: decoding takes longer.
+        self._masks: dict[str, list[np.ndarray]] = {}
+        self._used_bits = [0] * len(bank.paths)
+
+    @property
+    def num_tasks(self) -> int:
+        """The number of tasks gone through."""
+        return len(self._masks)
+
+    def of_next_task(self) -> list[tuple[str, float]]:
+        """Returns the scalars of the next task."""
+        name = self.bank.tasks[self.num_tasks]
+        masks, scalars = self.bank.masks(name), []
+        for index, slots in enumerate(masks):
+            scalars += self._of_kernel(name, index, *slots)
+        self._masks[name] = [np.packbits(own | shared) for own, shared in masks]
+        return scalars
+
+    def _of_kernel(
+        self, name: str, index: int, own: np.ndarray, shared: np.ndarray
+    ) -> Iterator[tuple[str, float]]:
+        path, size = self.bank.paths[index], own.size
+        width = self.bank[name].components[index].width
+        self._used_bits[index] += width * int(own.sum())
+        yield f"sparsity/{path}", 1.0 - (own.sum() + shared.sum()) / size
+        yield f"bits/{path}", width
+        yield f"own/{path}", own.sum()
+        yield f"shared/{path}", shared.sum()
+        used = self._used_bits[index] / (SLOT_BITS * size)
+        yield f"used_budget/{path}", used
+        mask = (own | shared).ravel()
+        for earlier, bits in self._masks.items():
+            other = np.unpackbits(bits[index], count=size).view(bool)
+            both, either = (mask & other).sum(), (mask | other).sum()
+            yield f"mask_overlap/{path}/{earlier}", both / max(1, either)
+
+
+def _write(tag: str, value: float, step: int) -> None:
+    # `tf.summary.scalar` is a part of the tensorboard package.
+    messages = tf.compat.v1.SummaryMetadata
+    metadata = messages(
+        plugin_data=messages.PluginData(plugin_name="scalars"),
+        data_class="DATA_CLASS_SCALAR",
+    )
+    tf.summary.write(tag, np.float32(value), step, metadata)
+
+
+class TaskTensorBoard(keras.callbacks.Callback):
+    """Writes what every task uses of every kernel, for TensorBoard.
+
+    During training, `training/TASK/sparsity/KERNEL` is written after each
+    epoch, over the steps of the task. After `consolidate`, sparsity, bits,
+    own and shared slots, used budget and the overlap with the masks of
+    earlier tasks are written over the number of the task, from 0 (see
+    `TaskScalars`). Tasks that the model has learned before it was given this
+    callback are written when `fit` begins.
+
+    To write, the tensorboard package is not needed.
+
+    Args:
+        log_dir: str or path, the folder for TensorBoard's `--logdir`.
+
+    Example:
+
+    ```python
+    board = tsn_keras.callbacks.TaskTensorBoard("logs")
+    for task in scenario:
+        model.add_task(task.name, head=keras.layers.Dense(task.num_classes))
+        model.fit(task.train, callbacks=[board])
+        model.consolidate(task.validation)
+    ```
+    """
+
+    def __init__(self, log_dir: str | os.PathLike):
+        super().__init__()
+        self.log_dir = os.fspath(log_dir)
+        self._writer = None
+        self._scalars = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._write_tasks()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        running = self.model._running
+        tag = f"training/{running.name}/sparsity"
+        scalars = [
+            (f"{tag}/{mask.path}", 1.0 - mask.mask.mean())
+            for mask in running.masks
+        ]
+        self._write_all(scalars, running.progress.step)
+
+    def on_consolidate_end(self, report: Any) -> None:
+        self._write_tasks()
+
+    def _write_tasks(self) -> None:
+        bank = self.model.bank
+        if self._scalars is None or self._scalars.bank is not bank:
+            self._scalars = TaskScalars(bank)
+        for number in range(self._scalars.num_tasks, len(bank.tasks)):
+            self._write_all(self._scalars.of_next_task(), number)
+
+    def _write_all(self, scalars, step: int) -> None:
+        # Of several workers the first one writes, as with Keras' callbacks.
+        strategy = self.model.distribute_strategy
+        if not strategy.extended.should_save_summary:
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(self.log_dir)
+        with self._writer.as_default():
+            for tag, value in scalars:
+                _write(tag, value, step)
+        self._writer.flush()

@@ -1,0 +1,107 @@
+"""Names of weights that stay the same when a model is loaded."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+# What Keras and TensorFlow keep layers in beside the author's attributes.
+KEPT_BY_KERAS = (
+    "_functional",
+    "_layers",
+    "_operations",
+    "_self_unconditional",
+    "_tracker",
+)
+
+
+def weight_paths(
+    layer: keras.layers.Layer,
+    transparent: type | tuple[type, ...] = (),
+) -> dict[int, str]:
+    """Returns the paths of all weights of a layer by their id.
+
+    A path consists of the names of the layers around a weight, outermost
+    first, and its own. In Sequential and functional models these are the
+    layers' names, which the configuration keeps. The code of subclassed
+    layers makes its inner layers again when it is loaded, and Keras then
+    numbers those without a name by how many there were before. Such a layer
+    goes by the attribute that holds it, with the index or key in a list or
+    dict: `self.blocks = [Dense(4)]` gives `blocks_0`.
+
+    Args:
+        layer: `keras.layers.Layer`, built.
+        transparent: class or tuple of classes of wrappers, whose `layer` is
+            named as they are.
+    """
+    paths: dict[int, str] = {}
+
+    def visit(one, prefix, from_config):
+        while isinstance(one, transparent):
+            one = one.layer
+        from_config = from_config and _keeps_names(one)
+        for weight in one._trainable_variables + one._non_trainable_variables:
+            paths.setdefault(id(weight), prefix + weight.name)
+        seen = Counter()
+        for inner, name in zip(one._layers, _names(one, from_config)):
+            suffix = f"_{seen[name]}" if seen[name] else ""
+            seen[name] += 1
+            visit(inner, f"{prefix}{name}{suffix}/", from_config)
+
+    root = layer.layer if isinstance(layer, transparent) else layer
+    automatic = _is_automatic(root, None)
+    name = _without_number(root.name) if automatic else root.name
+    visit(layer, f"{name}/", True)
+    return paths
+
+
+def _keeps_names(layer: keras.layers.Layer) -> bool:
+    """Tells whether a layer's configuration holds the names of those in it."""
+    return layer._obj_type() in ("Sequential", "Functional")
+
+
+def _without_number(name: str) -> str:
+    return re.sub(r"_\d+$", "", name)
+
+
+def _is_automatic(
+    layer: keras.layers.Layer, parent: keras.layers.Layer | None
+) -> bool:
+    """Tells whether Keras may have chosen a layer's name."""
+    name = _without_number(layer.name).replace("_", "").lower()
+    own = type(layer).__name__.replace("_", "").lower()
+    if type(parent).__module__.startswith("keras."):
+        # Bidirectional makes `forward_lstm_3` of the name `lstm_3`.
+        return name.endswith(own)
+    return name == own
+
+
+def _names(parent: keras.layers.Layer, from_config: bool) -> Iterator[str]:
+    attributes = {} if from_config else _attributes(parent)
+    for layer in parent._layers:
+        if from_config or not _is_automatic(layer, parent):
+            yield layer.name
+        else:
+            yield attributes.get(id(layer), _without_number(layer.name))
+
+
+def _attributes(parent: keras.layers.Layer) -> dict[int, str]:
+    """Returns what the attributes that hold layers are called, by their id."""
+    found: dict[int, str] = {}
+
+    def visit(value: Any, name: str) -> None:
+        if isinstance(value, keras.layers.Layer):
+            found.setdefault(id(value), name)
+        elif isinstance(value, (list, tuple)):
+            for index, item in enumerate(value):
+                visit(item, f"{name}_{index}")
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                visit(item, f"{name}_{key}")
+
+    for name, value in vars(parent).items():
+        if not name.startswith(KEPT_BY_KERAS):
+            visit(value, name.lstrip("_"))
+    return found

@@ -69,6 +69,7 @@ def _random_record(
         has_room = bank.used_bits(kernel) <= 32 - WIDTH
         own = mask & ~owned & has_room
         shared = owned & (random.random(owned.shape) < 0.5)
+        book = first.components[kernel].codebook
         count = np.count_nonzero(own)
         component = Component.encode(
             own,
@@ -76,8 +77,8 @@ def _random_record(
             owned,
             None,
             WIDTH,
-            first.components[kernel].codebook,
-            random.integers(0, 2**WIDTH, count),
+            book,
+            random.integers(0, book.size, count),
         )
         components.append(component)
     return dataclasses.replace(

@@ -58,7 +58,9 @@ def load_tasks(model: keras.Model) -> dict:
         count = len(model.tasks)
         tasks = tsn_keras.scenarios.PermutedPixels(data, count, FLAGS.seed)
     else:
-        tasks = tsn_keras.scenarios.ClassSplits(data, 10, seed=FLAGS.seed)
+        tasks = tsn_keras.scenarios.ClassSplits(
+            data, len(model.tasks), 10, seed=FLAGS.seed
+        )
     return {task.name: task for task in tasks}
 
 
@@ -143,8 +145,10 @@ def print_table(rows: list[dict]) -> None:
 def print_growth(model, names: list[str], row: dict, folder) -> None:
     """Prints what tasks add to a bundle, and what a selection takes."""
     millions = sum(k.size for k in model.installation.kernels) / 1e6
-    per_million = row["select_ms"] / millions
-    print(f"select: {per_million:.2f} ms per million weights")
+    print(
+        f"select: {row['select_ms'] / millions:.2f} ms per million weights, "
+        f"and {row['load_ms'] / millions:.2f} to load the network put out"
+    )
     half = names[: max(1, min(10, len(names) // 2))]
     smaller = lite.export_bundle(model, folder / "bundle_part.tflite", half)
     packed = lite.packed_bytes(model.bank, names[len(half) :])

@@ -20,6 +20,7 @@ class BenchmarkTest(LiteTestCase):
         self.assertIsNone(task.select_ms)
         self.assertIsNone(task.predict_ms)
         self.assertGreater(bundle.select_ms, 0)
+        self.assertGreater(bundle.load_ms, 0)
         self.assertGreater(bundle.predict_ms, 0)
 
     def test_arena_of_a_chain(self):

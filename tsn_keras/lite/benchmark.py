@@ -28,8 +28,10 @@ class Measurement:
         arena_bytes: int, see `tsn_keras.lite.arena.peak_arena`.
         latency_ms: float, the median of a prediction; of a bundle, of the
             network that `select` puts out.
-        select_ms: float or `None`, of a bundle the median of a selection,
-            until its network is ready to run.
+        select_ms: float or `None`, of a bundle the median of its signature
+            `select`.
+        load_ms: float or `None`, of a bundle the median time until the
+            network that was put out is ready to run.
         predict_ms: float or `None`, of a bundle the median of its signature
             `predict`.
     """
@@ -40,6 +42,7 @@ class Measurement:
     arena_bytes: int
     latency_ms: float
     select_ms: float | None
+    load_ms: float | None
     predict_ms: float | None
 
 
@@ -54,6 +57,7 @@ class _Subject:
         self.is_bundle = "select" in self.interpreter.get_signature_list()
         self.latencies: list[float] = []
         self.selections: list[float] = []
+        self.loads: list[float] = []
         self.predictions: list[float] = []
         self.interpreter.allocate_tensors()
         _fill_inputs(self.interpreter)
@@ -64,9 +68,11 @@ class _Subject:
         runner = self.interpreter.get_signature_runner("select")
         start = time.perf_counter()
         file = runner(task=np.zeros(1, np.int32))["file"]
+        selected = time.perf_counter()
         network = make_interpreter(file.tobytes(), *self.settings)
         network.allocate_tensors()
-        self.selections.append((time.perf_counter() - start) * 1e3)
+        self.selections.append((selected - start) * 1e3)
+        self.loads.append((time.perf_counter() - selected) * 1e3)
         _fill_inputs(network)
         return network
 
@@ -85,6 +91,7 @@ class _Subject:
             arena_bytes=peak_arena(self.content),
             latency_ms=float(np.median(self.latencies)),
             select_ms=_median(self.selections),
+            load_ms=_median(self.loads),
             predict_ms=_median(self.predictions),
         )
 

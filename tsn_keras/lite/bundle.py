@@ -61,8 +61,10 @@ def export_bundle(
     """Exports several tasks in one file that is smaller than one network.
 
     The file has built-in operators only. Its signature `select` decodes a
-    task's masks, codes and private variables into resource variables, and
-    `predict` computes with them. `tsn_keras.lite.TaskRunner` runs it.
+    task's masks, codes and private variables, and puts its network out as a
+    .tflite file of its own, as fast as any. It also leaves the weights in
+    resource variables, which the signature `predict` computes with.
+    `tsn_keras.lite.TaskRunner` runs it.
 
     Every task is verified with and without XNNPACK before the file gets its
     name.

@@ -76,8 +76,8 @@ class BundleModule(tf.Module):
             for variable in self._state
         ]
         arguments = {
-            # In the order of the alphabet, as the converter puts them: the
-            # first one is what `Interpreter.invoke` runs.
+            # In the order of the alphabet, as the converter puts them. When
+            # `compute` is gone, `Interpreter.invoke` runs `predict`.
             "compute": (self._compute, [*self.inputs, *weights]),
             "predict": (self._predict, self.inputs),
             "select": (self._select, [tf.TensorSpec([1], tf.int32, "task")]),

@@ -1,8 +1,15 @@
 """What training a task changes, taken down and brought back."""
 
 import dataclasses
+import tempfile
+from collections.abc import Iterable, Iterator
 
 import keras
+import numpy as np
+
+# What may be kept twice: the training of a small network must not wait for
+# files, and that of a large one must not take the memory.
+MOST_BYTES_IN_MEMORY = 1 << 24
 
 
 def seed_states(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -31,8 +38,67 @@ def training_variables(model) -> dict[str, list[keras.Variable]]:
     }
 
 
+class KeptArrays:
+    """Arrays that are to come back: small ones here, many bytes in a file.
+
+    The file has no name, so it goes when this object does. Where it cannot be
+    written, the arrays stay in memory.
+
+    Args:
+        arrays: iterable of arrays, taken one at a time.
+    """
+
+    def __init__(self, arrays: Iterable[np.ndarray]):
+        self._kept: list[np.ndarray | tuple] = []
+        self._file = None
+        self._is_full = False
+        in_memory = 0
+        for array in arrays:
+            in_memory += array.nbytes
+            if in_memory > MOST_BYTES_IN_MEMORY and self._write(array):
+                in_memory -= array.nbytes
+                self._kept.append((array.dtype, array.shape))
+            else:
+                self._kept.append(array)
+
+    def _write(self, array: np.ndarray) -> bool:
+        if self._is_full:
+            return False
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)
+            rest = _as_bytes(array)
+            while rest.size:
+                # The system may take less at a time.
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._is_full = True
+        return not self._is_full
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Gives the arrays back, in their order."""
+        if self._file is not None:
+            self._file.seek(0)
+        for kept in self._kept:
+            if isinstance(kept, tuple):
+                dtype, shape = kept
+                kept = np.empty(shape, dtype)
+                rest = _as_bytes(kept)
+                while rest.size:
+                    rest = rest[self._file.readinto(rest) :]
+            yield kept
+
+
+def _as_bytes(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
 class TrainingState:
     """The running task as it was before a `fit` that may fail.
+
+    What a task begins with anew is not taken down before it has begun: its
+    optimizer, and kernels unless they are those of the backbone. Nor is what
+    its masks say.
 
     Args:
         model: `ContinualModel` with a running task.
@@ -43,12 +109,25 @@ class TrainingState:
         self._progress = dataclasses.replace(running.progress)
         self._task = dataclasses.replace(running, progress=self._progress)
         self._masks = [mask.mask for mask in running.masks]
-        self._values = {
-            kind: [keras.ops.convert_to_numpy(v) for v in variables]
-            for kind, variables in training_variables(model).items()
-            # A task that has not begun gets an optimizer when it begins.
-            if kind != "optimizer" or running.begun
-        }
+        self._kinds = ["threshold", "private", "seed"]
+        if running.begun or not model.bank.tasks:
+            self._kinds.append("kernel")
+        if running.begun:
+            self._kinds.append("optimizer")
+        self._arrays = KeptArrays(
+            keras.ops.convert_to_numpy(variable)
+            for variable in self._variables(model)
+        )
+
+    def _variables(self, model) -> Iterator[keras.Variable]:
+        variables = training_variables(model)
+        variables["threshold"] = [
+            kernel.threshold
+            for kernel in model.installation.kernels
+            if kernel.threshold is not None
+        ]
+        for kind in self._kinds:
+            yield from variables[kind]
 
     def restore(self, model) -> None:
         """Brings everything back.
@@ -56,10 +135,12 @@ class TrainingState:
         Args:
             model: `ContinualModel`, the same one.
         """
-        variables = training_variables(model)
-        for kind, values in self._values.items():
-            for variable, value in zip(variables[kind], values):
-                variable.assign(value)
         for mask, before in zip(self._task.masks, self._masks):
             mask.mask = before
+            if mask.kernel.scores is None:
+                mask.apply()
+            else:
+                mask.apply_scores()
+        for variable, value in zip(self._variables(model), self._arrays):
+            variable.assign(value)
         model._running = self._task

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
-from keras import ops
+import tensorflow as tf
+
+from tsn_keras.layers.slot_selection import gated_slots, select_slots
 
 
 class MaskedKernel:
@@ -70,12 +72,14 @@ class MaskedKernel:
         """Returns the tensor that the layer computes with."""
         if self._replacement is not None:
             return self._replacement()
-        value = ops.where(self.own_mask, self.kernel, self.fixed)
+        value = select_slots(self.own_mask, self.kernel, self.fixed)
         if self.scores is None:
             return value
-        gate = ops.cast(self.scores >= self.threshold, self.scores.dtype)
-        straight_through = self.scores - ops.stop_gradient(self.scores)
-        return value * (ops.stop_gradient(gate) + straight_through)
+        return gated_slots(
+            tf.convert_to_tensor(self.scores),
+            tf.convert_to_tensor(self.threshold),
+            value,
+        )
 
     def install(self, value: np.ndarray) -> None:
         """Makes `value` the effective kernel, to the bit.

@@ -25,11 +25,13 @@ class TaskMask:
         available: np.ndarray,
     ):
         self.kernel = kernel
-        self.owned = owned
-        self.frozen = frozen
-        self.available = available
-        self.mask = available
         self._owns_slots = bool(owned.any())
+        self.owned = _without_memory(owned)
+        self.frozen = frozen
+        if not self._owns_slots:
+            self.frozen = np.broadcast_to(np.float32(0), kernel.shape)
+        self.available = _without_memory(available)
+        self.mask = self.available
         self._is_applied = False
 
     @property
@@ -91,6 +93,13 @@ class TaskMask:
             fixed = np.where(shared, self.frozen, np.float32(0))
             self.kernel.fixed.assign(fixed)
         self._is_applied = True
+
+
+def _without_memory(array: np.ndarray) -> np.ndarray:
+    """Returns the array, or if all entries are equal one entry for all."""
+    if not array.size or (array != array.flat[0]).any():
+        return array
+    return np.broadcast_to(array.flat[0], array.shape)
 
 
 def kept_slots(size: int, sparsity: float) -> int:

@@ -11,10 +11,26 @@ import pathlib
 
 from absl import app, flags, logging
 
-from examples.benchmarks import storage, switching, training
+from examples.benchmarks import (
+    consolidation,
+    export,
+    imports,
+    memory,
+    storage,
+    switching,
+    training,
+)
 
 # Modules with a function `run(repetitions)` that returns results.
-SUITES = {"storage": storage, "switching": switching, "training": training}
+SUITES = {
+    "training": training,
+    "memory": memory,
+    "imports": imports,
+    "consolidation": consolidation,
+    "export": export,
+    "storage": storage,
+    "switching": switching,
+}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_enum("suite", ["training"], list(SUITES), "Suites to run.")

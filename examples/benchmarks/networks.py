@@ -94,15 +94,23 @@ def make_plain(network: Network, **arguments) -> keras.Model:
 
 
 def make_continual(
-    network: Network, pruning: str = "magnitude", **arguments
+    network: Network,
+    pruning: str = "magnitude",
+    default_strategies: bool = False,
+    **arguments,
 ) -> tsn_keras.ContinualModel:
     """Returns a model that consolidates in no time.
 
     Args:
         network: `Network`.
         pruning: str, `"magnitude"` or `"scores"`.
+        default_strategies: bool, whether it has those of `ContinualModel`
+            instead, which take their time.
         **arguments: for `compile`.
     """
+    if default_strategies:
+        model = tsn_keras.ContinualModel(network.make())
+        return compile_model(model, **arguments)
     strategies = {
         "magnitude": tsn_keras.pruning.MagnitudePruning,
         "scores": tsn_keras.pruning.ScorePruning,

@@ -58,9 +58,9 @@ def mobilenet() -> keras.Model:
 
 NETWORKS = {
     "mlp_100": Network(lambda: mlp(100), (784,), 128, 500),
-    "mlp_2000": Network(lambda: mlp(2000), (784,), 256, 50),
-    "convnet": Network(convnet, (32, 32, 3), 64, 10),
-    "mobilenet": Network(mobilenet, (64, 64, 3), 32, 6),
+    "mlp_2000": Network(lambda: mlp(2000), (784,), 256, 80),
+    "convnet": Network(convnet, (32, 32, 3), 64, 30),
+    "mobilenet": Network(mobilenet, (64, 64, 3), 32, 30),
 }
 
 

@@ -64,6 +64,7 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         self.pruning = pruning
         self.masks = masks
         self.progress = progress
+        self._latest: list = []
 
     def on_train_begin(self, logs=None):
         self.leave(self.model)
@@ -94,7 +95,10 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         if self.progress.step and self.progress.total_steps is not None:
             # A checkpoint restored just now was saved by a callback that ran
             # before `on_epoch_end` of this one.
-            self.update()
+            present = [mask.mask for mask in self.masks]
+            pairs = zip(present, self._latest)
+            if not self._latest or any(one is not two for one, two in pairs):
+                self.update()
 
     def _follow(self, outputs: Any) -> None:
         before = self.progress.step
@@ -126,6 +130,7 @@ class PruningScheduleCallback(keras.callbacks.Callback):
                 mask.path, self.progress.step, self.progress.total_steps
             )
             self.pruning.update(mask, sparsity)
+        self._latest = [mask.mask for mask in self.masks]
 
 
 def _diverged(outputs: Any) -> bool:

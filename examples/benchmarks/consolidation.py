@@ -12,12 +12,6 @@ from examples.benchmarks.comparison import result
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rows", 10000, "Training images; validation: a tenth.")
-flags.DEFINE_multi_enum(
-    "consolidated",
-    ["mlp_100", "convnet"],
-    ["mlp_100", "mlp_2000", "convnet", "mobilenet"],
-    "Networks whose tasks are consolidated.",
-)
 EPOCHS = 5
 
 
@@ -46,7 +40,7 @@ def run(repetitions: int) -> list[dict]:
             that compiles what all use.
     """
     results = []
-    for name in FLAGS.consolidated:
+    for name in FLAGS.network:
         network = networks.NETWORKS[name]
         keras.utils.set_random_seed(0)
         train = _images(network, FLAGS.rows, 1)

@@ -3,9 +3,12 @@
 import pathlib
 import tempfile
 
+from absl import flags
+
 from examples.benchmarks import networks
 from examples.benchmarks.comparison import compare
 
+FLAGS = flags.FLAGS
 
 def run(repetitions: int) -> list[dict]:
     """Returns one result for each network; a file a task, verified.
@@ -14,7 +17,7 @@ def run(repetitions: int) -> list[dict]:
         repetitions: int, at most three: conversion takes seconds.
     """
     results = []
-    for name in ("mlp_100", "convnet"):
+    for name in FLAGS.network:
         network = networks.NETWORKS[name]
         plain = networks.make_plain(network)
         ours = networks.make_continual(network)

@@ -2,7 +2,6 @@
 
 from absl import flags
 
-from examples.benchmarks import networks
 from examples.benchmarks.child_process import peak_mebibytes
 from examples.benchmarks.comparison import result
 
@@ -23,7 +22,7 @@ def run(repetitions: int) -> list[dict]:
     Args:
         repetitions: int. The peak hardly varies: three at most.
     """
-    names = list(networks.NETWORKS) + ["large"] * FLAGS.large
+    names = FLAGS.network + ["large"] * FLAGS.large
     results = []
     for name in names:
         count = 1 if name == "large" else min(repetitions, 3)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import flags
 from keras import layers
 
 import tsn_keras
@@ -62,6 +63,14 @@ NETWORKS = {
     "convnet": Network(convnet, (32, 32, 3), 64, 30),
     "mobilenet": Network(mobilenet, (64, 64, 3), 32, 30),
 }
+
+
+flags.DEFINE_multi_enum(
+    "network",
+    list(NETWORKS),
+    list(NETWORKS),
+    "What the suites training, memory, consolidation and export measure.",
+)
 
 
 def make_batches(network: Network, steps: int) -> tf.data.Dataset:

@@ -7,12 +7,6 @@ from examples.benchmarks.comparison import compare
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_enum(
-    "network",
-    list(networks.NETWORKS),
-    list(networks.NETWORKS),
-    "Networks to train.",
-)
-flags.DEFINE_multi_enum(
     "part",
     ["step", "scores", "jit", "tasks", "inference"],
     ["step", "scores", "jit", "tasks", "inference"],

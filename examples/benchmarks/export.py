@@ -10,6 +10,7 @@ from examples.benchmarks.comparison import compare
 
 FLAGS = flags.FLAGS
 
+
 def run(repetitions: int) -> list[dict]:
     """Returns one result for each network; a file a task, verified.
 

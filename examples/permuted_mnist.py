@@ -22,13 +22,19 @@ flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("output_dir", "/tmp/permuted_mnist", "Where files go.")
 flags.DEFINE_integer("batch_size", 32, "Images in a training batch.")
 flags.DEFINE_float("learning_rate", 3e-3, "Adam's at the start; ends at 0.")
-flags.DEFINE_float("sparsity_1", 0.95, "Sparsity of the first kernel.")
-flags.DEFINE_float("sparsity_2", 0.8, "Sparsity of the second kernel.")
-flags.DEFINE_float("tolerance", 0.001, "Quality that quantization may cost.")
+flags.DEFINE_float("sparsity_1", 0.955, "Sparsity of the first kernel.")
+flags.DEFINE_float("sparsity_2", 0.88, "Sparsity of the second kernel.")
+flags.DEFINE_integer("budget", None, "Bytes a task, instead of sparsities.")
+flags.DEFINE_float("tolerance", 0.002, "Quality that quantization may cost.")
+flags.DEFINE_integer("min_width", 2, "Bits of the narrowest codes.")
+flags.DEFINE_integer("max_width", 8, "Bits of the widest codes.")
+flags.DEFINE_integer("fine_tune_steps", 800, "Steps with fixed codes.")
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 
 
-def make_model(steps: int) -> tsn_keras.ContinualModel:
+def make_model(
+    steps: int, sharing="activation_similarity"
+) -> tsn_keras.ContinualModel:
     backbone = keras.Sequential(
         [
             keras.Input((784,)),
@@ -36,15 +42,21 @@ def make_model(steps: int) -> tsn_keras.ContinualModel:
             keras.layers.Dense(100, activation="relu", name="hidden_2"),
         ]
     )
+    sparsity = None
+    if FLAGS.budget is None:
+        sparsity = {"hidden_1": FLAGS.sparsity_1, "hidden_2": FLAGS.sparsity_2}
     model = tsn_keras.ContinualModel(
         backbone,
-        pruning=tsn_keras.pruning.MagnitudePruning(
-            {"hidden_1": FLAGS.sparsity_1, "hidden_2": FLAGS.sparsity_2},
-            end=0.5,
+        pruning=tsn_keras.pruning.FisherPruning(
+            sparsity, end=0.5, budget=FLAGS.budget
         ),
         quantization=tsn_keras.quantization.AdaptiveCodebook(
-            tolerance=FLAGS.tolerance, min_width=2
+            tolerance=FLAGS.tolerance,
+            min_width=FLAGS.min_width,
+            max_width=FLAGS.max_width,
+            fine_tune_steps=FLAGS.fine_tune_steps,
         ),
+        sharing=sharing,
         seed=FLAGS.seed,
     )
     schedule = keras.optimizers.schedules.PolynomialDecay(
@@ -54,6 +66,7 @@ def make_model(steps: int) -> tsn_keras.ContinualModel:
         optimizer=keras.optimizers.Adam(schedule),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        steps_per_execution=50,
     )
     return model
 
@@ -68,19 +81,14 @@ def wsn_capacity(model: tsn_keras.ContinualModel) -> float:
     return float(density + (1 - 0.78) * len(model.tasks) / 32)
 
 
-def main(_):
-    logging.set_verbosity(logging.WARNING)
-    keras.utils.set_random_seed(FLAGS.seed)
-    data = tsn_keras.scenarios.ImageData.from_tfds(
+def load_mnist() -> tsn_keras.scenarios.ImageData:
+    return tsn_keras.scenarios.ImageData.from_tfds(
         "mnist", data_dir=FLAGS.data_dir, download=FLAGS.data_dir is None
     )
-    tasks = tsn_keras.scenarios.PermutedPixels(
-        data, FLAGS.num_tasks, FLAGS.seed, batch_size=FLAGS.batch_size
-    )
-    steps = int(tasks[0].train.cardinality()) * FLAGS.epochs
-    run = tsn_keras.evaluation.ScenarioRun(
-        make_model(steps), tasks, FLAGS.output_dir, resume=FLAGS.resume
-    )
+
+
+def learn_all(run: tsn_keras.evaluation.ScenarioRun) -> None:
+    """Learns the remaining tasks, and prints a line for each."""
     while run.remaining:
         task = run.remaining[0]
         report = run.learn(keras.layers.Dense(10), epochs=FLAGS.epochs)
@@ -92,6 +100,20 @@ def main(_):
             f"{run.seconds:.0f} s",
             flush=True,
         )
+
+
+def main(_):
+    logging.set_verbosity(logging.WARNING)
+    keras.utils.set_random_seed(FLAGS.seed)
+    data = load_mnist()
+    tasks = tsn_keras.scenarios.PermutedPixels(
+        data, FLAGS.num_tasks, FLAGS.seed, batch_size=FLAGS.batch_size
+    )
+    steps = int(tasks[0].train.cardinality()) * FLAGS.epochs
+    run = tsn_keras.evaluation.ScenarioRun(
+        make_model(steps), tasks, FLAGS.output_dir, resume=FLAGS.resume
+    )
+    learn_all(run)
     published = wsn_capacity(run.model)
     report = run.finish(FLAGS.flag_values_dict(), wsn_capacity=published)
     metrics, capacity = report["metrics"], report["capacity"]

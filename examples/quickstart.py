@@ -60,6 +60,17 @@ def compile_model(model: keras.Model, steps: int) -> None:
     )
 
 
+def make_model(seed: int, **mechanisms) -> tsn_keras.ContinualModel:
+    """Returns the model; `mechanisms` replace pruning and the like."""
+    arguments = {
+        "pruning": tsn_keras.pruning.MagnitudePruning(sparsity=0.8),
+        # 269 validation images do not see every loss: stay off the edge.
+        "quantization": tsn_keras.quantization.AdaptiveCodebook(min_width=3),
+        **mechanisms,
+    }
+    return tsn_keras.ContinualModel(make_backbone(), seed=seed, **arguments)
+
+
 def train_single(task: tsn_keras.scenarios.Task, epochs: int) -> float:
     """Trains a dense network of its own on one task, for comparison."""
     model = keras.Sequential([make_backbone(), keras.layers.Dense(10)])
@@ -96,13 +107,7 @@ def main(_):
     keras.utils.set_random_seed(FLAGS.seed)
     tasks = make_tasks(FLAGS.seed)
     folder = pathlib.Path(FLAGS.output_dir)
-    model = tsn_keras.ContinualModel(
-        make_backbone(),
-        pruning=tsn_keras.pruning.MagnitudePruning(sparsity=0.8),
-        # 269 validation images do not see every loss: stay off the edge.
-        quantization=tsn_keras.quantization.AdaptiveCodebook(min_width=3),
-        seed=FLAGS.seed,
-    )
+    model = make_model(FLAGS.seed)
     compile_model(model, FLAGS.epochs * tasks[0].train.cardinality().numpy())
 
     run = tsn_keras.evaluation.ScenarioRun(model, tasks, folder)

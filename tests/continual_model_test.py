@@ -395,7 +395,7 @@ class SummaryTest(parameterized.TestCase):
         self.assertRegex(text, header)
         self.assertRegex(
             text,
-            rf"task 1 +{path} +0 +70.0% +{report.bits[path]} +"
+            rf"task 1 +{path} +0 +62.5% +{report.bits[path]} +"
             rf"{report.own[path]} +{report.shared[path]}",
         )
         self.assertRegex(text, rf"{path}: [\d.]+% of the bits free")

@@ -108,7 +108,7 @@ class SavingTest(parameterized.TestCase):
         model.save(self.path)
         names = {name.rsplit("/")[-1] for name in self.stored_arrays()}
         self.assertContainsSubset(
-            {"bank", "running_task", "kernel.0", "mask.0", "optimizer.0"},
+            {"bank", "running_task", "kernel.0", "own.0", "optimizer.0"},
             names,
         )
 

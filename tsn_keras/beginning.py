@@ -12,10 +12,11 @@ from tsn_keras.initialization import (
     reset_seed_generators,
 )
 from tsn_keras.installation import Installation
+from tsn_keras.layers.masked_kernel import MaskedKernel
 from tsn_keras.pruning import Pruning, TaskMask, kept_slots
 from tsn_keras.running_task import RunningTask
 from tsn_keras.sharing import (
-    Sharing,
+    PlaneChoice,
     activation_statistics,
     kl_divergence,
     masked_layers,
@@ -41,34 +42,58 @@ def statistics_of(installation: Installation, sample) -> np.ndarray:
     )
 
 
-def choose_plane(
-    task: RunningTask,
-    sharing: Sharing,
-    bank: WeightBank,
-    statistics: Callable[[str], np.ndarray],
-) -> None:
-    """Lets the sharing strategy choose the plane of a task.
+def divergences_of(
+    bank: WeightBank, statistics: Callable[[str], np.ndarray]
+) -> dict[str, float]:
+    """Returns how far a task's activations are from every earlier task's.
 
     Args:
-        task: `RunningTask`, whose plane is set.
-        sharing: `Sharing` strategy.
         bank: `WeightBank`.
         statistics: function of an earlier task's name; the statistics of the
             new task's sample in that task's subnetwork.
     """
-    divergences = {}
-    if sharing.needs_statistics:
-        divergences = {
-            name: kl_divergence(statistics(name), bank[name].statistics)
-            for name in bank.tasks
-        }
-    planes = {name: bank[name].plane for name in bank.tasks}
-    choice = sharing.choose(planes, divergences)
-    task.plane = choice.plane
-    if choice.plane is None:
-        task.plane = max(planes.values(), default=-1) + 1
-    task.nearest = choice.nearest
-    task.divergence = choice.divergence
+    return {
+        name: kl_divergence(statistics(name), bank[name].statistics)
+        for name in bank.tasks
+    }
+
+
+def take_plane(task: RunningTask, choice: PlaneChoice, bank: WeightBank):
+    """Puts a task on the plane that was chosen for it.
+
+    Args:
+        task: `RunningTask`, whose plane and the like are set.
+        choice: `PlaneChoice`.
+        bank: `WeightBank`.
+    """
+    planes = [bank[name].plane for name in bank.tasks]
+    joins = choice.plane is not None
+    task.plane = choice.plane if joins else max(planes, default=-1) + 1
+    task.inherits = choice.nearest if joins else None
+    task.own_fraction = choice.own_fraction if joins else 1.0
+    task.choice = choice
+
+
+def plane_masks(
+    task: RunningTask,
+    kernels: list[MaskedKernel],
+    bank: WeightBank,
+    available: list[np.ndarray],
+) -> list[TaskMask]:
+    """Returns masks over a task's plane, with what the task inherits.
+
+    Args:
+        task: `RunningTask`.
+        kernels: list of `MaskedKernel`.
+        bank: `WeightBank`.
+        available: list of bool arrays, the slots with bits left.
+    """
+    view = bank.plane_view((task.plane,) * len(kernels))
+    inherited = view.owned
+    if task.inherits is not None:
+        inherited = bank.used_slots(task.inherits)
+    parts = zip(kernels, view.owned, view.frozen, available, inherited)
+    return [TaskMask(*p, task.own_fraction, task.width) for p in parts]
 
 
 def room_for_task(
@@ -90,20 +115,24 @@ def room_for_task(
     Raises:
         BudgetError: If a kernel has no bits left.
     """
-    view = bank.plane_view((task.plane,) * len(bank.shapes))
-    limits, masks = [], []
+    task.width = widths[0]
+    if pruning is not None:
+        sizes = [kernel.size for kernel in installation.kernels]
+        pruning.check_budget(sizes, task.width)
+    owned = bank.plane_view((task.plane,) * len(bank.shapes)).owned
+    limits, available = [], []
     for index, kernel in enumerate(installation.kernels):
-        used, owned = bank.used_bits(index), view.owned[index]
+        used, taken = bank.used_bits(index), owned[index]
         sparsity = pruning.target(kernel.path) if pruning else 0.0
-        count = kept_slots(kernel.size, sparsity)
-        width = widest_width(used, owned, count, *widths, kernel.path)
+        count = round(task.own_fraction * kept_slots(kernel.size, sparsity))
+        count = min(count + taken.sum(), kernel.size)
+        width = widest_width(used, taken, count, *widths, kernel.path)
         # The sum is taken in a wide type: 32 + 32 would pass in uint8 too,
         # but a user's max_width must never wrap around.
-        available = owned | (used.astype(np.int32) + width <= 32)
+        available.append(used.astype(np.int32) + width <= 32)
         limits.append(width)
-        frozen = view.frozen[index]
-        masks.append(TaskMask(kernel, owned, frozen, available))
-    task.widths, task.masks = limits, masks
+    task.widths = limits
+    task.masks = plane_masks(task, installation.kernels, bank, available)
 
 
 def start_values(
@@ -116,8 +145,9 @@ def start_values(
     """Gives kernels and private variables the values training starts from.
 
     The first task takes the backbone as it is, so that pretrained weights
-    count. Every later one starts from newly initialized kernels; its private
-    variables do too, or from the nearest task's if it shares that plane.
+    count. A later one that inherits another's subnetwork starts as that task:
+    its own slots hold zeros, and the private variables are the other's.
+    Any other starts from newly initialized kernels and private variables.
 
     Args:
         task: `RunningTask`.
@@ -135,12 +165,17 @@ def start_values(
         return
     values = fresh_weights(backbone, inputs)
     fresh = dict(zip(map(id, backbone.weights), values))
+    inherits = task.inherits is not None
     for kernel in installation.kernels:
-        kernel.kernel.assign(fresh[id(kernel.kernel)])
+        start = fresh[id(kernel.kernel)]
+        kernel.kernel.assign(np.zeros_like(start) if inherits else start)
         if kernel.scores is not None:
             kernel.scores.assign(fresh[id(kernel.scores)])
     private = [fresh[id(v)] for v in installation.private_of_backbone]
-    if task.nearest is not None and bank[task.nearest].plane == task.plane:
-        private = bank.private(task.nearest)[: len(private)]
-    for variable, value in zip(installation.private_of_backbone, private):
+    if inherits:
+        private = bank.private(task.inherits)
+        same_head = bank[task.inherits].head == task.head
+        if not same_head or task.keeps_head:
+            private = private[: len(installation.private_of_backbone)]
+    for variable, value in zip(installation.private, private):
         variable.assign(value)

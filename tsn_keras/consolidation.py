@@ -8,7 +8,7 @@ import numpy as np
 from tsn_keras.bank import Component, PrivateCode, TaskRecord
 from tsn_keras.bank.component import FLOAT_WIDTH
 from tsn_keras.installation import Installation
-from tsn_keras.pruning import Pruning, refine
+from tsn_keras.pruning import Pruning, largest, refine
 from tsn_keras.quantization import (
     AdaptiveCodebook,
     Codebook,
@@ -19,7 +19,9 @@ from tsn_keras.quantization import (
 from tsn_keras.running_task import RunningTask
 from tsn_keras.validation import Validation
 
-PRIVATE_WIDTHS = (4, 6, 8, 16, 32)
+PRIVATE_WIDTHS = (2, 3, 4, 5, 6, 8, 16, 32)
+# Narrowing a variable of fewer entries saves too little to look for.
+SMALL = 64
 STAGES = ("prune", "quantize", "fine-tune", "store")
 
 
@@ -38,6 +40,8 @@ class Consolidation:
             fine-tunes centroids and private variables, returns codebooks.
             `None` if there is no data for it.
         verbose: int, 0 for silence.
+        reference: list of bool arrays or `None`, the slots that the task's
+            reference uses.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class Consolidation:
         quantization: AdaptiveCodebook | None,
         tune,
         verbose: int,
+        reference: list[np.ndarray] | None = None,
     ):
+        self.reference = reference
         self.task = task
         self.installation = installation
         self.validation = validation
@@ -77,16 +83,18 @@ class Consolidation:
         for strategy in (self.pruning, self.quantization):
             acceptable -= getattr(strategy, "tolerance", None) or 0.0
         self._prune_on()
+        pruned = self._quality(self._kernels)
         self.progress.update(1)
         codebooks = None
         if self.quantization is not None:
             codebooks = self._quantize(acceptable)
+        codebooks = self._keep_budget(codebooks)
         private = self._store_private(acceptable)
         after = self._quality(self._kernels)
         self.progress.update(len(STAGES))
         if after < acceptable:
             self._warn(before, after)
-        return self._record(codebooks, private, before, after)
+        return self._record(codebooks, private, (before, pruned, after))
 
     def _warn(self, before: float, after: float) -> None:
         warnings.warn(
@@ -103,6 +111,36 @@ class Consolidation:
         self._kernels, self._own = refine(
             self._kernels, self._own, self._quality, self.pruning.tolerance
         )
+
+    def _keep_budget(
+        self, codebooks: list[Codebook] | None
+    ) -> list[Codebook] | None:
+        """Drops own slots until the kernels' bytes keep the budget."""
+        budget = getattr(self.pruning, "budget", None)
+        while budget is not None:
+            components = self._components(codebooks)
+            taken = sum(component.num_bytes for component in components)
+            if taken <= budget or all(own.sum() < 2 for own in self._own):
+                break
+            codebooks = self._without_smallest(codebooks, 0.99 * budget / taken)
+        return codebooks
+
+    def _without_smallest(
+        self, codebooks: list[Codebook] | None, fraction: float
+    ) -> list[Codebook] | None:
+        """Keeps a fraction of each kernel's own slots, the largest ones."""
+        if codebooks is not None:
+            codebooks = list(codebooks)
+        for index, own in enumerate(self._own):
+            count = max(1, int(fraction * own.sum()))
+            kept = largest(self._kernels[index], min(count, own.sum()), own)
+            self._kernels[index] = np.where(
+                own & ~kept, np.float32(0), self._kernels[index]
+            )
+            if codebooks is not None:
+                codebooks[index] = codebooks[index].subset(kept[own])
+            self._own[index] = kept
+        return codebooks
 
     def _quantize(self, acceptable: float) -> list[Codebook]:
         weights = self._kernels
@@ -154,12 +192,33 @@ class Consolidation:
         widths = PRIVATE_WIDTHS if self.quantization else (FLOAT_WIDTH,)
         for width in widths:
             codes = [PrivateCode.encode(value, width) for value in values]
-            self.installation.install_private([c.decode() for c in codes])
-            if self._quality(self._kernels) >= acceptable:
+            if self._private_quality(codes) >= acceptable:
                 break
+        else:
+            return codes
+        for index in np.argsort([-value.size for value in values]):
+            codes = self._narrowed(codes, values[index], index, acceptable)
+        self._private_quality(codes)
         return codes
 
-    def _record(self, codebooks, private, before, after) -> TaskRecord:
+    def _narrowed(self, codes, value, index, acceptable) -> list[PrivateCode]:
+        """Gives one private variable the fewest bits that are acceptable."""
+        widths = [w for w in PRIVATE_WIDTHS if w < codes[index].width]
+        if value.size < SMALL or not widths or not self.quantization:
+            return codes
+        for width in reversed(widths):
+            trial = list(codes)
+            trial[index] = PrivateCode.encode(value, width)
+            if self._private_quality(trial) < acceptable:
+                break
+            codes = trial
+        return codes
+
+    def _private_quality(self, codes: list[PrivateCode]) -> float:
+        self.installation.install_private([c.decode() for c in codes])
+        return self._quality(self._kernels)
+
+    def _components(self, codebooks) -> list[Component]:
         components = []
         for index, mask in enumerate(self.task.masks):
             if codebooks is None:
@@ -176,10 +235,16 @@ class Consolidation:
                 self._shared[index],
                 mask.owned,
                 self._kernels[index],
+                reference=self.reference and self.reference[index],
                 **quantized,
             )
             components.append(component)
-        sign = self.validation.sign
+        return components
+
+    def _record(self, codebooks, private, qualities) -> TaskRecord:
+        sign, choice = self.validation.sign, self.task.choice
+        before, pruned, after = (round(sign * q, 6) for q in qualities)
+        components = self._components(codebooks)
         return TaskRecord(
             name=self.task.name,
             planes=(self.task.plane,) * len(components),
@@ -188,10 +253,19 @@ class Consolidation:
             private=tuple(private),
             statistics=np.zeros(0, np.float16),
             facts={
-                "nearest": self.task.nearest,
-                "divergence": self.task.divergence,
+                "nearest": choice.nearest,
+                "divergence": _rounded(choice.divergence),
+                "reason": choice.reason,
+                "losses": choice.losses,
                 "monitor": self.validation.monitor,
-                "before": round(sign * before, 6),
-                "after": round(sign * after, 6),
+                "better": int(sign),
+                "before": before,
+                "pruned": pruned,
+                "after": after,
             },
         )
+
+
+def _rounded(divergence: float | None) -> float | None:
+    # The bank counts every digit.
+    return None if divergence is None else float(f"{divergence:.4g}")

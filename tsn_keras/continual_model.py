@@ -123,12 +123,13 @@ class ContinualModel(TaskTrainer):
         test_step = self._compiled_test_step()
         input_checks.check_validation_data(validation_data)
         snapshot = self.installation.snapshot()
-        masks = [mask.mask for mask in running.masks]
+        own = [mask.own for mask in running.masks]
         try:
             self._finish_masks(running)
             validation = Validation(
                 self, validation_data, test_step, monitor, mode
             )
+            nearest = running.choice.nearest
             record = Consolidation(
                 running,
                 self.installation,
@@ -137,12 +138,16 @@ class ContinualModel(TaskTrainer):
                 self.quantization,
                 self._tuning(running),
                 1 if verbose == "auto" else verbose,
+                nearest and self.bank.used_slots(nearest),
             ).run()
+            if nearest is not None:
+                number = self.bank.tasks.index(nearest)
+                record = dataclasses.replace(record, reference=number)
             record = self._with_statistics(record, validation)
             self.bank.add(record)
         except BaseException:
-            for mask, before in zip(running.masks, masks):
-                mask.mask = before
+            for mask, before in zip(running.masks, own):
+                mask.own = before
             self.installation.restore(snapshot)
             raise
         self._running = None
@@ -172,11 +177,13 @@ class ContinualModel(TaskTrainer):
 
     def _finish_masks(self, running: RunningTask) -> None:
         """Brings masks to their target where training stopped before it."""
+        if self.pruning is not None:
+            self.watch_gradients()
+            progress = running.progress
+            self.pruning.finish(
+                running.masks, progress.step, progress.total_steps
+            )
         for mask in running.masks:
-            if self.pruning is not None:
-                steps = running.progress.step, running.progress.total_steps
-                sparsity = self.pruning.final_sparsity(mask.path, *steps)
-                mask.prune(self.pruning.importance(mask), sparsity)
             mask.apply()
 
     def _compiled_test_step(self):

@@ -6,6 +6,7 @@ from typing import Any
 
 from tsn_keras.pruning.schedule_callback import Progress
 from tsn_keras.pruning.task_masks import TaskMask
+from tsn_keras.sharing.strategies import PlaneChoice
 
 
 @dataclasses.dataclass
@@ -18,10 +19,12 @@ class RunningTask:
         keeps_head: bool, whether the head came with weights to start from.
         begun: bool, whether it has been trained.
         plane: int or `None`, its plane once it has begun.
-        nearest: str or `None`, the most similar earlier task.
-        divergence: float or `None`, that task's divergence.
+        inherits: str or `None`, the earlier task whose slots it shares.
+        own_fraction: float, how much of the usual number of slots it may own.
+        choice: `PlaneChoice`, how its plane was found.
         fits: int, number of calls of `fit` so far.
         progress: `Progress` of the training.
+        width: int, bits of the narrowest code.
         widths: list of int, the widest code each kernel has room for.
         masks: list of `TaskMask`, one a kernel.
         data: the training data of the last `fit`, for fine-tuning; not
@@ -34,10 +37,12 @@ class RunningTask:
     keeps_head: bool = False
     begun: bool = False
     plane: int | None = None
-    nearest: str | None = None
-    divergence: float | None = None
+    inherits: str | None = None
+    own_fraction: float = 1.0
+    choice: PlaneChoice = PlaneChoice(None)
     fits: int = 0
     progress: Progress = dataclasses.field(default_factory=Progress)
+    width: int = 32
     widths: list[int] = dataclasses.field(default_factory=list)
     masks: list[TaskMask] = dataclasses.field(default_factory=list)
     data: Any = None
@@ -68,10 +73,12 @@ class RunningTask:
                 "keeps_head": self.keeps_head,
                 "begun": self.begun,
                 "plane": self.plane,
-                "nearest": self.nearest,
-                "divergence": self.divergence,
+                "inherits": self.inherits,
+                "own_fraction": self.own_fraction,
+                "choice": dataclasses.asdict(self.choice),
                 "fits": self.fits,
                 "progress": dataclasses.asdict(self.progress),
+                "width": self.width,
                 "widths": self.widths,
             }
         )
@@ -81,4 +88,5 @@ class RunningTask:
         """Returns the task that `to_json` described, without its masks."""
         entries = json.loads(text)
         entries["progress"] = Progress(**entries["progress"])
+        entries["choice"] = PlaneChoice(**entries["choice"])
         return cls(**entries)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from tsn_keras.beginning import plane_masks
 from tsn_keras.pruning.task_masks import TaskMask
 from tsn_keras.running_task import RunningTask
 from tsn_keras.training_state import training_variables
@@ -62,7 +63,7 @@ def save_running_task(store, model, task: RunningTask) -> None:
     for kind, variables in training_variables(model).items():
         _save_list(store, kind, variables)
     for index, mask in enumerate(task.masks):
-        store[f"mask.{index}"] = np.packbits(mask.mask)
+        store[f"own.{index}"] = np.packbits(mask.own)
         store[f"available.{index}"] = np.packbits(mask.available)
 
 
@@ -86,22 +87,20 @@ def load_running_task(store, model) -> RunningTask | None:
         if f"{kind}.{len(variables) - 1}" in store.keys():
             _load_list(store, kind, variables)
     if task.begun:
-        task.masks = list(_load_masks(store, model, task))
+        task.masks = _load_masks(store, model, task)
     return task
 
 
-def _load_masks(store, model, task: RunningTask):
-    planes = (task.plane,) * len(model.bank.shapes)
-    view = model.bank.plane_view(planes)
-    for index, kernel in enumerate(model.installation.kernels):
-        mask = TaskMask(
-            kernel,
-            view.owned[index],
-            view.frozen[index],
-            _unpacked(store[f"available.{index}"], kernel),
-        )
-        mask.mask = _unpacked(store[f"mask.{index}"], kernel)
-        yield mask
+def _load_masks(store, model, task: RunningTask) -> list[TaskMask]:
+    kernels = model.installation.kernels
+    available = [
+        _unpacked(store[f"available.{index}"], kernel)
+        for index, kernel in enumerate(kernels)
+    ]
+    masks = plane_masks(task, kernels, model.bank, available)
+    for index, mask in enumerate(masks):
+        mask.own = _unpacked(store[f"own.{index}"], mask.kernel)
+    return masks
 
 
 def _unpacked(bits: np.ndarray, kernel) -> np.ndarray:

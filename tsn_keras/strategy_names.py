@@ -4,13 +4,18 @@ from typing import Any
 
 import keras
 
-from tsn_keras.pruning.strategies import MagnitudePruning, ScorePruning
+from tsn_keras.pruning.criteria import (
+    FisherPruning,
+    MagnitudePruning,
+    ScorePruning,
+)
 from tsn_keras.quantization.strategies import AdaptiveCodebook
 from tsn_keras.sharing.strategies import ActivationSimilarity, Always, Never
 
 STRATEGIES = {
     "magnitude": MagnitudePruning,
     "scores": ScorePruning,
+    "fisher": FisherPruning,
     "adaptive": AdaptiveCodebook,
     "activation_similarity": ActivationSimilarity,
     "always": Always,

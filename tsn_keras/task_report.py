@@ -4,6 +4,13 @@ import dataclasses
 from typing import Any
 
 from tsn_keras.bank.weight_bank import WeightBank
+from tsn_keras.sharing.strategies import REASONS
+
+# Quality (1.0 is 100 % accuracy) that a stage may cost without a warning.
+LARGEST_LOSS = 0.01
+MOST_DEAD_UNITS = 0.5
+# How far a task that shares may fall behind the one it shares with.
+LARGEST_TRANSFER_LOSS = 0.03
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +22,7 @@ class TaskReport:
         plane: int.
         nearest: str or `None`, the most similar earlier task.
         divergence: float or `None`, its KL divergence.
+        sharing: str, what was chosen and why.
         sparsity: dict by kernel path, fraction of slots left out.
         bits: dict by kernel path, width of the codes.
         own: dict by kernel path, number of own slots.
@@ -22,12 +30,17 @@ class TaskReport:
         monitor: str, the name of the measured quality.
         quality_before: float, validated before consolidation.
         quality_after: float, validated with the stored bits.
+        effects: dict, what `pruning` and `quantization` in the consolidation
+            added to the validated quality, and `sharing` to the negative loss
+            in its trial (`None` without one); negative is lost.
+        warnings: list of str, known failures and their remedies.
     """
 
     name: str
     plane: int
     nearest: str | None
     divergence: float | None
+    sharing: str
     sparsity: dict[str, float]
     bits: dict[str, int]
     own: dict[str, int]
@@ -35,6 +48,8 @@ class TaskReport:
     monitor: str
     quality_before: float
     quality_after: float
+    effects: dict[str, float | None]
+    warnings: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the task's entry in `report.json`."""
@@ -54,11 +69,13 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
     shared = {path: int(mask.sum()) for path, (_, mask) in masks.items()}
     sizes = {path: mask.size for path, (mask, _) in masks.items()}
     widths = (component.width for component in record.components)
+    effects = _effects(record.facts)
     return TaskReport(
         name=task,
         plane=record.plane,
         nearest=record.facts["nearest"],
         divergence=record.facts["divergence"],
+        sharing=_sharing(record.facts, any(shared.values())),
         sparsity={
             path: 1.0 - (own[path] + shared[path]) / sizes[path]
             for path in bank.paths
@@ -69,4 +86,76 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
         monitor=record.facts["monitor"],
         quality_before=record.facts["before"],
         quality_after=record.facts["after"],
+        effects=effects,
+        warnings=[
+            *_pruning_warnings(effects, masks),
+            *_quantization_warnings(effects),
+            *_sharing_warnings(bank, record, any(shared.values())),
+        ],
     )
+
+
+def _sharing(facts: dict, joined: bool) -> str:
+    chosen = f"shares with '{facts['nearest']}'" if joined else "own plane"
+    text = f"{chosen}: {REASONS[facts.get('reason') or 'strategy']}"
+    if facts.get("losses"):
+        text += " ({} shared, {} on an own plane)".format(*facts["losses"])
+    return text
+
+
+def _effects(facts: dict) -> dict[str, float | None]:
+    # Whether higher is better is told by the sign of `better`.
+    better = facts.get("better", 1)
+    before, after = facts["before"], facts["after"]
+    pruned = facts.get("pruned", before)
+    losses = facts.get("losses")
+    return {
+        "pruning": round(better * (pruned - before), 6),
+        "quantization": round(better * (after - pruned), 6),
+        "sharing": round(losses[1] - losses[0], 6) if losses else None,
+    }
+
+
+def _pruning_warnings(effects: dict, masks: dict) -> list[str]:
+    texts = []
+    for path, (own, shared) in masks.items():
+        used = (own | shared).reshape(-1, own.shape[-1])
+        dead = 1.0 - used.any(axis=0).mean()
+        if dead > MOST_DEAD_UNITS:
+            texts.append(
+                f"Over-pruned: {dead:.0%} of the units of kernel '{path}' have "
+                "no incoming weight. Lower `sparsity`, or raise `budget`, in "
+                "`pruning`."
+            )
+    if effects["pruning"] < -LARGEST_LOSS:
+        texts.append(
+            f"Over-pruned: pruning in `consolidate` cost "
+            f"{-effects['pruning']:.4f} of the quality. Lower the `tolerance` "
+            "of `pruning`."
+        )
+    return texts
+
+
+def _quantization_warnings(effects: dict) -> list[str]:
+    if effects["quantization"] >= -LARGEST_LOSS:
+        return []
+    return [
+        f"Over-quantized: codes cost {-effects['quantization']:.4f} of the "
+        "quality. Lower the `tolerance` of `quantization`, or raise its "
+        "`min_width`, `max_width` or `fine_tune_steps`."
+    ]
+
+
+def _sharing_warnings(bank, record, joined: bool) -> list[str]:
+    facts, nearest = record.facts, record.facts["nearest"]
+    if not joined or nearest is None:
+        return []
+    other = bank[nearest].facts
+    loss = facts.get("better", 1) * (other["after"] - facts["after"])
+    if other["monitor"] != facts["monitor"] or loss < LARGEST_TRANSFER_LOSS:
+        return []
+    return [
+        f"Negative transfer: with the weights of '{nearest}' the quality is "
+        f"{loss:.4f} under that task's. Lower `threshold` of `sharing`, raise "
+        "its `own_fraction`, or use `sharing=None`."
+    ]

@@ -13,10 +13,11 @@ from keras import tree
 
 from tsn_keras import backbone_checks, input_checks
 from tsn_keras.beginning import (
-    choose_plane,
+    divergences_of,
     room_for_task,
     start_values,
     statistics_of,
+    take_plane,
 )
 from tsn_keras.distribution import (
     has_workers,
@@ -28,10 +29,16 @@ from tsn_keras.distribution import (
 from tsn_keras.initialization import derived_seed, fresh_weights
 from tsn_keras.layers.kernel_rule import Kernels
 from tsn_keras.loss_callback import FiniteLossCallback, check_kernels
-from tsn_keras.pruning import Pruning, PruningScheduleCallback
+from tsn_keras.pruning import (
+    Pruning,
+    PruningScheduleCallback,
+    check_second_moments,
+    second_moment,
+)
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.running_task import RunningTask
-from tsn_keras.sharing import Never, Sharing
+from tsn_keras.sharing import Never, PlaneChoice, Sharing
+from tsn_keras.sharing_trial import try_planes
 from tsn_keras.strategy_names import get_strategy
 from tsn_keras.task_network import HeadFunctions, TaskNetwork
 from tsn_keras.training_data import TrainingData
@@ -270,8 +277,17 @@ class TaskTrainer(TaskNetwork):
     def _schedule_callbacks(self) -> list[keras.callbacks.Callback]:
         if self.pruning is None:
             return []
+        self.watch_gradients()
         masks, progress = self._running.masks, self._running.progress
         return [PruningScheduleCallback(self.pruning, masks, progress)]
+
+    def watch_gradients(self) -> None:
+        """Lets masks see the squared gradients that the optimizer keeps."""
+        for mask in self._running.masks:
+            mask.second_moment = functools.partial(
+                lambda variable: second_moment(self.optimizer, variable),
+                mask.kernel.kernel,
+            )
 
     def _check_trainable(self, task: str | None) -> None:
         """Refuses to train what is not the running task."""
@@ -279,6 +295,10 @@ class TaskTrainer(TaskNetwork):
             raise ValueError(
                 "You must call `compile()` before calling `fit()`."
             )
+        if self.pruning is not None and self.pruning.needs_second_moments:
+            twin = self._make_optimizer()
+            twin.build([keras.Variable(0.0)])
+            check_second_moments(twin)
         if task is not None:
             input_checks.check_known(task, list(self.tasks))
         if self._running is None and not self.tasks:
@@ -311,33 +331,46 @@ class TaskTrainer(TaskNetwork):
 
     def _begin(self, data: TrainingData) -> None:
         """Chooses plane, slots and starting values of the running task."""
-        task = dataclasses.replace(self._running)
-        number = len(self.bank.tasks)
-        if not number:
+        if not self.bank.tasks:
             backbone_checks.check_reads(self.installation, self._inputs)
             self.bank.set_base(self.installation.base_values())
-        sample = data.sample(getattr(self.sharing, "sample_size", 1))
-        sample = of_first_worker(sample)
+        choice = self._choose_plane(data)
+        if choice.doubtful:
+            choice = try_planes(self, choice, data, self._start)
+        self._start(choice)
 
-        def statistics(name):
-            with self.working_as(name):
-                return statistics_of(self.installation, sample)
+    def _choose_plane(self, data: TrainingData) -> PlaneChoice:
+        divergences = {}
+        if self.sharing.needs_statistics:
+            sample = of_first_worker(data.sample(self.sharing.sample_size))
 
-        choose_plane(task, self.sharing, self.bank, statistics)
+            def statistics(name):
+                with self.working_as(name):
+                    return statistics_of(self.installation, sample)
+
+            divergences = divergences_of(self.bank, statistics)
+        planes = {name: self.bank[name].plane for name in self.bank.tasks}
+        return self.sharing.choose(planes, divergences)
+
+    def _start(self, choice: PlaneChoice) -> None:
+        """Puts the running task at the start of its training on a plane."""
+        task = dataclasses.replace(self._running)
+        number = len(self.bank.tasks)
+        take_plane(task, choice, self.bank)
         widths = FLOAT_WIDTHS
         if self.quantization is not None:
             widths = self.quantization.min_width, self.quantization.max_width
         room_for_task(task, self.installation, self.bank, self.pruning, widths)
         if self.seed is not None:
             keras.utils.set_random_seed(derived_seed(self.seed, number))
-        start_values(
-            task, self.installation, self.bank, self._inputs, self.seed
-        )
         if not task.keeps_head:
             head = self.heads.head
             fresh = fresh_weights(head, self._features)
             for variable, value in zip(head.weights, fresh):
                 variable.assign(value)
+        start_values(
+            task, self.installation, self.bank, self._inputs, self.seed
+        )
         for mask in task.masks:
             mask.apply()
         self._start_optimizer()

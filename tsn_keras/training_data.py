@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import tree
 
 EVALUATION_BATCH = 1024
+HELD_OUT_ROWS = 1024
 
 
 def _is_arrays(x: Any) -> bool:
@@ -91,6 +92,52 @@ class TrainingData:
         """Returns the inputs of about `rows` examples, in one batch."""
         inputs = [x for x, _, _ in self.first_batches(rows)]
         return tree.map_structure(lambda *p: np.concatenate(p)[:rows], *inputs)
+
+    def held_out(self, steps: int) -> tuple[dict, dict] | None:
+        """Splits the data for a short training and its validation.
+
+        Args:
+            steps: int, training steps.
+
+        Returns:
+            Arguments of `keras.Model.fit` for about `steps` steps, and of
+            `keras.Model.evaluate` on other examples, a fifth of all and 1,024
+            at most. `None` for data that can be read only once, or with less
+            than two batches.
+        """
+        if self.is_arrays:
+            return self._held_out_rows(steps)
+        if not isinstance(self.x, tf.data.Dataset):
+            return None
+        count = int(self.x.cardinality())
+        batch = self.first_batches(1)
+        held = max(1, HELD_OUT_ROWS // num_rows(batch[0][0]))
+        if count > 0:
+            held = min(held, -(-count // 5))
+        if count in (0, 1):
+            return None
+        training = self.x.skip(held).repeat().take(steps)
+        return {"x": training}, {"x": self.x.take(held)}
+
+    def _held_out_rows(self, steps: int) -> tuple[dict, dict] | None:
+        count = num_rows(self.x)
+        if count < 5:
+            return None
+        held = min(HELD_OUT_ROWS, count // 5)
+        order = np.random.default_rng(0).permutation(count)
+        names = ("x", "y", "sample_weight")
+        columns = {
+            name: column
+            for name in names
+            if (column := getattr(self, name)) is not None
+        }
+        wanted = np.resize(order[held:], steps * self.batch_size)
+        training, held_out = (
+            {name: take_rows(c, rows) for name, c in columns.items()}
+            for rows in (wanted, order[:held])
+        )
+        training["batch_size"] = self.batch_size
+        return training, held_out
 
     def _elements(self) -> Iterator:
         if isinstance(self.x, keras.utils.PyDataset):

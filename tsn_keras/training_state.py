@@ -108,7 +108,7 @@ class TrainingState:
         running = model._running
         self._progress = dataclasses.replace(running.progress)
         self._task = dataclasses.replace(running, progress=self._progress)
-        self._masks = [mask.mask for mask in running.masks]
+        self._own = [mask.own for mask in running.masks]
         self._kinds = ["threshold", "private", "seed"]
         if running.begun or not model.bank.tasks:
             self._kinds.append("kernel")
@@ -135,8 +135,8 @@ class TrainingState:
         Args:
             model: `ContinualModel`, the same one.
         """
-        for mask, before in zip(self._task.masks, self._masks):
-            mask.mask = before
+        for mask, before in zip(self._task.masks, self._own):
+            mask.own = before
             if mask.kernel.scores is None:
                 mask.apply()
             else:

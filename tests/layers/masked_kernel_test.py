@@ -72,8 +72,9 @@ class MaskedKernelTest(parameterized.TestCase):
         threshold = scores[1, 1]
         kernel = make_kernel(scores, threshold)
         value = np.where(kernel.own_mask, kernel.kernel, kernel.fixed)
+        closed = kernel.own_mask & (scores < threshold)
         np.testing.assert_array_equal(
-            kernel.effective(), np.where(scores >= threshold, value, 0)
+            kernel.effective(), np.where(closed, 0, value)
         )
         kernel.open_gate()
         np.testing.assert_array_equal(kernel.effective(), value)
@@ -81,7 +82,7 @@ class MaskedKernelTest(parameterized.TestCase):
     def test_gradient_passes_straight_through_to_the_scores(self):
         scores = np.linspace(0, 1, 12, dtype=np.float32).reshape(SHAPE)
         kernel = make_kernel(scores, scores[2, 0])
-        value = np.where(kernel.own_mask, kernel.kernel, kernel.fixed)
+        value = np.where(kernel.own_mask, kernel.kernel, 0)
         factors, (weights, learned) = gradients(
             kernel, [kernel.kernel, kernel.scores]
         )

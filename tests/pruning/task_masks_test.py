@@ -5,7 +5,7 @@ from tsn_keras.layers import SubnetDense
 from tsn_keras.pruning import TaskMask, kept_slots
 
 
-def task_mask(learned_scores=False, seed=0, units=10):
+def task_mask(learned_scores=False, seed=0, units=10, **arguments):
     """A task's mask over a kernel of which some slots are owned or full."""
     rng = np.random.default_rng(seed)
     layer = SubnetDense(units, learned_scores=learned_scores)
@@ -14,8 +14,10 @@ def task_mask(learned_scores=False, seed=0, units=10):
     kernel.kernel.assign(rng.normal(size=kernel.shape))
     owned = rng.random(kernel.shape) < 0.3
     frozen = np.where(owned, rng.normal(size=kernel.shape), 0)
-    available = owned | (rng.random(kernel.shape) < 0.7)
-    return TaskMask(kernel, owned, frozen.astype(np.float32), available)
+    available = rng.random(kernel.shape) < 0.7
+    return TaskMask(
+        kernel, owned, frozen.astype(np.float32), available, **arguments
+    )
 
 
 class KeptSlotsTest(parameterized.TestCase):
@@ -45,15 +47,30 @@ class TaskMaskTest(parameterized.TestCase):
         mask.prune(importance, sparsity)
         available = int(mask.available.sum())
         kept = min(kept_slots(80, sparsity), available)
-        self.assertEqual(mask.mask.sum(), kept)
-        self.assertFalse((mask.mask & ~mask.available).any())
-        left = mask.available & ~mask.mask
+        self.assertEqual(mask.own.sum(), kept)
+        self.assertFalse((mask.own & ~mask.available).any())
+        left = mask.available & ~mask.own
         self.assertGreaterEqual(
-            importance[mask.mask].min(), importance[left].max(initial=0)
+            importance[mask.own].min(), importance[left].max(initial=0)
         )
         np.testing.assert_array_equal(mask.own | mask.shared, mask.mask)
         self.assertFalse((mask.own & mask.owned).any())
-        self.assertFalse((mask.shared & ~mask.owned).any())
+        np.testing.assert_array_equal(mask.shared, mask.owned)
+
+    def test_inherits_what_another_task_uses(self):
+        inherited = np.zeros((8, 10), bool)
+        inherited[:4] = True
+        mask = task_mask(inherited=inherited)
+        np.testing.assert_array_equal(mask.shared, inherited & mask.owned)
+        mask.prune(mask.values(), 0.9)
+        mask.apply()
+        effective = np.asarray(mask.kernel.effective())
+        np.testing.assert_array_equal(
+            effective[mask.shared], mask.frozen[mask.shared]
+        )
+        unused = mask.owned & ~inherited
+        self.assertTrue(unused.any())
+        np.testing.assert_array_equal(effective[unused], 0)
 
     def test_values_are_frozen_where_owned(self):
         mask = task_mask()
@@ -82,7 +99,7 @@ class TaskMaskTest(parameterized.TestCase):
         mask.apply_scores()
         np.testing.assert_array_equal(mask.kernel.effective(), mask.effective())
         # A slot whose score rises comes back without a new mask.
-        slot = np.argwhere(mask.available & ~mask.mask & ~mask.owned)[0]
+        slot = np.argwhere(mask.available & ~mask.own)[0]
         risen = scores.copy()
         risen[tuple(slot)] = 2.0
         mask.kernel.scores.assign(risen)

@@ -19,24 +19,39 @@ class StrategiesTest(parameterized.TestCase):
         self.assertFalse(Never().needs_statistics)
 
     def test_always(self):
-        self.assertEqual(Always().choose({}, {}), PlaneChoice(None))
+        first = Always().choose({}, {})
+        self.assertEqual(first, PlaneChoice(None, reason="first"))
         self.assertEqual(Always().choose({"a": 0, "b": 3}, {}).plane, 3)
-        self.assertEqual(Always().choose(PLANES, {}), PlaneChoice(0, "c"))
+        self.assertEqual(
+            Always(own_fraction=0.5).choose(PLANES, {}),
+            PlaneChoice(0, "c", own_fraction=0.5),
+        )
         self.assertFalse(Always().needs_statistics)
 
     def test_similarity_joins_the_nearest(self):
         sharing = ActivationSimilarity(threshold=0.1)
         self.assertTrue(sharing.needs_statistics)
+        choice = sharing.choose(PLANES, DIVERGENCES)
         self.assertEqual(
-            sharing.choose(PLANES, DIVERGENCES), PlaneChoice(1, "b", 0.02)
+            (choice.plane, choice.nearest, choice.divergence), (1, "b", 0.02)
         )
+        self.assertEqual((choice.reason, choice.doubtful), ("similar", False))
+        self.assertEqual(choice.own_fraction, sharing.own_fraction)
 
     @parameterized.parameters(0.0, 0.01, 0.02)
     def test_similarity_under_the_threshold_only(self, threshold):
-        sharing = ActivationSimilarity(threshold=threshold)
+        sharing = ActivationSimilarity(threshold=threshold, doubt=0.0)
         self.assertEqual(
-            sharing.choose(PLANES, DIVERGENCES), PlaneChoice(None, "b", 0.02)
+            sharing.choose(PLANES, DIVERGENCES),
+            PlaneChoice(None, "b", 0.02, reason="dissimilar"),
         )
+
+    @parameterized.parameters((0.01, 0.03, True), (0.01, 0.02, False))
+    def test_in_doubt_there_is_a_trial(self, threshold, doubt, doubtful):
+        sharing = ActivationSimilarity(threshold, doubt=doubt, trial_steps=7)
+        choice = sharing.choose(PLANES, DIVERGENCES)
+        self.assertEqual(choice.doubtful, doubtful)
+        self.assertEqual(choice.trial_steps, 7 * doubtful)
 
     def test_similarity_without_limit(self):
         sharing = ActivationSimilarity(threshold=float("inf"))
@@ -45,14 +60,23 @@ class StrategiesTest(parameterized.TestCase):
         self.assertIsNone(sharing.choose({"a": 2}, {"a": float("inf")}).plane)
 
     def test_first_task(self):
-        self.assertEqual(
-            ActivationSimilarity().choose({}, {}), PlaneChoice(None)
-        )
+        first = ActivationSimilarity().choose({}, {})
+        self.assertEqual(first, PlaneChoice(None, reason="first"))
 
     @parameterized.parameters(-0.1, float("nan"))
     def test_bad_threshold(self, threshold):
         with self.assertRaisesRegex(ValueError, f"threshold={threshold}"):
             ActivationSimilarity(threshold=threshold)
+
+    @parameterized.parameters(
+        ({"doubt": -1.0}, "doubt=-1.0"),
+        ({"trial_steps": 0}, "trial_steps=0"),
+        ({"own_fraction": 0.0}, "own_fraction=0.0"),
+        ({"own_fraction": 1.5}, "own_fraction=1.5"),
+    )
+    def test_bad_arguments(self, arguments, message):
+        with self.assertRaisesRegex(ValueError, message):
+            ActivationSimilarity(**arguments)
 
     def test_bad_sample_size(self):
         with self.assertRaisesRegex(ValueError, "sample_size=1"):

@@ -84,6 +84,12 @@ class Component:
         )
 
     @property
+    def num_bytes(self) -> int:
+        """Bytes of masks, codes and codebook."""
+        masks = len(self.own_mask) + len(self.shared_mask)
+        return masks + len(self.codes) + self.codebook.nbytes
+
+    @property
     def needs_reference(self) -> bool:
         """Whether a mask is coded by the slots of the task's reference."""
         return any(

@@ -23,7 +23,7 @@ class MaskedKernel:
     `mask * where(owned_on_plane, frozen_value, kernel)` with one operation
     a step. No optimizer sees `fixed`, so nothing can move it.
 
-    With learned scores the effective kernel is `gate * where(...)`, where
+    With learned scores it is `where(own_mask, gate * kernel, fixed)`, where
     `gate` is 1 for `scores >= threshold` and its gradient is passed
     straight through to the scores (WSN, Kang et al., ICML 2022).
 
@@ -72,14 +72,15 @@ class MaskedKernel:
         """Returns the tensor that the layer computes with."""
         if self._replacement is not None:
             return self._replacement()
-        value = select_slots(self.own_mask, self.kernel, self.fixed)
         if self.scores is None:
-            return value
-        return gated_slots(
-            tf.convert_to_tensor(self.scores),
+            return select_slots(self.own_mask, self.kernel, self.fixed)
+        scores = tf.convert_to_tensor(self.scores)
+        gated = gated_slots(
+            scores,
             tf.convert_to_tensor(self.threshold),
-            value,
+            tf.cast(self.kernel, scores.dtype),
         )
+        return select_slots(self.own_mask, gated, self.fixed)
 
     def install(self, value: np.ndarray) -> None:
         """Makes `value` the effective kernel, to the bit.

@@ -95,7 +95,7 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         if self.progress.step and self.progress.total_steps is not None:
             # A checkpoint restored just now was saved by a callback that ran
             # before `on_epoch_end` of this one.
-            present = [mask.mask for mask in self.masks]
+            present = [mask.own for mask in self.masks]
             pairs = zip(present, self._latest)
             if not self._latest or any(one is not two for one, two in pairs):
                 self.update()
@@ -125,12 +125,9 @@ class PruningScheduleCallback(keras.callbacks.Callback):
 
     def update(self) -> None:
         """Brings all masks to the sparsity of the current step."""
-        for mask in self.masks:
-            sparsity = self.pruning.sparsity_at(
-                mask.path, self.progress.step, self.progress.total_steps
-            )
-            self.pruning.update(mask, sparsity)
-        self._latest = [mask.mask for mask in self.masks]
+        progress = self.progress
+        self.pruning.follow(self.masks, progress.step, progress.total_steps)
+        self._latest = [mask.own for mask in self.masks]
 
 
 def _diverged(outputs: Any) -> bool:

@@ -1,14 +1,15 @@
-"""Which slots a task uses: the pruning strategies."""
+"""How far the kernels of a task are pruned: the strategies' base."""
 
+import math
 import numbers
 import re
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from tsn_keras import tfmot
+from tsn_keras.pruning import allocation
 from tsn_keras.pruning.task_masks import TaskMask
 
 DEFAULT_SPARSITY = 0.95
@@ -39,7 +40,7 @@ class Pruning:
     Args:
         sparsity: float in [0, 1), or dict of such by regular expression over
             the kernels' paths (the first match counts), or `None`. Defaults
-            to 0.95 if there is no schedule either.
+            to 0.95 if there is neither a schedule nor a budget.
         schedule: tfmot `PruningSchedule` or `None`. Gives the sparsity of all
             kernels by training step of the task, instead of `sparsity`.
         begin: float, fraction of the training steps at which pruning begins.
@@ -48,9 +49,13 @@ class Pruning:
         tolerance: float, the quality (1.0 is 100 % accuracy) that pruning on
             in `consolidate` may cost. 0 still removes what costs nothing;
             `None` leaves the masks as training made them.
+        budget: int or `None`. Bytes that the masks, codes and codebooks of a
+            task may take, instead of `sparsity`. They are divided among the
+            kernels by ranking the slots of all of them together.
     """
 
     learned_scores = False
+    needs_second_moments = False
 
     def __init__(
         self,
@@ -60,12 +65,19 @@ class Pruning:
         end: float = 0.6,
         frequency: int = 50,
         tolerance: float | None = None,
+        budget: int | None = None,
     ):
-        if sparsity is not None and schedule is not None:
+        targets = (sparsity, schedule, budget)
+        if sum(target is not None for target in targets) > 1:
             raise ValueError(
-                "Give `sparsity` or `schedule`, not both: a schedule holds its "
-                f"own target. Received: sparsity={sparsity}, "
-                f"schedule={schedule}"
+                "Give one of `sparsity`, `schedule` and `budget`: each is a "
+                f"target of its own. Received: sparsity={sparsity}, "
+                f"schedule={schedule}, budget={budget}"
+            )
+        if budget is not None and not budget > 0:
+            raise ValueError(
+                "`budget` must be a positive number of bytes. Received: "
+                f"budget={budget}"
             )
         if schedule is not None and not tfmot.is_schedule(schedule):
             raise TypeError(
@@ -87,7 +99,7 @@ class Pruning:
                 "`tolerance` must be in [0, 1) or None. Received: "
                 f"tolerance={tolerance}"
             )
-        if schedule is None and sparsity is None:
+        if not any(target is not None for target in targets):
             sparsity = DEFAULT_SPARSITY
         if isinstance(sparsity, Mapping):
             for pattern, value in sparsity.items():
@@ -101,6 +113,7 @@ class Pruning:
         self.end = end
         self.frequency = frequency
         self.tolerance = tolerance
+        self.budget = budget
 
     def target(self, path: str) -> float:
         """Returns the sparsity that a kernel ends with.
@@ -109,8 +122,11 @@ class Pruning:
             path: str, the kernel's path.
 
         Returns:
-            float; with a schedule, the sparsity at the schedule's very end.
+            float; with a schedule, the sparsity at the schedule's very end,
+            with a budget, the highest that it can come to.
         """
+        if self.budget is not None:
+            return 1.0 - allocation.SMALLEST_DENSITY
         if self.schedule is not None:
             return tfmot.schedule_sparsity(self.schedule, 2**31)
         if not isinstance(self.sparsity, dict):
@@ -123,11 +139,29 @@ class Pruning:
             f"sparsity={self.sparsity}. Add an entry '.*' for all others."
         )
 
-    def sparsity_at(self, path: str, step: int, total_steps: int) -> float:
-        """Returns the sparsity of a kernel at a training step.
+    def check_budget(self, sizes: list[int], width: int) -> None:
+        """Refuses a budget that is too small for some kernels.
 
         Args:
-            path: str, the kernel's path.
+            sizes: list of int, the numbers of slots.
+            width: int, bits of the narrowest code.
+        """
+        if self.budget is None:
+            return
+        smallest = math.ceil(allocation.smallest_budget(sizes, width))
+        if self.budget < smallest:
+            raise ValueError(
+                f"`budget` is too small for the kernels of this network: "
+                f"{smallest} bytes hold 1 % of their slots in codes of "
+                f"{width} bits. Received: budget={self.budget}"
+            )
+
+    def sparsity_at(self, target: float, step: int, total_steps: int) -> float:
+        """Returns the sparsity at a training step on the way to a target.
+
+        Args:
+            target: float, the sparsity at the end; of no account if there is
+                a schedule.
             step: int, steps that the task has been trained for.
             total_steps: int, steps that it will be trained for.
 
@@ -139,28 +173,68 @@ class Pruning:
         end_step = max(1, int(self.end * total_steps))
         begin_step = min(int(self.begin * total_steps), end_step - 1)
         schedule = tfmot.cubic_schedule(
-            self.target(path), begin_step, end_step, self.frequency
+            target, begin_step, end_step, self.frequency
         )
         return tfmot.schedule_sparsity(schedule, step)
 
-    def final_sparsity(
-        self, path: str, step: int, total_steps: int | None
-    ) -> float:
-        """Returns the sparsity that consolidation leaves a kernel with.
+    def follow(
+        self, masks: list[TaskMask], step: int, total_steps: int
+    ) -> None:
+        """Brings the masks of the running task to where the schedule is.
 
-        It is the target, or where a schedule has come to when training ends.
+        Args:
+            masks: list of `TaskMask`.
+            step: int, steps that the task has been trained for.
+            total_steps: int, steps that it will be trained for.
         """
-        if self.schedule is None:
-            return self.target(path)
-        return self.sparsity_at(path, step, total_steps or step)
+        importances = [self.importance(mask) for mask in masks]
+        targets = self._targets(masks, importances)
+        for mask, importance, target in zip(masks, importances, targets):
+            sparsity = self.sparsity_at(target, step, total_steps)
+            self.update(mask, importance, _of_own(mask, sparsity))
+
+    def finish(
+        self, masks: list[TaskMask], step: int, total_steps: int | None
+    ) -> None:
+        """Brings masks to their target where training stopped before it.
+
+        With a schedule the target is where that has come to.
+
+        Args:
+            masks: list of `TaskMask`.
+            step: int, steps that the task was trained for.
+            total_steps: int or `None`, steps that were planned.
+        """
+        importances = [self.importance(mask) for mask in masks]
+        targets = self._targets(masks, importances)
+        for mask, importance, target in zip(masks, importances, targets):
+            if self.schedule is not None:
+                target = self.sparsity_at(target, step, total_steps or step)
+            mask.prune(importance, _of_own(mask, target))
+
+    def _targets(
+        self, masks: list[TaskMask], importances: list[np.ndarray]
+    ) -> list[float]:
+        """The sparsity that each kernel is to end with."""
+        if self.budget is None:
+            return [self.target(mask.path) for mask in masks]
+        counts = allocation.divide_budget(
+            importances,
+            [mask.available for mask in masks],
+            self.budget,
+            masks[0].width,
+        )
+        return [1 - k / mask.kernel.size for k, mask in zip(counts, masks)]
 
     def importance(self, mask: TaskMask) -> np.ndarray:
         """Returns what the slots of a kernel are ranked by."""
         raise NotImplementedError
 
-    def update(self, mask: TaskMask, sparsity: float) -> None:
+    def update(
+        self, mask: TaskMask, importance: np.ndarray, sparsity: float
+    ) -> None:
         """Prunes a kernel of the running task to a sparsity."""
-        mask.prune(self.importance(mask), sparsity)
+        mask.prune(importance, sparsity)
         mask.apply()
 
     def get_config(self) -> dict[str, Any]:
@@ -172,6 +246,7 @@ class Pruning:
             "end": self.end,
             "frequency": self.frequency,
             "tolerance": self.tolerance,
+            "budget": self.budget,
         }
 
     @classmethod
@@ -182,45 +257,6 @@ class Pruning:
         return cls(**{**config, "schedule": schedule})
 
 
-@keras.saving.register_keras_serializable(package="tsn_keras")
-class MagnitudePruning(Pruning):
-    """Keeps the slots with the largest absolute values.
-
-    Frozen values that the task may share compete with its own. A slot once
-    pruned keeps its last trained value and may come back.
-
-    Takes the arguments of `Pruning`.
-
-    Example:
-
-    >>> pruning = MagnitudePruning(sparsity={"dense_1": 0.5, ".*": 0.9})
-    >>> pruning.target("mlp/dense/kernel")
-    0.9
-    """
-
-    def importance(self, mask: TaskMask) -> np.ndarray:
-        return mask.values()
-
-
-@keras.saving.register_keras_serializable(package="tsn_keras")
-class ScorePruning(Pruning):
-    """Keeps the slots with the highest learned scores.
-
-    Each slot has a trainable score beside its weight; the gradient of the
-    mask is passed straight through to the scores (WSN: Kang et al., "Forget-
-    free continual learning with winning subnetworks", ICML 2022). Between two
-    updates of the threshold the mask follows the scores in every step.
-
-    Takes the arguments of `Pruning`.
-    """
-
-    learned_scores = True
-
-    def importance(self, mask: TaskMask) -> np.ndarray:
-        # `largest` ranks absolute values; scores below zero are the lowest.
-        scores = np.asarray(mask.kernel.scores)
-        return scores - scores.min()
-
-    def update(self, mask: TaskMask, sparsity: float) -> None:
-        mask.prune(self.importance(mask), sparsity)
-        mask.apply_scores()
+def _of_own(mask: TaskMask, sparsity: float) -> float:
+    """The sparsity of what a task may own beside what it inherits."""
+    return 1.0 - mask.own_fraction * (1.0 - sparsity)

@@ -1,5 +1,7 @@
 """The masks of the running task while it trains."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tsn_keras.layers.masked_kernel import MaskedKernel
@@ -9,12 +11,22 @@ from tsn_keras.pruning.threshold import largest
 class TaskMask:
     """The running task's mask of one kernel, and what it may choose from.
 
+    A task that joins a plane uses all slots of the task it inherits from,
+    and adds own slots where the plane is free:
+
+    `mask = inherited | own`
+
     Args:
         kernel: `MaskedKernel`.
         owned: bool array, slots that earlier tasks of the plane own.
         frozen: float32 array, the values of the owned slots.
-        available: bool array, the slots that the mask may contain: the owned
-            ones, and those with bits left.
+        available: bool array, the slots that the task may own. Those that
+            are owned already are never among them.
+        inherited: bool array or `None`, the owned slots that the mask
+            contains; all owned ones by default.
+        own_fraction: float in (0, 1], how much of the usual number of slots
+            the task may own, since it inherits the rest.
+        width: int, bits that the codes of own slots are expected to take.
     """
 
     def __init__(
@@ -23,33 +35,37 @@ class TaskMask:
         owned: np.ndarray,
         frozen: np.ndarray,
         available: np.ndarray,
+        inherited: np.ndarray | None = None,
+        own_fraction: float = 1.0,
+        width: int = 32,
     ):
         self.kernel = kernel
-        self._owns_slots = bool(owned.any())
         self.owned = _without_memory(owned)
         self.frozen = frozen
-        if not self._owns_slots:
+        if not owned.any():
             self.frozen = np.broadcast_to(np.float32(0), kernel.shape)
-        self.available = _without_memory(available)
-        self.mask = self.available
-        self._is_applied = False
+        self.available = _without_memory(available & ~owned)
+        shared = owned if inherited is None else inherited & owned
+        self.shared = _without_memory(shared)
+        self.own_fraction = own_fraction
+        self.width = width
+        self.own = self.available
+        self.second_moment: Callable[[], np.ndarray] | None = None
+        self._inherits = bool(shared.any())
+        self._is_fixed = False
 
     @property
     def path(self) -> str:
         return self.kernel.path
 
     @property
-    def own(self) -> np.ndarray:
-        return self.mask & ~self.owned if self._owns_slots else self.mask
-
-    @property
-    def shared(self) -> np.ndarray:
-        return self.mask & self.owned
+    def mask(self) -> np.ndarray:
+        return self.own | self.shared if self._inherits else self.own
 
     def values(self) -> np.ndarray:
         """Returns what each slot would hold if the mask contained it."""
         trainable = np.asarray(self.kernel.kernel)
-        if not self._owns_slots:
+        if not self._inherits:
             return trainable
         return np.where(self.owned, self.frozen, trainable)
 
@@ -58,20 +74,20 @@ class TaskMask:
         return np.where(self.mask, self.values(), np.float32(0))
 
     def prune(self, importance: np.ndarray, sparsity: float) -> None:
-        """Keeps the most important slots.
+        """Keeps the most important of the slots that the task may own.
 
         Args:
             importance: float array of the kernel's shape.
             sparsity: float, the fraction of all slots to leave out.
         """
         kept = kept_slots(self.kernel.size, sparsity)
-        kept = min(kept, int(self.available.sum()))
-        self.mask = largest(importance, kept, self.available)
+        kept = min(kept, np.count_nonzero(self.available))
+        self.own = largest(importance, kept, self.available)
 
     def apply(self) -> None:
         """Lets the kernel compute with the mask."""
+        self._fix()
         self.kernel.own_mask.assign(self.own)
-        self._fix(self.mask)
         self.kernel.open_gate()
 
     def apply_scores(self) -> None:
@@ -80,19 +96,17 @@ class TaskMask:
         The gate chooses among all available slots, so that scores can bring
         back a slot between two updates of the mask.
         """
-        self.kernel.own_mask.assign(self.available & ~self.owned)
-        self._fix(self.available)
+        self._fix()
+        self.kernel.own_mask.assign(self.available)
         scores = np.asarray(self.kernel.scores)
-        self.kernel.threshold.assign(scores[self.mask].min())
+        self.kernel.threshold.assign(scores[self.own].min(initial=np.inf))
 
-    def _fix(self, slots: np.ndarray) -> None:
-        """Lets the kernel hold the frozen values of some slots."""
-        # Of slots that nothing is frozen in, the zeros are there already.
-        if self._owns_slots or not self._is_applied:
-            shared = slots & self.owned
-            fixed = np.where(shared, self.frozen, np.float32(0))
+    def _fix(self) -> None:
+        """Lets the kernel hold the inherited values, which never change."""
+        if not self._is_fixed:
+            fixed = np.where(self.shared, self.frozen, np.float32(0))
             self.kernel.fixed.assign(fixed)
-        self._is_applied = True
+            self._is_fixed = True
 
 
 def _without_memory(array: np.ndarray) -> np.ndarray:

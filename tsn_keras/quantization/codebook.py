@@ -46,6 +46,14 @@ class Codebook:
         """Returns the quantized weights in flat order."""
         return self.centroids[self.codes]
 
+    def subset(self, kept: np.ndarray) -> "Codebook":
+        """Returns the codebook of some of the weights.
+
+        Args:
+            kept: bool array, one entry a code.
+        """
+        return dataclasses.replace(self, codes=self.codes[kept])
+
     def place(self, kernel: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Returns a kernel with the quantized weights in the own slots.
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-MOST_UNITS = 32
+MOST_UNITS = 16
 SMALLEST_DEVIATION = 0.1
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -70,7 +70,7 @@ def activation_statistics(
 ) -> np.ndarray:
     """Returns mean and deviation of some units of every masked layer.
 
-    At most 32 evenly spaced units a layer are kept; a deviation is at least
+    At most 16 evenly spaced units a layer are kept; a deviation is at least
     a tenth of the layer's, so that dead units do not count for too much.
 
     Args:

@@ -5,6 +5,15 @@ from typing import Any
 
 import keras
 
+REASONS = {
+    "strategy": "the strategy leaves no choice",
+    "first": "there is no earlier task to share with",
+    "similar": "the activations are similar",
+    "dissimilar": "the activations are too different",
+    "trial": "a trial on held-out data decided",
+    "untried": "in doubt, and the data can be read only once",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class PlaneChoice:
@@ -12,13 +21,38 @@ class PlaneChoice:
 
     Args:
         plane: int or `None`; `None` opens a new plane.
-        nearest: str or `None`, the most similar earlier task.
+        nearest: str or `None`, the most similar earlier task. On its plane
+            the new task uses all slots that it uses.
         divergence: float or `None`, its KL divergence.
+        own_fraction: float, how much of the usual number of slots a task
+            that joins a plane may add.
+        trial_steps: int. If not 0 the choice is in doubt, and a trial of so
+            many training steps decides between the plane and a new one.
+        reason: str, one of `REASONS`.
+        losses: tuple of two floats or `None`, the held-out losses of a trial
+            on the joined and on a new plane.
     """
 
     plane: int | None
     nearest: str | None = None
     divergence: float | None = None
+    own_fraction: float = 1.0
+    trial_steps: int = 0
+    reason: str = "strategy"
+    losses: tuple[float, float] | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        return self.plane is not None and self.trial_steps > 0
+
+
+def _checked_fraction(own_fraction: float) -> float:
+    if not 0.0 < own_fraction <= 1.0:
+        raise ValueError(
+            "`own_fraction` must be in (0, 1], a share of the usual number of "
+            f"own slots. Received: own_fraction={own_fraction}"
+        )
+    return float(own_fraction)
 
 
 class Sharing:
@@ -66,7 +100,11 @@ class Never(Sharing):
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
 class Always(Sharing):
-    """Puts every task on the plane of the task before it.
+    """Lets every task share all slots of the task before it.
+
+    Args:
+        own_fraction: float in (0, 1], how much of the usual number of slots
+            a task adds to those it shares.
 
     Example:
 
@@ -74,11 +112,19 @@ class Always(Sharing):
     0
     """
 
+    def __init__(self, own_fraction: float = 0.25):
+        self.own_fraction = _checked_fraction(own_fraction)
+
     def choose(self, planes, divergences):
         if not planes:
-            return PlaneChoice(None)
+            return PlaneChoice(None, reason="first")
         nearest = list(planes)[-1]
-        return PlaneChoice(planes[nearest], nearest)
+        return PlaneChoice(
+            planes[nearest], nearest, own_fraction=self.own_fraction
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {"own_fraction": self.own_fraction}
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
@@ -87,12 +133,22 @@ class ActivationSimilarity(Sharing):
 
     A sample of the new task's training data runs through the subnetwork of
     each earlier task. The distribution of every masked layer's activations
-    is compared with the stored one of that task (`kl_divergence`); the plane
-    of the nearest task is joined if its divergence is under `threshold`.
+    is compared with the stored one of that task (`kl_divergence`). The plane
+    of the nearest task is joined if its divergence is under `threshold`; the
+    new task then starts as that task, shares all its slots and adds few own
+    ones. Between `threshold` and `doubt` a short training on either plane
+    decides: the loss on held-out training data must be half that of an own
+    plane, as an early lead shrinks. Above `doubt`, and for
+    data that can be read only once, the task gets a plane of its own.
 
     Args:
         threshold: float, a divergence in nats a unit.
         sample_size: int, number of examples to look at.
+        doubt: float, the divergence up to which a trial is worth its time;
+            no trial if it is not above `threshold`.
+        trial_steps: int, training steps of a trial on either plane.
+        own_fraction: float in (0, 1], how much of the usual number of slots
+            a task adds to those it shares.
 
     Example:
 
@@ -103,7 +159,14 @@ class ActivationSimilarity(Sharing):
 
     needs_statistics = True
 
-    def __init__(self, threshold: float = 0.1, sample_size: int = 512):
+    def __init__(
+        self,
+        threshold: float = 0.1,
+        sample_size: int = 512,
+        doubt: float = 1.0,
+        trial_steps: int = 200,
+        own_fraction: float = 0.25,
+    ):
         if not threshold >= 0.0:
             raise ValueError(
                 "`threshold` must be a divergence of 0 or more. Received: "
@@ -114,16 +177,44 @@ class ActivationSimilarity(Sharing):
                 "`sample_size` must be at least 2. Received: "
                 f"sample_size={sample_size}"
             )
+        if not doubt >= 0.0:
+            raise ValueError(
+                "`doubt` must be a divergence of 0 or more. Received: "
+                f"doubt={doubt}"
+            )
+        if trial_steps < 1:
+            raise ValueError(
+                "`trial_steps` must be at least 1; `doubt=0` switches trials "
+                f"off. Received: trial_steps={trial_steps}"
+            )
         self.threshold = threshold
         self.sample_size = sample_size
+        self.doubt = doubt
+        self.trial_steps = trial_steps
+        self.own_fraction = _checked_fraction(own_fraction)
 
     def choose(self, planes, divergences):
         if not divergences:
-            return PlaneChoice(None)
+            return PlaneChoice(None, reason="first")
         nearest = min(divergences, key=divergences.get)
         divergence = divergences[nearest]
-        joined = planes[nearest] if divergence < self.threshold else None
-        return PlaneChoice(joined, nearest, divergence)
+        similar = divergence < self.threshold
+        if not similar and not divergence < self.doubt:
+            return PlaneChoice(None, nearest, divergence, reason="dissimilar")
+        return PlaneChoice(
+            planes[nearest],
+            nearest,
+            divergence,
+            own_fraction=self.own_fraction,
+            trial_steps=0 if similar else self.trial_steps,
+            reason="similar" if similar else "trial",
+        )
 
     def get_config(self) -> dict[str, Any]:
-        return {"threshold": self.threshold, "sample_size": self.sample_size}
+        return {
+            "threshold": self.threshold,
+            "sample_size": self.sample_size,
+            "doubt": self.doubt,
+            "trial_steps": self.trial_steps,
+            "own_fraction": self.own_fraction,
+        }

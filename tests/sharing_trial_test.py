@@ -1,0 +1,102 @@
+"""Tests of the trial that decides a doubtful choice of a plane."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tests.digits_tasks import (
+    TRAIN,
+    VALIDATION,
+    begin,
+    digits,
+    everything,
+    learn,
+    make_model,
+)
+from tsn_keras import sharing_trial
+from tsn_keras.sharing import ActivationSimilarity
+
+
+def doubting(**arguments):
+    return ActivationSimilarity(
+        threshold=0.0, doubt=float("inf"), trial_steps=40, **arguments
+    )
+
+
+def learn_again(model, number, data=None):
+    """Learns the task of a number once more, under another name."""
+    model.add_task("again", head=keras.layers.Dense(10))
+    x, y = digits(number, TRAIN)
+    data = data or {"x": x, "y": y}
+    model.fit(**data, epochs=2, verbose=0)
+    return model.consolidate(digits(number, VALIDATION), verbose=0)
+
+
+class SharingTrialTest(parameterized.TestCase):
+    def test_joins_where_held_out_loss_is_lower(self):
+        model = make_model(sharing=doubting())
+        learn(model, 0, epochs=8)
+        before = everything(model)
+        report = learn_again(model, 0)
+        self.assertEqual((report.plane, report.nearest), (0, "task 0"))
+        self.assertRegex(report.sharing, "shares with 'task 0'.*held-out")
+        self.assertGreater(report.effects["sharing"], 0)
+        shared, own = (
+            sum(counts.values()) for counts in (report.shared, report.own)
+        )
+        task_0 = sum(model.report("task 0").own.values())
+        self.assertEqual(shared, task_0)
+        self.assertLess(own, 0.3 * task_0)
+        self.assertEqual(everything(model)[1][0], before[1][0])
+
+    def test_takes_an_own_plane_where_sharing_hurts(self):
+        model = make_model(sharing=doubting(own_fraction=0.01))
+        learn(model, 0, epochs=8)
+        # A plane that is full leaves next to nothing to learn with.
+        component = model.bank["task 0"].components[0]
+        self.assertGreater(component.own_count, 0)
+        begin(model, 1, epochs=8)
+        choice = model._running.choice
+        self.assertEqual(choice.reason, "trial")
+        lower = choice.losses[0] <= sharing_trial.LEAD * choice.losses[1]
+        self.assertEqual(choice.plane == 0, lower)
+        self.assertEqual(model._running.plane, 0 if lower else 1)
+
+    def test_same_seed_same_choice(self):
+        banks = []
+        for _ in range(2):
+            model = make_model(sharing=doubting())
+            learn(model, 0)
+            learn_again(model, 0)
+            banks.append(model.bank.to_bytes())
+        self.assertEqual(*banks)
+
+    def test_data_that_can_be_read_once(self):
+        model = make_model(sharing=doubting())
+        learn(model, 0)
+        x, y = digits(0, TRAIN)
+        batches = ((x[i : i + 40], y[i : i + 40]) for i in range(0, 400, 40))
+        report = learn_again(model, 0, {"x": batches})
+        self.assertEqual(report.plane, 1)
+        self.assertRegex(report.sharing, "own plane: in doubt.*only once")
+
+    def test_dataset_without_end(self):
+        model = make_model(sharing=doubting())
+        learn(model, 0)
+        data = tf.data.Dataset.from_tensor_slices(digits(0, TRAIN))
+        arguments = {"x": data.batch(40).repeat(), "steps_per_epoch": 10}
+        report = learn_again(model, 0, arguments)
+        self.assertIsNotNone(report.effects["sharing"])
+
+    def test_starts_as_the_task_that_it_joins(self):
+        similar = ActivationSimilarity(threshold=float("inf"))
+        model = make_model(sharing=similar)
+        learn(model, 0)
+        before = model.predict(digits(0, VALIDATION)[0], verbose=0)
+        model.add_task("again", head=keras.layers.Dense(10))
+        x, y = digits(0, TRAIN)
+        weights = np.zeros(len(y))
+        model.fit(x, y, sample_weight=weights, verbose=0)
+        after = model.predict(digits(0, VALIDATION)[0], verbose=0)
+        np.testing.assert_allclose(after, before, atol=1e-4)

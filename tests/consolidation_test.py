@@ -17,7 +17,7 @@ from tests.digits_tasks import (
     make_model,
     mlp,
 )
-from tsn_keras.pruning import MagnitudePruning, ScorePruning
+from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
 
 
@@ -118,6 +118,34 @@ class MechanismsTest(parameterized.TestCase):
         self.check(model)
         self.assertAlmostEqual(min(report.sparsity.values()), 0.7, places=2)
         self.assertGreater(report.quality_after, 0.5)
+
+    @parameterized.product(
+        budget=(250, 400), strategy=(MagnitudePruning, FisherPruning)
+    )
+    def test_budget(self, budget, strategy):
+        model = make_model(
+            mlp(16, [keras.layers.Dense(16, activation="relu")]),
+            pruning=strategy(budget=budget, frequency=5),
+        )
+        learn(model, epochs=4)
+        self.check(model)
+        components = model.bank["task 0"].components
+        taken = sum(component.num_bytes for component in components)
+        self.assertLessEqual(taken, budget)
+        self.assertGreater(taken, 0.8 * budget)
+
+    def test_budget_that_nothing_fits(self):
+        model = make_model(pruning=MagnitudePruning(budget=5))
+        with self.assertRaisesRegex(ValueError, "`budget` is too small"):
+            begin(model)
+        self.assertEqual(model.bank.tasks, ())
+        self.assertFalse(model._running.begun)
+
+    def test_fisher_needs_squared_gradients(self):
+        optimizer = keras.optimizers.SGD(0.1)
+        model = make_model(pruning="fisher", optimizer=optimizer)
+        with self.assertRaisesRegex(ValueError, "SGD keeps none.*Magnitude"):
+            begin(model)
 
     def test_linear_codebook(self):
         quantization = AdaptiveCodebook(

@@ -322,7 +322,7 @@ class TaskTrainer(TaskNetwork):
         x, y, _ = batches[0]
         if self._inputs is None:
             self._build_backbone(x)
-        if not self.heads.head.built:
+        if not self._running.begun:
             input_checks.check_head(self.heads.head, self._features)
         if data.is_arrays:
             x, y = data.x, data.y

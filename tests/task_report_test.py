@@ -1,0 +1,73 @@
+"""Tests of what reports say of sharing, of each stage, and of failures."""
+
+import dataclasses
+
+from absl.testing import parameterized
+
+from tests.digits_tasks import learn, make_model
+from tsn_keras.pruning import MagnitudePruning
+from tsn_keras.quantization import AdaptiveCodebook
+from tsn_keras.task_report import make_report
+
+
+def with_facts(bank, task, **facts):
+    """Changes what a bank noted of a task."""
+    record = bank[task]
+    changed = {**record.facts, **facts}
+    bank._records[task] = dataclasses.replace(record, facts=changed)
+    return make_report(bank, task)
+
+
+class TaskReportTest(parameterized.TestCase):
+    def test_effects_add_up(self):
+        model = make_model(pruning=MagnitudePruning(0.5, tolerance=0.1))
+        report = learn(model)
+        effects = report.effects
+        self.assertAlmostEqual(
+            effects["pruning"] + effects["quantization"],
+            report.quality_after - report.quality_before,
+            places=5,
+        )
+        self.assertIsNone(effects["sharing"])
+
+    def test_a_lower_loss_is_a_gain(self):
+        model = make_model()
+        learn(model)
+        report = with_facts(
+            model.bank, "task 0", better=-1, before=0.5, pruned=0.4, after=0.6
+        )
+        self.assertAlmostEqual(report.effects["pruning"], 0.1)
+        self.assertAlmostEqual(report.effects["quantization"], -0.2)
+
+    def test_sharing_says_why(self):
+        model = make_model(sharing="always")
+        first, second = learn(model, 0), learn(model, 1)
+        self.assertEqual(
+            first.sharing, "own plane: there is no earlier task to share with"
+        )
+        self.assertRegex(second.sharing, "shares with 'task 0': the strategy")
+
+    def test_over_pruned_units(self):
+        report = learn(make_model(pruning=MagnitudePruning(0.995)))
+        self.assertRegex(report.warnings[0], "Over-pruned: .*Lower `sparsity`")
+
+    @parameterized.parameters(
+        ({"before": 0.9, "pruned": 0.85, "after": 0.85}, "Over-pruned"),
+        ({"before": 0.9, "pruned": 0.9, "after": 0.85}, "Over-quantized"),
+    )
+    def test_stages_that_cost_much(self, facts, message):
+        model = make_model(quantization=AdaptiveCodebook())
+        learn(model)
+        (warning,) = with_facts(model.bank, "task 0", **facts).warnings
+        self.assertRegex(warning, message)
+
+    def test_negative_transfer(self):
+        model = make_model(sharing="always")
+        learn(model, 0)
+        learn(model, 1)
+        with_facts(model.bank, "task 0", after=0.9)
+        good = {"before": 0.88, "pruned": 0.88, "after": 0.88}
+        self.assertEqual(with_facts(model.bank, "task 1", **good).warnings, [])
+        bad = {"before": 0.8, "pruned": 0.8, "after": 0.8}
+        (warning,) = with_facts(model.bank, "task 1", **bad).warnings
+        self.assertRegex(warning, "Negative transfer: .*'task 0'.*0.1000")

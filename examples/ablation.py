@@ -3,12 +3,14 @@
     python -m examples.ablation --output_dir=/tmp/ablation
 
 The tasks are those of `examples.quickstart`: scikit-learn's real digits,
-three similar tasks and three unrelated ones. Prints one table, and writes it
-as JSON and as a plot.
+three similar tasks and three unrelated ones. Without any mechanism a second
+task finds no room in the network: "all off" are dense networks, one a task.
+Prints one table, and writes it as JSON and as a plot.
 """
 
 import json
 import pathlib
+import time
 
 import keras
 import numpy as np
@@ -29,12 +31,17 @@ VARIANTS = {
     "no sharing": ("sharing",),
     "all off": MECHANISMS,
 }
+Outcome = tuple[float, float, float]
 
 
-def learn_all(seed: int, off: tuple[str, ...]) -> dict:
-    """Learns all tasks without some mechanisms; returns the report."""
+def learn_all(seed: int, off: tuple[str, ...]) -> Outcome:
+    """Learns all tasks; returns average accuracy, capacity and seconds."""
     keras.utils.set_random_seed(seed)
     tasks = quickstart.make_tasks(seed)
+    if off == MECHANISMS:
+        start = time.perf_counter()
+        single = [quickstart.train_single(task, FLAGS.epochs) for task in tasks]
+        return np.mean(single), len(tasks), time.perf_counter() - start
     model = quickstart.make_model(seed, **dict.fromkeys(off))
     steps = FLAGS.epochs * int(tasks[0].train.cardinality())
     quickstart.compile_model(model, steps)
@@ -42,18 +49,18 @@ def learn_all(seed: int, off: tuple[str, ...]) -> dict:
     run = tsn_keras.evaluation.ScenarioRun(model, tasks, folder)
     for task in tasks:
         run.learn(keras.layers.Dense(task.num_classes), epochs=FLAGS.epochs)
-    return run.finish(FLAGS.flag_values_dict())
+    report = run.finish(FLAGS.flag_values_dict())
+    accuracy = report["metrics"]["average_accuracy"]
+    return accuracy, report["capacity"]["fraction"], report["seconds"]
 
 
-def summary(reports: list[dict]) -> dict:
+def summary(outcomes: list[Outcome]) -> dict:
     """Returns mean and standard deviation over seeds."""
-    accuracy = [r["metrics"]["average_accuracy"] for r in reports]
-    capacity = [r["capacity"]["fraction"] for r in reports]
+    accuracy, capacity, seconds = np.transpose(outcomes)
     return {
         "accuracy": [np.mean(accuracy), np.std(accuracy)],
         "capacity": [np.mean(capacity), np.std(capacity)],
-        "seconds": np.mean([r["seconds"] for r in reports]),
-        "bit_exact": all(r["bit_exact"] for r in reports),
+        "seconds": np.mean(seconds),
     }
 
 
@@ -78,8 +85,8 @@ def main(_):
     print(f"{'variant':<18}{'accuracy':>18}{'capacity':>18}{'seconds':>9}")
     rows = {}
     for name, off in VARIANTS.items():
-        reports = [learn_all(int(seed), off) for seed in FLAGS.seeds]
-        row = rows[name] = summary(reports)
+        outcomes = [learn_all(int(seed), off) for seed in FLAGS.seeds]
+        row = rows[name] = summary(outcomes)
         accuracy, capacity = (
             "{:.2%} +- {:.2%}".format(*row[kind])
             for kind in ("accuracy", "capacity")

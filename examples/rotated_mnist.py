@@ -17,7 +17,7 @@ import tsn_keras
 from examples import permuted_mnist
 
 FLAGS = flags.FLAGS
-STRATEGIES = ("activation_similarity", "never")
+flags.DEFINE_float("own_fraction", 0.15, "Own slots of a task that shares.")
 
 
 def main(_):
@@ -31,11 +31,17 @@ def main(_):
     )
     steps = int(tasks[0].train.cardinality()) * FLAGS.epochs
     lines = []
-    for name in STRATEGIES:
+    strategies = {
+        "chosen": tsn_keras.sharing.ActivationSimilarity(
+            own_fraction=FLAGS.own_fraction
+        ),
+        "never": tsn_keras.sharing.Never(),
+    }
+    for name, sharing in strategies.items():
         print(f"sharing: {name}")
         keras.utils.set_random_seed(FLAGS.seed)
         run = tsn_keras.evaluation.ScenarioRun(
-            permuted_mnist.make_model(steps, name),
+            permuted_mnist.make_model(steps, sharing),
             tasks,
             pathlib.Path(FLAGS.output_dir) / name,
             resume=FLAGS.resume,
@@ -45,7 +51,7 @@ def main(_):
         accuracy = report["metrics"]["average_accuracy"]
         capacity = report["capacity"]["fraction"]
         lines.append(
-            f"{name:<24}average accuracy {accuracy:.2%}, worst task "
+            f"{name:<8}average accuracy {accuracy:.2%}, worst task "
             f"{np.nanmin(run.matrix.values[-1]):.2%}, capacity "
             f"{capacity:.2%}, {run.model.bank.num_planes} planes, bit-exact "
             f"{report['bit_exact']}, {report['seconds']:.0f} s"

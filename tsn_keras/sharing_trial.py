@@ -10,7 +10,7 @@ from tsn_keras.sharing import PlaneChoice
 from tsn_keras.training_data import TrainingData
 
 # A task that starts as another is ahead at first, and loses of that lead
-# while it trains on: permuted MNIST starts level and ends 2 points behind.
+# while it trains on: on permuted MNIST it can be level and end behind.
 LEAD = 0.5
 
 

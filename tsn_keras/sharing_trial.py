@@ -36,7 +36,7 @@ def try_planes(
 
     Returns:
         The `PlaneChoice` that was taken, with both losses; a plane of the
-        task's own if the data can be read only once.
+        task's own if the data cannot be split.
     """
     own = dataclasses.replace(choice, plane=None, own_fraction=1.0)
     split = data.held_out(choice.trial_steps)

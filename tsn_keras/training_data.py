@@ -102,8 +102,8 @@ class TrainingData:
         Returns:
             Arguments of `keras.Model.fit` for about `steps` steps, and of
             `keras.Model.evaluate` on other examples, a fifth of all and 1,024
-            at most. `None` for data that can be read only once, or with less
-            than two batches.
+            at most. `None` for data other than arrays and `tf.data`, and for
+            less than five rows or two batches.
         """
         if self.is_arrays:
             return self._held_out_rows(steps)

@@ -11,7 +11,7 @@ REASONS = {
     "similar": "the activations are similar",
     "dissimilar": "the activations are too different",
     "trial": "a trial on held-out data decided",
-    "untried": "in doubt, and the data can be read only once",
+    "untried": "in doubt, and the data cannot be split for a trial",
 }
 
 
@@ -139,7 +139,7 @@ class ActivationSimilarity(Sharing):
     ones. Between `threshold` and `doubt` a short training on either plane
     decides: the loss on held-out training data must be half that of an own
     plane, as an early lead shrinks. Above `doubt`, and for
-    data that can be read only once, the task gets a plane of its own.
+    data other than arrays and `tf.data`, the task gets a plane of its own.
 
     Args:
         threshold: float, a divergence in nats a unit.

@@ -79,14 +79,16 @@ class KindsOfTasksTest(parameterized.TestCase):
         for report in self.learn(model, head, images, inside):
             self.assertGreater(report.quality_after, 0.8)
 
-    @parameterized.parameters(dict, list)
+    @parameterized.parameters(dict, list, "list by names")
     def test_several_heads_in_one_task(self, kind):
         ink = np.float32(X.mean(axis=-1, keepdims=True))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         losses = {"digit": loss, "ink": "mse"}
         metrics = {"digit": ["accuracy"], "ink": ["mae"]}
         labels = {"digit": Y, "ink": ink}
-        if kind is list:
+        if kind == "list by names":
+            kind = list
+        elif kind is list:
             losses, metrics, labels = (
                 list(each.values()) for each in (losses, metrics, labels)
             )

@@ -58,23 +58,32 @@ def train(model, number):
     ).history
 
 
+def most_values_of_a_variable(model, strategy):
+    """Returns how many different values the replicas of a variable have."""
+    numbers = []
+    for kernel in model.installation.kernels:
+        for variable in (kernel.kernel, *kernel.state):
+            values = strategy.experimental_local_results(variable.value)
+            numbers.append(len({np.asarray(v).tobytes() for v in values}))
+    return max(numbers)
+
+
 def learn_two_tasks(model, strategy):
     """Returns what all roles must agree on, and what each kernel holds."""
     histories = [train(model, 0)]
     model.consolidate(batches(0, VALIDATION), verbose=0)
     first = logits(model).tobytes()
     histories.append(train(model, 1))
-    replicas = []
-    for kernel in model.installation.kernels:
-        for variable in (kernel.kernel, *kernel.state):
-            values = strategy.experimental_local_results(variable.value)
-            replicas.append(len({np.asarray(v).tobytes() for v in values}))
+    trained = most_values_of_a_variable(model, strategy)
     # Arrays serve as well.
     consolidate(model, 1)
+    model.evaluate(*digits(1, TEST), task="task 1", verbose=0)
+    consolidated = most_values_of_a_variable(model, strategy)
     bank, outputs = everything(model)
     return {
         "replicas": strategy.num_replicas_in_sync,
-        "different values of a variable": max(replicas),
+        "different values after training": trained,
+        "different values after consolidation": consolidated,
         "first task stayed": outputs[0] == first,
         "bank": digest(bank),
         "outputs": list(map(digest, outputs)),

@@ -75,7 +75,8 @@ class ReplicasTest(parameterized.TestCase):
     def test_all_is_the_same_on_replicas(self, role):
         found = self.found[role]
         self.assertEqual(found["replicas"], 2)
-        self.assertEqual(found["different values of a variable"], 1)
+        self.assertEqual(found["different values after training"], 1)
+        self.assertEqual(found["different values after consolidation"], 1)
         self.assertTrue(found["first task stayed"])
         self.assertEqual(found["loaded"], found["bank"])
 

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+import tsn_keras
 from tests.digits_tasks import (
     TRAIN,
     VALIDATION,
@@ -27,6 +28,21 @@ from tests.digits_tasks import (
 
 def normalized_mlp():
     return mlp(extra=[keras.layers.BatchNormalization()])
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Counting(tsn_keras.ContinualModel):
+    """Has a variable of its own."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.counter = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False
+        )
+
+    def train_step(self, data):
+        self.counter.assign_add(1)
+        return super().train_step(data)
 
 
 class SavingTest(parameterized.TestCase):
@@ -144,6 +160,20 @@ class SavingTest(parameterized.TestCase):
 
     def check_same(self, loaded, model):
         self.assertEqual(everything(loaded), everything(model))
+
+    def test_variables_of_a_subclass(self):
+        model = Counting(mlp(), sharing=None)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss)
+        learn(model, 0)
+        self.assertEqual(int(model.counter), 26)
+        model.save(self.path)
+        loaded = keras.models.load_model(self.path)
+        self.check_same(loaded, model)
+        self.assertEqual(int(loaded.counter), 26)
+        loaded.counter.assign(0)
+        loaded.load_weights(self.path)
+        self.assertEqual(int(loaded.counter), 26)
 
     def test_files_with_the_bank_in_hdf5(self):
         # As Keras' own function writes them, and releases before 0.1 did.

@@ -85,6 +85,30 @@ class TrainingDataTest(parameterized.TestCase):
         first, second = again[:2]
         self.assertLen({*first, *second}, 16)
 
+    def test_rows_that_are_split_off_are_not_used(self):
+        data = TrainingData(X, Y, batch_size=5, validation_split=0.3)
+        seen = [y for _, y in data.batches(6, seed=0)]
+        self.assertEqual(set(np.concatenate(seen)), set(range(14)))
+        np.testing.assert_array_equal(data.sample(100), X[:14])
+        training, held_out = data.held_out(4)
+        for part in (training, held_out):
+            self.assertLess(part["y"].max(), 14)
+
+    @parameterized.parameters("arrays", "dataset", "pydataset")
+    def test_class_weights_count_in_more_batches(self, kind):
+        weights = {class_: 1.0 + class_ for class_ in range(1, 20)}
+        for y in (Y, Y[:, None], np.eye(20)):
+            arguments = (X, y)
+            if kind == "dataset":
+                data = tf.data.Dataset.from_tensor_slices(arguments)
+                arguments = (data.batch(5),)
+            elif kind == "pydataset":
+                arguments = (Batches(),)
+            data = TrainingData(*arguments, batch_size=5, class_weight=weights)
+            for x, _, found in data.batches(5, seed=0):
+                expected = 1.0 + np.array(x)[:, 0] / 2
+                np.testing.assert_array_equal(found, expected)
+
     @parameterized.parameters("dataset", "pydataset")
     def test_more_batches_start_again_at_the_end(self, kind):
         data = TrainingData(KINDS[kind]())

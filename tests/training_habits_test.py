@@ -131,9 +131,7 @@ class CallbacksTest(parameterized.TestCase):
                 # Another process begins anew, and knows nothing of it.
                 keras.utils.set_random_seed(1)
                 model = make_model(mlp())
-            history = begin(
-                model, epochs=4, shuffle=False, callbacks=used[:1]
-            )
+            history = begin(model, epochs=4, shuffle=False, callbacks=used[:1])
             consolidate(model)
             banks.append(model.bank.masks("task 0")[0][0])
         self.assertEqual(history.epoch, [2, 3])
@@ -145,9 +143,18 @@ def schedule():
     return keras.optimizers.Adam(decay)
 
 
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule as tutorials have it, without a configuration."""
+
+    def __call__(self, step):
+        return 0.01 * keras.ops.minimum(keras.ops.cast(step, "float32") / 9, 1)
+
+
 class TrainingTest(parameterized.TestCase):
     @parameterized.parameters(
         schedule,
+        lambda: keras.optimizers.Adam(WarmUp()),
+        lambda: keras.optimizers.Adam(lambda: 0.01),
         lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
         lambda: keras.optimizers.SGD(0.5, momentum=0.9, clipnorm=1.0),
         lambda: keras.optimizers.AdamW(0.01, global_clipnorm=1.0),
@@ -185,6 +192,14 @@ class TrainingTest(parameterized.TestCase):
             model.save(path)
             loaded = keras.models.load_model(path)
         self.assertEqual(everything(loaded), everything(model))
+
+    def test_weight_regularizers(self):
+        hidden = keras.layers.Dense(24, "relu", kernel_regularizer="l2")
+        model = make_model(keras.Sequential([keras.Input((64,)), hidden]))
+        learn(model, 0)
+        before = model.evaluate(X, Y, verbose=0)
+        learn(model, 1)
+        self.assertEqual(model.evaluate(X, Y, task="task 0", verbose=0), before)
 
     def test_data_that_never_end(self):
         data = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(32)
@@ -241,21 +256,53 @@ class GuidesTest(parameterized.TestCase):
         self.assertIsInstance(loaded, WithPenalty)
         self.assertEqual(everything(loaded), everything(model))
 
-    def test_functional_with_several_inputs(self):
-        image = keras.Input((64,), name="image")
+    def test_functional_with_several_inputs_and_outputs(self):
         tag = keras.Input((1,), dtype="int32", name="tag")
+        image = keras.Input((64,), name="image")
         words = keras.layers.Embedding(10, 4)(tag)
         joined = [
             keras.layers.Dense(24, activation="relu")(image),
             keras.layers.Flatten()(words),
         ]
         features = keras.layers.concatenate(joined)
-        model = make_model(keras.Model({"image": image, "tag": tag}, features))
-        model.add_task("a", keras.layers.Dense(10))
-        inputs = {"image": X, "tag": np.int32(Y[:, None] % 3)}
-        model.fit(inputs, Y, epochs=5, batch_size=16, verbose=0)
-        report = model.consolidate((inputs, Y), verbose=0)
-        self.assertGreater(report.quality_after, 0.7)
+        # A list of inputs, which are fed by name, and a column too many.
+        backbone = keras.Model([tag, image], features)
+        inputs = {"image": X, "tag": np.int32(Y % 3), "unused": Y}
+        labels = {"digit": Y, "ink": X.mean(axis=-1)}
+
+        def head():
+            features = keras.Input((28,))
+            outputs = {
+                "digit": keras.layers.Dense(10),
+                "ink": keras.layers.Dense(1, activation="sigmoid"),
+            }
+            return keras.Model(
+                features, {key: one(features) for key, one in outputs.items()}
+            )
+
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model = make_model(
+            backbone,
+            sharing="activation_similarity",
+            loss={"digit": loss, "ink": "mse"},
+            loss_weights={"digit": 1.0, "ink": 0.2},
+            metrics={"digit": ["accuracy"]},
+        )
+        for name in "ab":
+            model.add_task(name, head())
+            model.fit(inputs, labels, epochs=5, batch_size=16, verbose=0)
+            report = model.consolidate((inputs, labels), verbose=0)
+            self.assertEqual(report.monitor, "loss")
+            found = model.predict(inputs, task="a", verbose=0)["digit"]
+            if name == "a":
+                before = found
+        self.assertGreater((before.argmax(axis=-1) == Y).mean(), 0.7)
+        self.assertEqual(found.tobytes(), before.tobytes())
+        self.assertLen(model.heads.get_config()["heads"], 1)
+        wrong = {**inputs, "image": X[:, :60]}
+        model.add_task("c", head())
+        with self.assertRaisesRegex(ValueError, r"\(None, 64\).*\(400, 60\)"):
+            model.fit(wrong, labels, verbose=0)
 
     def test_transfer_learning(self):
         base = mlp(48)
@@ -273,3 +320,28 @@ class GuidesTest(parameterized.TestCase):
         check_two_tasks(self, model, epochs=5, batch_size=16)
         for one, other in zip(base.weights, before):
             np.testing.assert_array_equal(one, other)
+
+    def test_first_the_head_then_all(self):
+        backbone = mlp()
+        start = np.array(backbone.layers[0].kernel)
+        model = make_model(backbone)
+        model.add_task("task 0", keras.layers.Dense(10))
+        backbone.trainable = False
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+        fit(model)
+        np.testing.assert_array_equal(backbone.layers[0].kernel, start)
+        self.assertFalse(backbone.trainable)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            model.save(path)
+            loaded = keras.models.load_model(path)
+        backbone.trainable = True
+        for one in (model, loaded):
+            one.compile(
+                keras.optimizers.Adam(0.003), loss, metrics=["accuracy"]
+            )
+            fit(one)
+            kernel = one.installation.kernels[0].kernel
+            self.assertGreater(np.abs(kernel - start).max(), 0)
+            consolidate(one)

@@ -1,5 +1,7 @@
 """Tests of the quality that consolidation watches."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -55,6 +57,23 @@ class ValidationTest(parameterized.TestCase):
         validation = self.validation(monitor=monitor)
         self.assertEqual(validation.sign, sign)
         self.assertEqual(np.sign(validation.quality()), sign)
+
+    @parameterized.parameters(
+        (keras.metrics.SparseCategoricalCrossentropy(name="a"), -1),
+        (keras.metrics.MeanAbsolutePercentageError(name="deviation"), -1),
+        (keras.metrics.R2Score(name="loss_explained"), 1),
+        (keras.metrics.AUC(name="a_error"), 1),
+        (keras.metrics.MeanMetricWrapper(abs, name="my_crossentropy"), -1),
+        (keras.metrics.MeanMetricWrapper(abs, name="quality"), 1),
+    )
+    def test_sign_is_that_of_the_metric_whatever_its_name(self, metric, sign):
+        validation = self.validation()
+        validation.monitor = metric.name
+        validation._model = mock.Mock(metrics=[mock.Mock(metrics=[metric])])
+        self.assertEqual(validation.sign, sign)
+        # The metric of one of several outputs.
+        validation.monitor = f"digit_{metric.name}"
+        self.assertEqual(validation.sign, sign)
 
     def test_sample(self):
         x, _ = DATA

@@ -2,8 +2,9 @@
 
 Keras would store the bank in an HDF5 file, which takes 7 kB for itself. In an
 archive of ours the bank is a file of its own among Keras' assets, and the
-weights are an empty `.npz`, so that the archive adds about 600 bytes.
-`keras.saving.load_model` reads both forms.
+weights are an empty `.npz`, so that the archive adds about 600 bytes. What
+else Keras saves is kept: vocabularies, and variables of a user's subclass.
+`keras.saving.load_model` reads all forms.
 """
 
 import io
@@ -14,22 +15,34 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 
+import h5py
 import keras
 
 BANK_FILE = "bank"
 _BANK_MEMBER = f"assets/{BANK_FILE}"
-_WEIGHTS_MEMBER = "model.weights.npz"
-_DESCRIPTIONS = ("metadata.json", "config.json")
+_NO_WEIGHTS_MEMBER = "model.weights.npz"
+_WEIGHTS_MEMBER = "model.weights.h5"
 
 
-def _write(file, metadata: bytes, config: bytes, bank: bytes) -> None:
+def _write(file, members: dict[str, bytes], bank: bytes) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in {**members, _BANK_MEMBER: bank}.items():
+            archive.writestr(name, content)
+
+
+def _no_weights() -> bytes:
     weights = io.BytesIO()
     zipfile.ZipFile(weights, "w").close()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in zip(_DESCRIPTIONS, (metadata, config)):
-            archive.writestr(name, content)
-        archive.writestr(_WEIGHTS_MEMBER, weights.getvalue())
-        archive.writestr(_BANK_MEMBER, bank)
+    return weights.getvalue()
+
+
+def _holds_arrays(weights: bytes) -> bool:
+    found = []
+    with h5py.File(io.BytesIO(weights)) as file:
+        file.visititems(
+            lambda _, item: found.append(isinstance(item, h5py.Dataset))
+        )
+    return any(found)
 
 
 def container_bytes() -> int:
@@ -41,8 +54,13 @@ def container_bytes() -> int:
         "keras_version": keras.__version__,
         "date_saved": "2000-01-01@00:00:00",
     }
+    members = {
+        "metadata.json": json.dumps(metadata).encode(),
+        "config.json": b"",
+        _NO_WEIGHTS_MEMBER: _no_weights(),
+    }
     archive = io.BytesIO()
-    _write(archive, json.dumps(metadata).encode(), b"", b"")
+    _write(archive, members, b"")
     return len(archive.getvalue())
 
 
@@ -55,7 +73,7 @@ def write_archive(
         path: str or path, ends in `.keras`.
         bank: bytes of the saved bank.
         save: function of a path; lets Keras write the model without the bank
-            there, from which the architecture's JSON is taken.
+            there, from which all else is taken.
     """
     target = pathlib.Path(os.path.realpath(path))
     with tempfile.TemporaryDirectory(
@@ -64,9 +82,15 @@ def write_archive(
         unfinished = os.path.join(directory, target.name)
         save(unfinished)
         with zipfile.ZipFile(unfinished) as archive:
-            descriptions = map(archive.read, _DESCRIPTIONS)
-            metadata, config = descriptions
-        _write(unfinished, metadata, config, bank)
+            members = {
+                name: archive.read(name)
+                for name in archive.namelist()
+                if not name.endswith("/")
+            }
+        if not _holds_arrays(members[_WEIGHTS_MEMBER]):
+            del members[_WEIGHTS_MEMBER]
+            members[_NO_WEIGHTS_MEMBER] = _no_weights()
+        _write(unfinished, members, bank)
         os.replace(unfinished, target)
 
 
@@ -82,3 +106,13 @@ def read_bank(path: str | os.PathLike) -> bytes | None:
         if _BANK_MEMBER not in archive.namelist():
             return None
         return archive.read(_BANK_MEMBER)
+
+
+def holds_weights(path: str | os.PathLike) -> bool:
+    """Tells whether Keras finds weights in an archive beside the bank.
+
+    Args:
+        path: str or path of an archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return _WEIGHTS_MEMBER in archive.namelist()

@@ -1,5 +1,6 @@
 """The life of a task, as a Keras model."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -108,7 +109,8 @@ class ContinualModel(TaskTrainer):
                 tolerance; defaults to the first compiled metric, or to the
                 loss if the head has several outputs.
             mode: `"min"` or `"max"`, whether lower or higher is better, or
-                `"auto"` to tell it by the name, as callbacks do.
+                `"auto"` to tell it as callbacks do: by the metric's own
+                direction if it has one, else by its name.
             verbose: `"auto"`, 0, 1, or 2, as in `keras.Model.fit`.
 
         Returns:
@@ -284,9 +286,14 @@ class ContinualModel(TaskTrainer):
         if self._wraps_backbone:
             kernels = backbone.kernel_rule.config
             backbone = backbone.layer
+        made = contextlib.nullcontext()
+        if self.installation is not None:
+            made = self.installation.trainable_as_made()
+        with made:
+            backbone = serialize(backbone)
         return {
             "name": self.name,
-            "backbone": serialize(backbone),
+            "backbone": backbone,
             "heads": self.heads.get_config()["heads"],
             "pruning": serialize(self.pruning),
             "quantization": serialize(self.quantization),
@@ -353,12 +360,13 @@ class ContinualModel(TaskTrainer):
             **kwargs: As in `keras.Model.load_weights`.
         """
         saved = archive.read_bank(filepath)
-        if saved is None:
+        if saved is None or archive.holds_weights(filepath):
             super().load_weights(filepath, **kwargs)
-        else:
+        if saved is not None:
             self._load_bank(saved)
 
     def save_own_variables(self, store) -> None:
+        saving.save_variables(store, self)
         if self.bank is None or self._bank_is_apart:
             return
         saved = self.bank.to_bytes()
@@ -369,12 +377,19 @@ class ContinualModel(TaskTrainer):
             saving.save_start(store, self)
 
     def load_own_variables(self, store) -> None:
+        saving.load_variables(store, self)
         if saving.BANK_KEY not in store.keys():
             return
         self._load_bank(store[saving.BANK_KEY].tobytes(), store)
 
+    def save_assets(self, path: str) -> None:
+        saving.save_adapted(path, self.backbone)
+
     def load_assets(self, path: str | None) -> None:
-        bank = pathlib.Path(path or "") / archive.BANK_FILE
+        if path is None:
+            return
+        saving.load_adapted(path, self.backbone)
+        bank = pathlib.Path(path) / archive.BANK_FILE
         if bank.is_file():
             self._load_bank(bank.read_bytes())
 
@@ -383,8 +398,8 @@ class ContinualModel(TaskTrainer):
         """Takes over a saved bank, and the running task beside it."""
         store = {} if store is None else store
         self.bank.load_bytes(saved)
-        self.installation.install_base(self.bank.base_values())
         saving.load_start(store, self)
+        self.installation.install_base(self.bank.base_values())
         before = self._running
         self._running = saving.load_running_task(store, self)
         if before and self._running and before.name == self._running.name:

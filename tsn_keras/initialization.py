@@ -26,7 +26,9 @@ def fresh_weights(layer: keras.layers.Layer, inputs: Any) -> list[np.ndarray]:
     """Returns newly initialized values for all weights of a layer.
 
     The layer is built a second time from its configuration, so that every
-    weight comes from the initializer that its author gave it.
+    weight comes from the initializer that its author gave it. Its classes are
+    those of the layer itself, registered or not, and it may hold `Lambda`
+    layers: nothing is read from a file.
 
     Args:
         layer: `keras.layers.Layer`, built.
@@ -38,13 +40,21 @@ def fresh_weights(layer: keras.layers.Layer, inputs: Any) -> list[np.ndarray]:
     Raises:
         ValueError: If the layer cannot be made from its configuration.
     """
+    classes = {type(one).__name__: type(one) for one in layer._flatten_layers()}
     try:
-        twin = type(layer).from_config(layer.get_config())
-    except (NotImplementedError, TypeError) as error:
+        config = keras.saving.serialize_keras_object(layer)
+        # It is built when it is called.
+        config.pop("build_config", None)
+        with keras.saving.custom_object_scope(classes):
+            twin = keras.saving.deserialize_keras_object(
+                config, safe_mode=False
+            )
+    except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"Layer '{layer.name}' cannot be initialized anew for another "
-            f"task: {type(layer).__name__} needs `get_config` and "
-            "`from_config`, as saving does."
+            "task: like saving, that needs `get_config` and `from_config` of "
+            "all layers in it, and functions registered with "
+            "`keras.saving.register_keras_serializable`."
         ) from error
     twin(inputs)
     shapes = [weight.shape for weight in layer.weights]

@@ -122,6 +122,33 @@ def check_head(head: keras.layers.Layer, features: Any) -> None:
         ) from error
 
 
+def _in_order(batch: Any, expected: Any) -> Any:
+    """Returns inputs given by name as functional models take them."""
+    if not isinstance(batch, dict):
+        return batch
+    if isinstance(expected, dict):
+        names = list(expected)
+    else:
+        names = [part.name for part in tree.flatten(expected)]
+    if not set(names) <= set(batch):
+        return batch
+    batch = {name: batch[name] for name in names}
+    return batch if isinstance(expected, dict) else list(batch.values())
+
+
+def _fits(shape: tuple, expected: tuple) -> bool:
+    shape = tuple(shape)
+    # Functional models let an axis of 1 at the end go or come.
+    if len(shape) == len(expected) - 1 and expected[-1] == 1:
+        shape = (*shape, 1)
+    elif len(shape) == len(expected) + 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    return len(shape) == len(expected) and all(
+        want is None or want == have
+        for want, have in zip(expected[1:], shape[1:])
+    )
+
+
 def check_shapes(batch: Any, expected: Any) -> None:
     """Refuses inputs whose shape the backbone was not built for.
 
@@ -129,17 +156,14 @@ def check_shapes(batch: Any, expected: Any) -> None:
         batch: nest of arrays, batch first.
         expected: nest of `KerasTensor`.
     """
-    parts, specs = tree.flatten(batch), tree.flatten(expected)
+    parts = tree.flatten(_in_order(batch, expected))
+    specs = tree.flatten(expected)
     if len(parts) != len(specs):
         raise ValueError(
             f"The backbone takes {len(specs)} inputs. Received: {len(parts)}"
         )
     for part, spec in zip(parts, specs):
-        fits = len(part.shape) == len(spec.shape) and all(
-            want is None or want == have
-            for want, have in zip(spec.shape[1:], part.shape[1:])
-        )
-        if not fits:
+        if not _fits(part.shape, spec.shape):
             raise ValueError(
                 "The input does not fit the backbone: expected shape "
                 f"{tuple(spec.shape)}, received {tuple(part.shape)} (the first "

@@ -1,6 +1,8 @@
 """Which task's values the network computes with at the moment."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -17,10 +19,22 @@ def subnetworks(backbone: keras.layers.Layer) -> list[Subnetwork]:
     return [layer for layer in layers if isinstance(layer, Subnetwork)]
 
 
+def adapted_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns the layers whose state comes from `adapt`, outermost only.
+
+    Args:
+        layer: `keras.layers.Layer` that may hold some.
+    """
+    if hasattr(layer, "adapt"):
+        return [layer]
+    return [found for inner in layer._layers for found in adapted_layers(inner)]
+
+
 def frozen_weights(backbone: keras.layers.Layer) -> list[keras.Variable]:
     """Returns the weights that nothing trains, as a dense base of all tasks.
 
-    These are all weights of layers with `trainable=False`. Weights that were
+    These are all weights of layers with `trainable=False`, and what layers
+    such as `Normalization` have found by `adapt`. Other weights that were
     never trainable, such as moving statistics, change in training and belong
     to the task, unless their layer is frozen.
 
@@ -34,7 +48,7 @@ def frozen_weights(backbone: keras.layers.Layer) -> list[keras.Variable]:
     for layer in backbone._flatten_layers():
         # `weights` holds those of the layers within, too.
         own = [w for w in layer._trainable_variables if not w.trainable]
-        if not layer.trainable:
+        if not layer.trainable or hasattr(layer, "adapt"):
             frozen += own + layer._non_trainable_variables
         elif own:
             # Keras would not save that, and a loaded model would train them.
@@ -76,6 +90,8 @@ class Installation:
         frozen = set(map(id, frozen_weights(backbone)))
         self.base = [w for w in weights if id(w) in frozen]
         self.private_of_backbone = [w for w in weights if id(w) not in frozen]
+        layers = backbone._flatten_layers()
+        self._trainable = [(layer, layer.trainable) for layer in layers]
 
     @property
     def private(self) -> list[keras.Variable]:
@@ -107,12 +123,32 @@ class Installation:
                 "another ContinualModel of the backbone as it is now."
             )
 
+    @contextlib.contextmanager
+    def trainable_as_made(self) -> Iterator[None]:
+        """Lets layers be trainable as when the model was made, in their config.
+
+        Training may freeze some for a while. A model that was saved then must
+        find the same kernels when it is loaded.
+        """
+        present = [(layer, layer.trainable) for layer, _ in self._trainable]
+        try:
+            for layer, trainable in self._trainable:
+                layer._trainable = trainable
+            yield
+        finally:
+            for layer, trainable in present:
+                layer._trainable = trainable
+
     def base_values(self) -> list[np.ndarray]:
         return list(map(keras.ops.convert_to_numpy, self.base))
 
     def install_base(self, values: list[np.ndarray]) -> None:
         for variable, value in zip(self.base, values):
             variable.assign(value)
+        for layer in adapted_layers(self.backbone):
+            if isinstance(layer, keras.layers.Normalization):
+                # It computes with constants made of its weights.
+                layer.finalize_state()
 
     def install_kernels(self, values: list[np.ndarray]) -> None:
         for kernel, value in zip(self.kernels, values):

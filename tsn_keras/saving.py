@@ -1,9 +1,12 @@
 """How a `ContinualModel` fills the stores that Keras gives it."""
 
+import pathlib
+
 import keras
 import numpy as np
 
 from tsn_keras.beginning import plane_masks
+from tsn_keras.installation import adapted_layers
 from tsn_keras.pruning.task_masks import TaskMask
 from tsn_keras.running_task import RunningTask
 from tsn_keras.training_state import training_variables
@@ -28,6 +31,31 @@ def _start(model) -> list[keras.Variable]:
     return kernels + work.private_of_backbone + work.base
 
 
+def _variables(model) -> list[keras.Variable]:
+    return model._trainable_variables + model._non_trainable_variables
+
+
+def save_variables(store, model) -> None:
+    """Writes the variables that a user's subclass has itself.
+
+    Args:
+        store: mapping, Keras' store.
+        model: `ContinualModel`.
+    """
+    _save_list(store, "variable", _variables(model))
+
+
+def load_variables(store, model) -> None:
+    """Reads what `save_variables` wrote.
+
+    Args:
+        store: mapping, Keras' store.
+        model: `ContinualModel`.
+    """
+    if "variable.0" in store.keys():
+        _load_list(store, "variable", _variables(model))
+
+
 def save_start(store, model) -> None:
     """Writes the backbone's weights, which the first task starts from.
 
@@ -47,6 +75,40 @@ def load_start(store, model) -> None:
     """
     if "start.0" in store.keys():
         _load_list(store, "start", _start(model))
+
+
+def _adapted(path: str, backbone: keras.layers.Layer):
+    """Gives all layers that `adapt` gave a vocabulary, each with a folder."""
+    for index, layer in enumerate(adapted_layers(backbone)):
+        if hasattr(layer, "save_assets"):
+            yield layer, pathlib.Path(path, f"adapted_{index}")
+
+
+def save_adapted(path: str, backbone: keras.layers.Layer) -> None:
+    """Writes vocabularies, which Keras does not find in what it is shown.
+
+    Args:
+        path: str, the folder of the model's assets.
+        backbone: `keras.layers.Layer`.
+    """
+    for layer, folder in _adapted(path, backbone):
+        folder.mkdir()
+        layer.save_assets(str(folder))
+        if not any(folder.iterdir()):
+            # The configuration holds the vocabulary.
+            folder.rmdir()
+
+
+def load_adapted(path: str, backbone: keras.layers.Layer) -> None:
+    """Reads what `save_adapted` wrote.
+
+    Args:
+        path: str, the folder of the model's assets.
+        backbone: `keras.layers.Layer`.
+    """
+    for layer, folder in _adapted(path, backbone):
+        if folder.is_dir():
+            layer.load_assets(str(folder))
 
 
 def save_running_task(store, model, task: RunningTask) -> None:

@@ -167,6 +167,22 @@ class TaskNetwork(keras.Model):
         self.predict_function = self._functions.predict
         if self._functions.optimizer is not None:
             self.optimizer = self._functions.optimizer
+        self._name_outputs()
+
+    def _name_outputs(self) -> None:
+        """Lets losses and metrics given by name find the outputs in a list.
+
+        Functional models do so with the names of their output layers.
+        """
+        if not self.compiled or self.heads.selected is None:
+            return
+        head = self.heads.head
+        names = getattr(head, "output_names", None)
+        if names and not isinstance(head.output, (list, tuple)):
+            names = None
+        for compiled in (self._compile_loss, self._compile_metrics):
+            if compiled is not None:
+                compiled.output_names = names
 
     def _install(self, task: str) -> None:
         """Puts a consolidated task to work."""
@@ -324,7 +340,8 @@ def _declared_inputs(inner: keras.Model) -> Any:
 
 def _any_batch(part: Any) -> keras.KerasTensor:
     dtype = keras.backend.standardize_dtype(part.dtype)
-    return keras.KerasTensor((None, *part.shape[1:]), dtype)
+    name = part.name if isinstance(part, keras.KerasTensor) else None
+    return keras.KerasTensor((None, *part.shape[1:]), dtype, name=name)
 
 
 def _tensor_spec(part: keras.KerasTensor) -> tf.TensorSpec:

@@ -72,11 +72,11 @@ class TaskStarter(TaskNetwork):
         used += [kept.optimizer for kept in self._kept.values()]
         input_checks.check_optimizer(bound.arguments.get("optimizer"), used)
         super().compile(*args, **kwargs)
-        optimizer = self.optimizer
+        self._name_outputs()
         # Keras would track a dictionary, and all that it has ever tracked
         # would be copied with it.
-        self._make_optimizer = optimizer and functools.partial(
-            _make_optimizer, keras.optimizers.serialize(optimizer)
+        self._make_optimizer = self.optimizer and functools.partial(
+            _make_optimizer, *_parts_of_optimizer(self.optimizer)
         )
         self._kept.clear()
         self._functions = HeadFunctions()
@@ -202,6 +202,29 @@ class TaskStarter(TaskNetwork):
             variable.assign(start)
 
 
-def _make_optimizer(config: dict[str, Any]) -> keras.optimizers.Optimizer:
+def _parts_of_optimizer(
+    optimizer: keras.optimizers.Optimizer,
+) -> tuple[dict[str, Any], Any]:
+    """Returns configuration and schedule of the learning rate, if it has one.
+
+    A user's own schedule may have no configuration: training needs none.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = inner._learning_rate
+    if isinstance(rate, keras.Variable) or not callable(rate):
+        return keras.optimizers.serialize(optimizer), None
+    optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(1.0, 1)
+    try:
+        return keras.optimizers.serialize(optimizer), rate
+    finally:
+        optimizer.learning_rate = rate
+
+
+def _make_optimizer(
+    config: dict[str, Any], schedule: Any
+) -> keras.optimizers.Optimizer:
     # Keras takes an entry out of a loss-scaling optimizer's configuration.
-    return keras.optimizers.deserialize(copy.deepcopy(config))
+    optimizer = keras.optimizers.deserialize(copy.deepcopy(config))
+    if schedule is not None:
+        optimizer.learning_rate = schedule
+    return optimizer

@@ -196,6 +196,7 @@ class TaskTrainer(TaskStarter):
     def _checked_data(self, arguments: dict[str, Any]) -> TrainingData:
         """Looks at the training data before anything is changed."""
         names = ("x", "y", "sample_weight", "batch_size")
+        names += ("validation_split", "class_weight")
         data = TrainingData(*(arguments.get(name) for name in names))
         batches = data.first_batches(1)
         if not batches:

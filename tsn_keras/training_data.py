@@ -1,6 +1,7 @@
 """Looking at a task's data before and after `fit` takes them."""
 
 import itertools
+import math
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -40,13 +41,26 @@ class TrainingData:
         y: arrays or `None`.
         sample_weight: array or `None`.
         batch_size: int or `None`, as `fit` takes it.
+        validation_split: float, the fraction of arrays at their end that
+            `fit` does not train with. Nothing here looks at it, either.
+        class_weight: dict of float by class, or `None`.
     """
 
-    def __init__(self, x, y=None, sample_weight=None, batch_size=None):
+    def __init__(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        batch_size=None,
+        validation_split=0.0,
+        class_weight=None,
+    ):
         self.is_arrays = _is_arrays(x)
         self.y = y
         self.sample_weight = sample_weight
         self.batch_size = batch_size or 32
+        self.validation_split = validation_split or 0.0
+        self.class_weight = class_weight
         self._seen = []
         self._generator = None
         if isinstance(x, types.GeneratorType):
@@ -57,6 +71,10 @@ class TrainingData:
     def _replay(self) -> Iterator:
         yield from self._seen
         yield from self._generator
+
+    def _num_rows(self) -> int:
+        """Returns the number of rows of arrays to train with."""
+        return math.floor(num_rows(self.x) * (1.0 - self.validation_split))
 
     def first_batches(self, rows: int) -> list[tuple]:
         """Returns batches `(x, y, sample_weight)` of about `rows` examples.
@@ -71,7 +89,7 @@ class TrainingData:
             list of tuples; empty for empty data.
         """
         if self.is_arrays:
-            count = num_rows(self.x)
+            count = self._num_rows()
             if not count:
                 return []
             chosen = np.linspace(0, count - 1, min(rows, count)).astype(int)
@@ -117,10 +135,11 @@ class TrainingData:
         if count in (0, 1):
             return None
         training = self.x.skip(held).repeat().take(steps)
-        return {"x": training}, {"x": self.x.take(held)}
+        arguments = {"x": training, "class_weight": self.class_weight}
+        return arguments, {"x": self.x.take(held)}
 
     def _held_out_rows(self, steps: int) -> tuple[dict, dict] | None:
-        count = num_rows(self.x)
+        count = self._num_rows()
         if count < 5:
             return None
         held = min(HELD_OUT_ROWS, count // 5)
@@ -137,6 +156,7 @@ class TrainingData:
             for rows in (wanted, order[:held])
         )
         training["batch_size"] = self.batch_size
+        training["class_weight"] = self.class_weight
         return training, held_out
 
     def _elements(self) -> Iterator:
@@ -161,21 +181,28 @@ class TrainingData:
             seed: int, order of the rows of arrays.
 
         Yields:
-            Tuples `(x, y)` or `(x, y, sample_weight)`. None for data that
-            can be read only once.
+            Tuples `(x, y)` or `(x, y, sample_weight)`, class weights counted
+            in. None for data that can be read only once.
         """
+        batches = iter(())
         if self.is_arrays:
-            yield from self._array_batches(steps, np.random.default_rng(seed))
+            batches = self._array_batches(steps, np.random.default_rng(seed))
         elif self._generator is None:
             cycle = itertools.chain.from_iterable(
                 self._elements() for _ in itertools.count()
             )
-            yield from itertools.islice(cycle, steps)
+            batches = itertools.islice(cycle, steps)
+        if self.class_weight is None:
+            yield from batches
+            return
+        for batch in batches:
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            yield x, y, weights_of_classes(y, self.class_weight)
 
     def _array_batches(self, steps, generator) -> Iterator[tuple]:
         columns = [self.x, self.y, self.sample_weight]
         columns = tuple(c for c in columns if c is not None)
-        count = num_rows(self.x)
+        count = self._num_rows()
         size = min(self.batch_size, count)
         order = np.empty(0, int)
         for _ in range(steps):
@@ -185,6 +212,20 @@ class TrainingData:
             yield tree.map_structure(
                 tf.convert_to_tensor, take_rows(columns, rows)
             )
+
+
+def weights_of_classes(y: Any, class_weight: dict[int, float]) -> tf.Tensor:
+    """Returns the weight of each example by its class, 1.0 by default.
+
+    Args:
+        y: array of classes, or of one column for each class.
+        class_weight: dict of float by class.
+    """
+    labels = np.asarray(y)
+    if labels.ndim > 1 and labels.shape[-1] > 1:
+        labels = labels.argmax(axis=-1)
+    weights = [class_weight.get(int(label), 1.0) for label in labels.ravel()]
+    return tf.constant(weights, tf.float32, labels.shape[:1])
 
 
 def _to_numpy(part):

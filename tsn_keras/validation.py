@@ -11,7 +11,10 @@ from tsn_keras.distribution import mean_over_workers, of_first_worker
 from tsn_keras.training_data import evaluation_batches, num_rows
 
 MODES = ("auto", "min", "max")
-LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "mape", "msle", "perplexity")
+LOWER_IS_BETTER = (
+    *("loss", "error", "mse", "mae", "mape", "msle", "perplexity"),
+    *("crossentropy", "divergence"),
+)
 
 
 class Validation:
@@ -28,7 +31,8 @@ class Validation:
             compiled metric, or to `loss` if there is none or if the head has
             several outputs.
         mode: `"max"` or `"min"`, whether higher or lower is better, or
-            `"auto"` to tell it by the name.
+            `"auto"` to tell it as callbacks do: by the metric's own direction
+            if it has one, else by its name.
     """
 
     def __init__(
@@ -69,10 +73,21 @@ class Validation:
     def sign(self) -> float:
         """1.0 if higher is better, else -1.0."""
         if self._mode == "auto":
-            lower = any(word in self.monitor for word in LOWER_IS_BETTER)
+            lower = self._is_lower_better()
         else:
             lower = self._mode == "min"
         return -1.0 if lower else 1.0
+
+    def _is_lower_better(self) -> bool:
+        for metric in self._model.metrics:
+            # Compiled metrics are one, which holds them all.
+            for one in getattr(metric, "metrics", [metric]):
+                direction = getattr(one, "_direction", None)
+                # The metric of one output has the output's name before its.
+                named = f"_{self.monitor}".endswith(f"_{one.name}")
+                if named and direction is not None:
+                    return direction == "down"
+        return any(word in self.monitor for word in LOWER_IS_BETTER)
 
     def results(self) -> dict[str, float]:
         """Returns loss and metrics on the validation data."""

@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import keras
 import numpy as np
@@ -32,6 +33,28 @@ class HeadsTest(absltest.TestCase):
         heads = Heads([built])
         self.assertEqual(heads.add(make(3)), 0)
         self.assertEqual(heads.add(make(4)), 1)
+
+    def test_functional_models_compare_by_how_they_are_wired(self):
+        def make(*order):
+            features = keras.Input((5,))
+            outputs = [keras.layers.Dense(n)(features) for n in (4, 2)]
+            return keras.Model(features, [outputs[index] for index in order])
+
+        heads = Heads([make(0, 1)])
+        self.assertEqual(heads.add(make(0, 1)), 0)
+        self.assertEqual(heads.add(make(1, 0)), 1)
+        self.assertEqual(heads.add(make(1, 0)), 1)
+
+    def test_masks_go_through(self):
+        heads = Heads([keras.layers.Dense(3)])
+        heads.select(0)
+        embedding = keras.layers.Embedding(5, 4, mask_zero=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            outputs = heads(embedding(np.array([[1, 2, 0]])))
+        np.testing.assert_array_equal(
+            outputs._keras_mask, [[True, True, False]]
+        )
 
     def test_only_the_selected_head_is_tracked(self):
         heads = Heads([keras.layers.Dense(3), keras.layers.Dense(5)])

@@ -205,6 +205,41 @@ class SubnetworkTest(LayerTestCase):
         loss = model.evaluate(x, np.asarray(layer(x)), verbose=0)
         np.testing.assert_allclose(loss, plain.losses[0], rtol=1e-5)
 
+    def test_weight_regularizer_sees_the_effective_kernel(self):
+        layer = SubnetDense(3, kernel_regularizer="l2", bias_regularizer="l1")
+        layer(normal((5, 4)))
+        (kernel,) = layer.kernels
+        kernel.install(normal(kernel.shape, 3))
+        expected = keras.regularizers.L2()(kernel.effective())
+        for network in (layer, keras.Sequential([layer])):
+            self.assertEqual(float(sum(network.losses)), float(expected))
+        # Another subnetwork of the same layer takes its place.
+        layer = Subnetwork(layer.layer)
+        layer(normal((5, 4)))
+        layer.kernels[0].install(np.zeros(kernel.shape, np.float32))
+        self.assertEqual(float(sum(layer.losses)), 0.0)
+
+    def test_a_layer_that_assigns_to_its_kernel(self):
+        def spectral():
+            return layers.SpectralNormalization(layers.Dense(3))
+
+        x = normal((5, 4))
+        layer = Subnetwork(spectral())
+        layer(x)
+        with self.assertRaisesRegex(ValueError, "assigns.*/kernel.*`kernels`"):
+            layer(x, training=True)
+        # Left out, it is a weight like any other.
+        layer = Subnetwork(spectral(), kernels="nothing")
+        layer(x)
+        plain = spectral()
+        plain(x)
+        plain.set_weights(layer.layer.get_weights())
+        for _ in range(2):
+            np.testing.assert_array_equal(
+                layer(x, training=True), plain(x, training=True)
+            )
+        np.testing.assert_array_equal(layer(x), plain(x))
+
     def test_masks_of_time_steps(self):
         tokens = np.array([[1, 2, 0, 0], [3, 4, 5, 6]])
         layer = SubnetEmbedding(10, 4, mask_zero=True)

@@ -16,22 +16,42 @@ class _Shelf:
 def _signature(head: keras.layers.Layer) -> str:
     """Returns what two heads must have in common to be one layer."""
     config = keras.saving.serialize_keras_object(head)
-    return json.dumps(_without_names(config), sort_keys=True)
+    return json.dumps(_without_names(config, {}), sort_keys=True)
 
 
-def _without_names(config: Any) -> Any:
-    """Drops what Keras numbers by itself, and what building adds."""
+def _without_names(config: Any, numbers: dict[str, int]) -> Any:
+    """Drops what Keras numbers by itself, and what building adds.
+
+    Args:
+        config: nest of a layer's configuration.
+        numbers: dict of the layers of a functional model, which stand for
+            their names where it says which layer's output goes where.
+    """
     dropped = ("name", "build_config", "build_input_shape", "compile_config")
     if isinstance(config, dict):
+        if "layers" in config:
+            numbers = {}
+        if "inbound_nodes" in config:
+            numbers[config["name"]] = len(numbers)
         return {
-            key: _without_names(value)
+            key: _without_names(value, numbers)
             for key, value in config.items()
             if key not in dropped
         }
+    if _is_history(config):
+        name, *indices = config
+        return [numbers.get(name, name), *indices]
     if isinstance(config, (list, tuple)):
-        layers = [_without_names(value) for value in config]
+        layers = [_without_names(value, numbers) for value in config]
         return [layer for layer in layers if not _is_input(layer)]
     return config
+
+
+def _is_history(config: Any) -> bool:
+    """Tells whether it is `[layer's name, index of call, of output]`."""
+    if not isinstance(config, (list, tuple)):
+        return False
+    return [type(entry) for entry in config] == [str, int, int]
 
 
 def _is_input(config: Any) -> bool:
@@ -54,6 +74,7 @@ class Heads(keras.layers.Layer):
 
     def __init__(self, heads=(), **kwargs: Any):
         super().__init__(**kwargs)
+        self.supports_masking = True
         self._shelf = _Shelf()
         self.selected = None
         for head in heads:
@@ -95,6 +116,10 @@ class Heads(keras.layers.Layer):
 
     def call(self, inputs, *args, **kwargs):
         return self.head(inputs, *args, **kwargs)
+
+    def compute_mask(self, inputs, previous_mask):
+        # A head that supports masks has put them on its outputs.
+        return None
 
     def compute_output_shape(self, input_shape):
         return self.head.compute_output_shape(input_shape)

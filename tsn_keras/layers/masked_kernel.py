@@ -10,6 +10,29 @@ import tensorflow as tf
 from tsn_keras.layers.slot_selection import gated_slots, select_slots
 
 
+class EffectiveRegularizer:
+    """Regularizes what a kernel computes with, not what lies in its slots.
+
+    The slots that are outside the mask of the task at work hold values, too.
+    Counted in, they would make its loss depend on what other tasks learn.
+
+    Args:
+        regularizer: `keras.Regularizer` or function that the layer gave its
+            kernel.
+        kernel: `MaskedKernel`.
+    """
+
+    def __init__(self, regularizer: Callable, kernel: "MaskedKernel"):
+        if isinstance(regularizer, EffectiveRegularizer):
+            # Of an earlier subnetwork of the same layer.
+            regularizer = regularizer.regularizer
+        self.regularizer = regularizer
+        self.kernel = kernel
+
+    def __call__(self, value):
+        return self.regularizer(self.kernel.effective())
+
+
 class MaskedKernel:
     """A kernel and the variables that turn it into its effective value.
 

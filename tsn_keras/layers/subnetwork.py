@@ -6,7 +6,7 @@ import keras
 from keras import tree
 
 from tsn_keras.layers.kernel_rule import KernelRule, Kernels
-from tsn_keras.layers.masked_kernel import MaskedKernel
+from tsn_keras.layers.masked_kernel import EffectiveRegularizer, MaskedKernel
 from tsn_keras.layers.weight_paths import weight_paths
 
 
@@ -101,23 +101,48 @@ class Subnetwork(keras.layers.Wrapper):
                 autocast=False,
                 name=f"{name}_threshold",
             )
-        return MaskedKernel(kernel, path=path, **state)
+        masked = MaskedKernel(kernel, path=path, **state)
+        if kernel.regularizer is not None:
+            kernel.regularizer = EffectiveRegularizer(
+                kernel.regularizer, masked
+            )
+        return masked
 
     def call(self, inputs, *args, **kwargs):
         effective = [(k.kernel, k.effective()) for k in self.kernels]
         with keras.StatelessScope(
             state_mapping=effective, collect_losses=True
         ) as scope:
+            values = self._values_in(scope)
             outputs = self.layer(inputs, *args, **kwargs)
+        self._check_unassigned(values, self._values_in(scope))
         kernels = {id(kernel.kernel) for kernel in self.kernels}
-        for variable in self.layer.non_trainable_variables:
-            # A frozen layer's kernels are among them.
+        for variable in self.layer.variables:
             updated = scope.get_current_value(variable)
             if updated is not None and id(variable) not in kernels:
                 variable.assign(updated)
         if scope.losses:
             self.add_loss(scope.losses)
         return outputs
+
+    def _values_in(self, scope: keras.StatelessScope) -> list:
+        return [scope.get_current_value(k.kernel) for k in self.kernels]
+
+    def _check_unassigned(self, before: list, after: list) -> None:
+        """Refuses layers that write to their kernels when they are called."""
+        written = [
+            kernel.path
+            for kernel, one, two in zip(self.kernels, before, after)
+            if one is not two
+        ]
+        if written:
+            raise ValueError(
+                f"Layer '{self.layer.name}' assigns to its kernels {written} "
+                "when it is called, as SpectralNormalization does, and a "
+                "task's kernel may be changed by its optimizer only. Take the "
+                "layer out, compute with a normalized copy of the kernel, or "
+                "leave these kernels out with the argument `kernels`."
+            )
 
     def compute_output_spec(self, *args, **kwargs):
         return self.layer.compute_output_spec(*args, **kwargs)

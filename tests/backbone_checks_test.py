@@ -45,7 +45,7 @@ def followed_by_dense(layer):
 
 class ReadsTest(parameterized.TestCase):
     @parameterized.parameters(
-        (TensorFlowVariable, "no Keras variables.*add_weight"),
+        (TensorFlowVariable, "reads .*kernel.*no Keras variables.*add_weight"),
         (ReadsCopy, r"reads_copy/kernel'\] are not read.*`kernels`"),
         (ReadsPrivately, r"reads_privately/kernel'\] are not read"),
     )

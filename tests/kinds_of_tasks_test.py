@@ -9,7 +9,7 @@ from absl.testing import parameterized
 from keras import layers
 
 from tests.digits_tasks import TRAIN, digits, make_model, mlp
-from tsn_keras.validation import Validation
+from tsn_keras.validation import Validation, evaluation_loop
 
 X, Y = digits(0, TRAIN)
 
@@ -130,7 +130,9 @@ class ModeTest(parameterized.TestCase):
             limit = report.quality_before + model.quantization.tolerance
             self.assertLessEqual(report.quality_after, limit + 0.02)
         data = (X, Y[:, None])
-        validation = Validation(model, data, model.test_step, "badness", mode)
+        validation = Validation(
+            model, data, evaluation_loop(model), "badness", mode
+        )
         self.assertEqual(validation.sign, sign)
 
     def test_unknown_mode(self):

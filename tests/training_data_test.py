@@ -76,10 +76,10 @@ class TrainingDataTest(parameterized.TestCase):
         self.assertLen(batches, 5)
         for x, y, weight in batches:
             self.assertEqual((x.shape[0], weight.shape[0]), (8, 8))
-            np.testing.assert_array_equal(x, X[y.numpy()])
-        again = [y.numpy().tolist() for _, y, _ in data.batches(5, seed=3)]
-        self.assertEqual(again, [y.numpy().tolist() for _, y, _ in batches])
-        other = [y.numpy().tolist() for _, y, _ in data.batches(5, seed=4)]
+            np.testing.assert_array_equal(x, X[y])
+        again = [y.tolist() for _, y, _ in data.batches(5, seed=3)]
+        self.assertEqual(again, [y.tolist() for _, y, _ in batches])
+        other = [y.tolist() for _, y, _ in data.batches(5, seed=4)]
         self.assertNotEqual(again, other)
         # An epoch does not repeat a row.
         first, second = again[:2]

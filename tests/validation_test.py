@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from tests.digits_tasks import VALIDATION, begin, digits, make_model
-from tsn_keras.validation import Validation
+from tsn_keras.validation import Validation, evaluation_loop
 
 DATA = digits(0, VALIDATION)
 
@@ -24,7 +24,7 @@ class ValidationTest(parameterized.TestCase):
 
     def validation(self, data=DATA, monitor=None):
         return Validation(
-            self.model, data, tf.function(self.model.test_step), monitor
+            self.model, data, evaluation_loop(self.model), monitor
         )
 
     def test_equals_evaluate(self):

@@ -11,10 +11,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tsn_keras import archive, input_checks, saving
 from tsn_keras.bank import Capacity, TaskRecord
+from tsn_keras.batch_loop import BatchLoop
 from tsn_keras.beginning import statistics_of
 from tsn_keras.consolidation import Consolidation
 from tsn_keras.distribution import in_strategy_scope
@@ -24,7 +24,7 @@ from tsn_keras.running_task import RunningTask
 from tsn_keras.summary_table import print_tasks
 from tsn_keras.task_report import TaskReport, make_report
 from tsn_keras.task_trainer import TaskTrainer
-from tsn_keras.validation import Validation
+from tsn_keras.validation import Validation, evaluation_loop
 
 # Attributes whose state is kept in the bank or in the training state.
 # Keras would find and save them a second time, dense kernels included.
@@ -122,14 +122,13 @@ class ContinualModel(TaskTrainer):
         """
         self._check_consolidatable()
         running = self._running
-        test_step = self._compiled_test_step()
         input_checks.check_validation_data(validation_data)
         snapshot = self.installation.snapshot()
         own = [mask.own for mask in running.masks]
         try:
             self._finish_masks(running)
             validation = Validation(
-                self, validation_data, test_step, monitor, mode
+                self, validation_data, self._evaluation(), monitor, mode
             )
             nearest = running.choice.nearest
             record = Consolidation(
@@ -188,13 +187,12 @@ class ContinualModel(TaskTrainer):
         for mask in running.masks:
             mask.apply()
 
-    def _compiled_test_step(self):
+    def _evaluation(self) -> BatchLoop:
         if self.run_eagerly:
-            return self.test_step
-        if self._functions.test_step is None:
-            # No trace for other shapes is used, as it may round another way.
-            self._functions.test_step = tf.function(self.test_step)
-        return self._functions.test_step
+            return evaluation_loop(self)
+        if self._functions.evaluation is None:
+            self._functions.evaluation = evaluation_loop(self)
+        return self._functions.evaluation
 
     def _training_loss(self, batch: tuple):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)

@@ -26,7 +26,7 @@ class HeadFunctions:
     def __init__(self):
         self.train = self.test = self.predict = None
         self.optimizer = None
-        self.test_step = None
+        self.evaluation = None
         self.tuning = None
 
 

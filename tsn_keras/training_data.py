@@ -209,9 +209,7 @@ class TrainingData:
             if order.size < size:
                 order = generator.permutation(count)
             rows, order = np.sort(order[:size]), order[size:]
-            yield tree.map_structure(
-                tf.convert_to_tensor, take_rows(columns, rows)
-            )
+            yield take_rows(columns, rows)
 
 
 def weights_of_classes(y: Any, class_weight: dict[int, float]) -> tf.Tensor:

@@ -1,12 +1,12 @@
 """The quality that consolidation watches."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import tree
 
+from tsn_keras.batch_loop import BatchLoop, stacked, unstacked
 from tsn_keras.distribution import mean_over_workers, of_first_worker
 from tsn_keras.training_data import evaluation_batches, num_rows
 
@@ -17,16 +17,28 @@ LOWER_IS_BETTER = (
 )
 
 
+def evaluation_loop(model) -> BatchLoop:
+    """Returns the loop that evaluates batches with a model's test step.
+
+    Args:
+        model: `keras.Model`, compiled.
+    """
+    return BatchLoop(
+        model.test_step, model.get_metrics_result, model.run_eagerly
+    )
+
+
 class Validation:
     """Evaluates the model on validation data as often as needed.
 
-    The batches are read once; the compiled test step is the model's own, so
-    every compiled loss and metric can be the quality.
+    The batches are read once, and evaluated in one call of a function that
+    runs the model's own test step on them: every compiled loss and metric
+    can be the quality.
 
     Args:
         model: `keras.Model`, compiled.
         data: validation data in any form that `fit` takes.
-        test_step: function of a batch, the model's compiled test step.
+        loop: `BatchLoop`, the model's `evaluation_loop`.
         monitor: str or `None`, the name of the quality; defaults to the first
             compiled metric, or to `loss` if there is none or if the head has
             several outputs.
@@ -39,7 +51,7 @@ class Validation:
         self,
         model,
         data: Any,
-        test_step: Callable,
+        loop: BatchLoop,
         monitor: str | None = None,
         mode: str = "auto",
     ):
@@ -47,11 +59,11 @@ class Validation:
             raise ValueError(f"`mode` must be one of {MODES}. Received: {mode}")
         self._mode = mode
         self._model = model
-        self._test_step = test_step
-        self._batches = evaluation_batches(data)
-        if not self._batches:
+        self._loop = loop
+        self._stacks = list(stacked(evaluation_batches(data)))
+        if not self._stacks:
             raise ValueError("`validation_data` is empty. Give some examples.")
-        for batch in self._batches:
+        for batch in unstacked(self._stacks):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
             model.check_examples(x, y, ("validation_data",) * 2)
         results = self.results()
@@ -92,15 +104,14 @@ class Validation:
     def results(self) -> dict[str, float]:
         """Returns loss and metrics on the validation data."""
         self._model.reset_metrics()
-        for batch in self._batches:
-            self._test_step(batch)
-        results = self._model.get_metrics_result()
+        for stack in self._stacks:
+            results = self._loop(stack)
         return {name: float(value) for name, value in results.items()}
 
     def sample(self, rows: int) -> Any:
         """Returns the inputs of about `rows` examples, in one batch."""
         inputs, taken = [], 0
-        for batch in self._batches:
+        for batch in unstacked(self._stacks):
             inputs.append(keras.utils.unpack_x_y_sample_weight(batch)[0])
             taken += num_rows(inputs[-1])
             if taken >= rows:

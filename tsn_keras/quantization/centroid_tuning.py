@@ -1,6 +1,7 @@
 """Fine-tuning of centroids while the codes stay as they are."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tsn_keras import tfmot
+from tsn_keras.batch_loop import BatchLoop, stacked
 from tsn_keras.layers.masked_kernel import MaskedKernel
 from tsn_keras.quantization.codebook import Codebook
 
@@ -19,31 +21,31 @@ class _ClusteredKernel:
 
     def __init__(self, kernel: MaskedKernel):
         self.kernel = kernel
-        # The variables of several workers must be of few types.
-        alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
-        dtype = tf.uint8 if alone else tf.int32
-        self.codes = tf.Variable(tf.zeros(kernel.shape, dtype))
-        self.own = tf.Variable(tf.zeros(kernel.shape, tf.bool))
         self.centroids = keras.Variable(np.zeros(MOST_CENTROIDS, np.float32))
         self._algorithm = tfmot.clustering_algorithm(self.centroids.value)
 
-    def load(self, own: np.ndarray, codebook: Codebook) -> None:
-        codes = np.zeros(own.shape, self.codes.dtype.as_numpy_dtype)
-        codes[own] = codebook.codes
+    def load(
+        self, own: np.ndarray, codebook: Codebook
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Takes over the centroids; returns the own slots and their codes."""
         centroids = np.zeros(MOST_CENTROIDS, np.float32)
         centroids[: codebook.centroids.size] = codebook.centroids
-        self.own.assign(own)
-        self.codes.assign(codes)
         self.centroids.assign(centroids)
+        slots = np.flatnonzero(own).astype(np.int32)
+        codes = codebook.codes.astype(np.int32)
+        return tf.constant(slots), tf.constant(codes)
 
-    def effective(self):
+    def effective(self, slots: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
         # The algorithm only wants to know the sign of weights + 1e6. `fixed`
         # is float32 in mixed precision too.
-        fixed = self.kernel.fixed.value
+        fixed = tf.convert_to_tensor(self.kernel.fixed.value)
         clustered = self._algorithm.get_clustered_weight(
-            tf.cast(self.codes, tf.int32), fixed
+            codes, tf.zeros(tf.shape(codes), fixed.dtype)
         )
-        return tf.where(self.own, clustered, fixed)
+        flat = tf.tensor_scatter_nd_update(
+            tf.reshape(fixed, [-1]), slots[:, tf.newaxis], clustered
+        )
+        return tf.reshape(flat, fixed.shape)
 
     def read(self, codebook: Codebook) -> Codebook:
         centroids = keras.ops.convert_to_numpy(self.centroids)
@@ -80,19 +82,21 @@ class CentroidTuning:
         self._learning_rate = learning_rate
         self._optimizer = keras.optimizers.Adam(learning_rate)
         self._optimizer.build(self._centroids + self._private)
-        self._step = tf.function(self._replicated_step)
+        self._loop = BatchLoop(self._replicated_step)
 
-    def _replicated_step(self, batch, tunes_centroids):
+    def _replicated_step(self, *arguments):
         # All replicas take the same batch; Keras scales the loss for that.
         strategy = tf.distribute.get_strategy()
-        strategy.run(self._train_step, args=(batch, tunes_centroids))
+        strategy.run(self._train_step, args=arguments)
 
-    def _train_step(self, batch, tunes_centroids):
+    def _train_step(self, batch, coded, tunes_centroids):
         variables = self._centroids + self._private
         with tf.GradientTape() as tape:
             with contextlib.ExitStack() as stack:
-                for clustered in self._kernels:
-                    replaced = clustered.kernel.replaced(clustered.effective)
+                for clustered, slots_and_codes in zip(self._kernels, coded):
+                    replaced = clustered.kernel.replaced(
+                        functools.partial(clustered.effective, *slots_and_codes)
+                    )
                     stack.enter_context(replaced)
                 loss = self._loss(batch)
         gradients = tape.gradient(
@@ -125,12 +129,15 @@ class CentroidTuning:
             list of `Codebook` with new centroids. The private variables are
             changed in place.
         """
-        for kernel, mask, codebook in zip(self._kernels, own, codebooks):
+        coded = [
             kernel.load(mask, codebook)
+            for kernel, mask, codebook in zip(self._kernels, own, codebooks)
+        ]
+        moves = tf.constant(float(tunes_centroids))
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
         self._optimizer.learning_rate = self._learning_rate
-        for batch in batches:
-            self._step(batch, tf.constant(float(tunes_centroids)))
+        for stack in stacked(batches):
+            self._loop(stack, coded, moves)
         tuned = [k.read(c) for k, c in zip(self._kernels, codebooks)]
         return tuned if tunes_centroids else list(codebooks)

@@ -49,13 +49,16 @@ def search_widths(
         list of `Codebook`.
     """
     codebooks: list[Codebook | None] = [None] * len(kernels)
+    placed = list(kernels)
     for index in np.argsort([-mask.sum() for mask in own], kind="stable"):
         values = kernels[index][own[index]]
         for width in range(min(min_width, limits[index]), limits[index] + 1):
-            codebooks[index] = Codebook.fit(values, width, kind)
+            codebook = Codebook.fit(values, width, kind)
+            codebooks[index] = codebook
             if not values.size:
                 break
-            if quality(place_all(kernels, own, codebooks)) >= acceptable:
+            placed[index] = codebook.place(kernels[index], own[index])
+            if quality(list(placed)) >= acceptable:
                 break
     return codebooks
 

@@ -69,13 +69,24 @@ class Consolidation:
         self._own = [mask.own for mask in task.masks]
         self._shared = [mask.shared for mask in task.masks]
         self._installed: list = [None] * len(task.masks)
+        # The quality of what is installed, once it is known.
+        self._known: float | None = None
 
     def _quality(self, kernels: list[np.ndarray]) -> float:
         for index, kernel in enumerate(kernels):
-            if kernel is not self._installed[index]:
-                self.installation.kernels[index].install(kernel)
+            before = self._installed[index]
+            if kernel is not before:
+                installed = self.installation.kernels[index]
+                installed.install(kernel, is_stored=before is not None)
                 self._installed[index] = kernel
-        return self.validation.quality()
+                self._known = None
+        if self._known is None:
+            self._known = self.validation.quality()
+        return self._known
+
+    def _install_private(self, values: list[np.ndarray]) -> None:
+        self.installation.install_private(values)
+        self._known = None
 
     def run(self) -> TaskRecord:
         """Returns what the bank is to store; the network computes with it."""
@@ -180,10 +191,11 @@ class Consolidation:
         private = self.installation.private_values()
         moves = self.quantization.codebook == "clustered"
         tuned = self.tune(self._own, codebooks, moves)
+        self._known = None
         tuned_quality = self._quality(place_all(weights, self._own, tuned))
         if tuned_quality >= quality:
             return tuned, tuned_quality
-        self.installation.install_private(private)
+        self._install_private(private)
         return codebooks, quality
 
     def _store_private(self, acceptable: float) -> list[PrivateCode]:
@@ -215,7 +227,7 @@ class Consolidation:
         return codes
 
     def _private_quality(self, codes: list[PrivateCode]) -> float:
-        self.installation.install_private([c.decode() for c in codes])
+        self._install_private([c.decode() for c in codes])
         return self._quality(self._kernels)
 
     def _components(self, codebooks) -> list[Component]:

@@ -396,6 +396,7 @@ class ContinualModel(TaskTrainer):
         """Takes over a saved bank, and the running task beside it."""
         store = {} if store is None else store
         self.bank.load_bytes(saved)
+        self._at_work = None
         saving.load_start(store, self)
         self.installation.install_base(self.bank.base_values())
         before = self._running

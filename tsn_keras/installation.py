@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tsn_keras.layers.heads import Heads
-from tsn_keras.layers.masked_kernel import MaskedKernel
+from tsn_keras.layers.masked_kernel import MaskedKernel, assign
 from tsn_keras.layers.subnetwork import Subnetwork
 from tsn_keras.layers.weight_paths import weight_paths
 
@@ -150,13 +150,15 @@ class Installation:
                 # It computes with constants made of its weights.
                 layer.finalize_state()
 
-    def install_kernels(self, values: list[np.ndarray]) -> None:
+    def install_kernels(
+        self, values: list[np.ndarray], is_stored: bool = False
+    ) -> None:
         for kernel, value in zip(self.kernels, values):
-            kernel.install(value)
+            kernel.install(value, is_stored)
 
     def install_private(self, values: list[np.ndarray]) -> None:
         for variable, value in zip(self.private, values):
-            variable.assign(value)
+            assign(variable, value)
 
     def private_values(self) -> list[np.ndarray]:
         return list(map(keras.ops.convert_to_numpy, self.private))

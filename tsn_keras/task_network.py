@@ -26,6 +26,8 @@ class HeadFunctions:
     def __init__(self):
         self.train = self.test = self.predict = None
         self.optimizer = None
+        # Of consolidated tasks, whose kernels are used as they are.
+        self.stored_test = self.stored_predict = None
         self.evaluation = None
         self.tuning = None
 
@@ -187,7 +189,9 @@ class TaskNetwork(keras.Model):
     def _install(self, task: str) -> None:
         """Puts a consolidated task to work."""
         self._select_head(self.bank[task].head)
-        self.installation.install_kernels(self.bank.effective(task))
+        self.installation.install_kernels(
+            self.bank.effective(task), self._at_work in self.bank
+        )
         self.installation.install_private(self.bank.private(task))
         self._at_work = task
 
@@ -221,6 +225,33 @@ class TaskNetwork(keras.Model):
             self.installation.restore(snapshot)
             self._at_work = self._running.name
 
+    @contextlib.contextmanager
+    def _evaluated_as(self, task: str | None) -> Iterator[None]:
+        """Like `working_as`, for functions that only read the kernels.
+
+        For consolidated tasks they are functions of their own: no slot is
+        trained there, so a kernel need not be put together.
+
+        Args:
+            task: str or `None`, the active task.
+        """
+        with self.working_as(task), contextlib.ExitStack() as kernels:
+            if self._at_work not in self.bank:
+                yield
+                return
+            for kernel in self.installation.kernels:
+                kernels.enter_context(kernel.replaced(kernel.stored))
+            kept = self._functions
+            others = self.test_function, self.predict_function
+            self.test_function = kept.stored_test
+            self.predict_function = kept.stored_predict
+            try:
+                yield
+            finally:
+                kept.stored_test = self.test_function
+                kept.stored_predict = self.predict_function
+                self.test_function, self.predict_function = others
+
     def _resolved(self, task: str | None) -> str:
         """Returns the task's name, of the active task for `None`."""
         known = list(self.tasks)
@@ -253,7 +284,7 @@ class TaskNetwork(keras.Model):
         Returns:
             As `keras.Model.evaluate`.
         """
-        with self.working_as(task):
+        with self._evaluated_as(task):
             return super().evaluate(*args, **kwargs)
 
     @in_strategy_scope
@@ -268,7 +299,7 @@ class TaskNetwork(keras.Model):
         Returns:
             As `keras.Model.predict`.
         """
-        with self.working_as(task):
+        with self._evaluated_as(task):
             return super().predict(*args, **kwargs)
 
     def export(

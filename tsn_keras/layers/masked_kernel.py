@@ -33,6 +33,19 @@ class EffectiveRegularizer:
         return self.regularizer(self.kernel.effective())
 
 
+def assign(variable: keras.Variable, value: np.ndarray) -> None:
+    """Gives a variable a value of its own shape and dtype.
+
+    `keras.Variable.assign` also converts, and checks what is known here,
+    which takes longer than to copy a small array.
+
+    Args:
+        variable: `keras.Variable`.
+        value: array.
+    """
+    variable.value.assign(value, read_value=False)
+
+
 class MaskedKernel:
     """A kernel and the variables that turn it into its effective value.
 
@@ -105,15 +118,22 @@ class MaskedKernel:
         )
         return select_slots(self.own_mask, gated, self.fixed)
 
-    def install(self, value: np.ndarray) -> None:
+    def stored(self):
+        """Returns what `effective` does while no slot is trained."""
+        return tf.convert_to_tensor(self.fixed)
+
+    def install(self, value: np.ndarray, is_stored: bool = False) -> None:
         """Makes `value` the effective kernel, to the bit.
 
         Args:
             value: float32 array of the kernel's shape.
+            is_stored: bool, whether another value was installed before and
+                no slot has been trained since.
         """
-        self.own_mask.assign(np.zeros(self.shape, bool))
-        self.fixed.assign(value)
-        self.open_gate()
+        assign(self.fixed, value)
+        if not is_stored:
+            assign(self.own_mask, np.zeros(self.shape, bool))
+            self.open_gate()
 
     def open_gate(self) -> None:
         """Lets every slot pass, whatever its score."""

@@ -175,7 +175,8 @@ class Pruning:
         schedule = tfmot.cubic_schedule(
             target, begin_step, end_step, self.frequency
         )
-        return tfmot.schedule_sparsity(schedule, step)
+        # It stays where it is then, and need not be evaluated again.
+        return tfmot.schedule_sparsity(schedule, min(step, end_step))
 
     def follow(
         self, masks: list[TaskMask], step: int, total_steps: int

@@ -232,7 +232,7 @@ class HeadsTest(parameterized.TestCase):
             for earlier in range(number + 1):
                 model.evaluate(*validation, task=f"task {earlier}", verbose=0)
                 logits(model, earlier)
-            predict = model.predict_function
+            predict = model._functions.stored_predict
             counts.append(
                 (len(traces), predict.experimental_get_tracing_count())
             )

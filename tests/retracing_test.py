@@ -40,7 +40,7 @@ class RetracingTest(parameterized.TestCase):
             consolidate(model, number)
             logits(model, number)
             model.evaluate(*validation, task="task 0", verbose=0)
-            function = model.predict_function
+            function = model._functions.stored_predict
             predict_traces.append(function.experimental_get_tracing_count())
         # Training, its last and smaller batch, evaluation, consolidation,
         # fine-tuning.

@@ -137,6 +137,7 @@ class TrainingState:
         """
         for mask, before in zip(self._task.masks, self._own):
             mask.own = before
+            mask.updated_at = None
             if mask.kernel.scores is None:
                 mask.apply()
             else:

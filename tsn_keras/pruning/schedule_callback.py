@@ -64,7 +64,6 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         self.pruning = pruning
         self.masks = masks
         self.progress = progress
-        self._latest: list = []
 
     def on_train_begin(self, logs=None):
         self.leave(self.model)
@@ -95,9 +94,8 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         if self.progress.step and self.progress.total_steps is not None:
             # A checkpoint restored just now was saved by a callback that ran
             # before `on_epoch_end` of this one.
-            present = [mask.own for mask in self.masks]
-            pairs = zip(present, self._latest)
-            if not self._latest or any(one is not two for one, two in pairs):
+            step = self.progress.step
+            if any(mask.updated_at != step for mask in self.masks):
                 self.update()
 
     def _follow(self, outputs: Any) -> None:
@@ -127,7 +125,8 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         """Brings all masks to the sparsity of the current step."""
         progress = self.progress
         self.pruning.follow(self.masks, progress.step, progress.total_steps)
-        self._latest = [mask.own for mask in self.masks]
+        for mask in self.masks:
+            mask.updated_at = progress.step
 
 
 def _diverged(outputs: Any) -> bool:

@@ -51,6 +51,8 @@ class TaskMask:
         self.width = width
         self.own = self.available
         self.second_moment: Callable[[], np.ndarray] | None = None
+        # The training step whose values the mask was chosen by, if it was.
+        self.updated_at: int | None = None
         self._inherits = bool(shared.any())
         self._is_fixed = False
 

@@ -61,7 +61,7 @@ BAD_DATA = {
     "empty": (EMPTY, ValueError, "training data are empty"),
     "empty dataset": ((batches(*EMPTY),), ValueError, "data are empty"),
     "width": ((X[:, :60], Y), ValueError, r"\(None, 64\).*\(400, 60\).*Resha"),
-    "axes": ((X[:, :, None], Y), ValueError, r"received \(400, 64, 1\)"),
+    "axes": ((X[:, None], Y), ValueError, r"received \(400, 1, 64\)"),
     "width in a dataset": (
         (batches(X[:, :60], Y),),
         ValueError,

@@ -73,6 +73,7 @@ BAD_DATA = {
 BAD_VALIDATION = {
     "none": (None, "needs `validation_data`.*None"),
     "empty": (EMPTY, "`validation_data` is empty"),
+    "one class": ((X, np.ones_like(Y)), "`validation_data` has .*one class"),
     "empty dataset": (batches(*EMPTY), "`validation_data` is empty"),
     "nan": ((NAN_X, Y), "`validation_data` has 64 entries"),
     "nan in a dataset": (batches(NAN_X, Y), "`validation_data` has 64"),

@@ -8,6 +8,7 @@ import numpy as np
 from tsn_keras.bank import Component, PrivateCode, TaskRecord
 from tsn_keras.bank.component import FLOAT_WIDTH
 from tsn_keras.installation import Installation
+from tsn_keras.private_widths import search_private_widths
 from tsn_keras.pruning import Pruning, largest, refine
 from tsn_keras.quantization import (
     AdaptiveCodebook,
@@ -19,9 +20,11 @@ from tsn_keras.quantization import (
 from tsn_keras.running_task import RunningTask
 from tsn_keras.validation import Validation
 
-PRIVATE_WIDTHS = (2, 3, 4, 5, 6, 8, 16, 32)
-# Narrowing a variable of fewer entries saves too little to look for.
-SMALL = 64
+# Fine-tuning wins back about so many times the tolerance.
+WON_BACK = 2.0
+# The part of the tolerance that storing private variables may cost. With all
+# of it, bits are saved wherever the noise of the validation allows it.
+PRIVATE_SHARE = 0.25
 STAGES = ("prune", "quantize", "fine-tune", "store")
 
 
@@ -100,7 +103,7 @@ class Consolidation:
         if self.quantization is not None:
             codebooks = self._quantize(acceptable)
         codebooks = self._keep_budget(codebooks)
-        private = self._store_private(acceptable)
+        private = self._store_private()
         after = self._quality(self._kernels)
         self.progress.update(len(STAGES))
         if after < acceptable:
@@ -153,13 +156,20 @@ class Consolidation:
             self._own[index] = kept
         return codebooks
 
+    @property
+    def _tunes(self) -> bool:
+        return self.tune is not None and self.quantization.fine_tune_steps > 0
+
     def _quantize(self, acceptable: float) -> list[Codebook]:
         weights = self._kernels
+        hopeful = acceptable
+        if self._tunes:
+            hopeful -= WON_BACK * self.quantization.tolerance
         codebooks = search_widths(
             weights,
             self._own,
             self._quality,
-            acceptable,
+            hopeful,
             self.quantization.min_width,
             self.task.widths,
             self.quantization.codebook,
@@ -186,7 +196,7 @@ class Consolidation:
     def _tuned(self, weights, codebooks) -> tuple[list[Codebook], float]:
         """Fine-tunes, and takes the outcome back if it is no better."""
         quality = self._quality(place_all(weights, self._own, codebooks))
-        if self.tune is None or not self.quantization.fine_tune_steps:
+        if not self._tunes:
             return codebooks, quality
         private = self.installation.private_values()
         moves = self.quantization.codebook == "clustered"
@@ -198,32 +208,19 @@ class Consolidation:
         self._install_private(private)
         return codebooks, quality
 
-    def _store_private(self, acceptable: float) -> list[PrivateCode]:
+    def _store_private(self) -> list[PrivateCode]:
         """Finds the smallest width of private variables, and installs it."""
         values = self.installation.private_values()
-        widths = PRIVATE_WIDTHS if self.quantization else (FLOAT_WIDTH,)
-        for width in widths:
-            codes = [PrivateCode.encode(value, width) for value in values]
-            if self._private_quality(codes) >= acceptable:
-                break
+        if self.quantization is None:
+            codes = [PrivateCode.encode(v, FLOAT_WIDTH) for v in values]
         else:
-            return codes
-        for index in np.argsort([-value.size for value in values]):
-            codes = self._narrowed(codes, values[index], index, acceptable)
+            allowed = PRIVATE_SHARE * self.quantization.tolerance
+            codes = search_private_widths(
+                values,
+                self._private_quality,
+                self._quality(self._kernels) - allowed,
+            )
         self._private_quality(codes)
-        return codes
-
-    def _narrowed(self, codes, value, index, acceptable) -> list[PrivateCode]:
-        """Gives one private variable the fewest bits that are acceptable."""
-        widths = [w for w in PRIVATE_WIDTHS if w < codes[index].width]
-        if value.size < SMALL or not widths or not self.quantization:
-            return codes
-        for width in reversed(widths):
-            trial = list(codes)
-            trial[index] = PrivateCode.encode(value, width)
-            if self._private_quality(trial) < acceptable:
-                break
-            codes = trial
         return codes
 
     def _private_quality(self, codes: list[PrivateCode]) -> float:

@@ -218,6 +218,7 @@ class ContinualModel(TaskTrainer):
                 self.installation.trainable_private,
                 self._training_loss,
                 quantization.learning_rate,
+                quantization.fine_tune_steps,
             )
         tuning = self._functions.tuning
         seed = derived_seed(self.seed or 0, len(self.bank.tasks))

@@ -85,6 +85,27 @@ def check_labels(labels: Any, loss: Any, outputs: Any) -> None:
         )
 
 
+def check_several_classes(labels: list, loss: Any) -> None:
+    """Refuses validation labels that say nothing about most classes.
+
+    Args:
+        labels: list of arrays, the labels of each batch.
+        loss: the compiled loss; only sparse categorical losses are checked.
+    """
+    y = labels[0]
+    if y is None or tree.is_nested(y) or not _is_sparse(loss):
+        return
+    classes = set()
+    for part in labels:
+        classes.update(np.unique(np.asarray(part)).tolist())
+    if len(classes) == 1:
+        raise ValueError(
+            "`validation_data` has examples of one class only, "
+            f"{classes.pop()}: any network that always answers it would "
+            "validate. Give examples of all classes of the task."
+        )
+
+
 def check_optimizer(given: Any, used: list) -> None:
     """Refuses an optimizer that another model was trained with.
 

@@ -8,6 +8,7 @@ from keras import tree
 
 from tsn_keras.batch_loop import BatchLoop, stacked, unstacked
 from tsn_keras.distribution import mean_over_workers, of_first_worker
+from tsn_keras.input_checks import check_several_classes
 from tsn_keras.training_data import evaluation_batches, num_rows
 
 MODES = ("auto", "min", "max")
@@ -63,9 +64,12 @@ class Validation:
         self._stacks = list(stacked(evaluation_batches(data)))
         if not self._stacks:
             raise ValueError("`validation_data` is empty. Give some examples.")
+        labels = []
         for batch in unstacked(self._stacks):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
             model.check_examples(x, y, ("validation_data",) * 2)
+            labels.append(y)
+        check_several_classes(labels, model.loss)
         results = self.results()
         self.monitor = monitor or self._first_metric(results)
         if self.monitor not in results:

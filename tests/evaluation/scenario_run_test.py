@@ -28,9 +28,7 @@ def make_model():
             [keras.Input((16,)), keras.layers.Dense(16, activation="relu")]
         ),
         pruning=tsn_keras.pruning.MagnitudePruning(0.5),
-        quantization=tsn_keras.quantization.AdaptiveCodebook(
-            fine_tune_steps=5
-        ),
+        quantization=tsn_keras.quantization.AdaptiveCodebook(fine_tune_steps=5),
         seed=0,
     )
     model.compile(
@@ -62,6 +60,9 @@ class ScenarioRunTest(parameterized.TestCase):
         self.assertEqual(report["metrics"]["backward_transfer"], 0.0)
         self.assertGreater(report["metrics"]["average_accuracy"], 0.5)
         self.assertLen(report["tasks"], 3)
+        parts = report["training_seconds"], report["consolidation_seconds"]
+        self.assertGreater(min(parts), 0.0)
+        self.assertLess(sum(parts), report["seconds"])
         self.assertEqual(
             report["capacity"]["total_bytes"],
             run.model.capacity().total_bytes,
@@ -78,6 +79,7 @@ class ScenarioRunTest(parameterized.TestCase):
             make_model(), make_tasks(), self.folder / "b", resume=True
         )
         self.assertLen(resumed.remaining, 2)
+        self.assertEqual(resumed.training_seconds, parts.training_seconds)
         learn(resumed, 2)
         np.testing.assert_array_equal(
             resumed.matrix.values, whole.matrix.values

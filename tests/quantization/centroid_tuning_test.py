@@ -57,6 +57,11 @@ class _Task:
             kernel.own_mask.assign(mask)
         return loss
 
+    def tuning(self, learning_rate):
+        return CentroidTuning(
+            self.kernels, self.private, self.loss, learning_rate, BATCHES
+        )
+
     def batches(self):
         for _ in range(BATCHES):
             yield self.x, self.y
@@ -77,7 +82,7 @@ class CentroidTuningTest(parameterized.TestCase):
     )
     def test_loss_goes_down_and_codes_stay(self, policy, learned_scores):
         task = _Task(policy, learned_scores)
-        tuning = CentroidTuning(task.kernels, task.private, task.loss, 0.02)
+        tuning = task.tuning(0.02)
         before = task.quantized_loss(task.codebooks)
         beside = weights_beside(task)
         biases = [keras.ops.convert_to_numpy(v) for v in task.private]
@@ -95,7 +100,7 @@ class CentroidTuningTest(parameterized.TestCase):
 
     def test_linear_codebooks_do_not_move(self):
         task = _Task()
-        tuning = CentroidTuning(task.kernels, task.private, task.loss, 0.02)
+        tuning = task.tuning(0.02)
         before = task.quantized_loss(task.codebooks)
         tuned = tuning.run(
             task.own, task.codebooks, task.batches(), tunes_centroids=False
@@ -115,7 +120,7 @@ class CentroidTuningTest(parameterized.TestCase):
             hidden = tf.tanh(task.x @ values[0])
             loss = tf.reduce_mean(tf.square(hidden @ values[1] - task.y))
         gradients = tape.gradient(loss, values)
-        tuning = CentroidTuning(task.kernels, task.private, task.loss, 0.01)
+        tuning = task.tuning(0.01)
         tuned = tuning.run(task.own, task.codebooks, [(task.x, task.y)])
         for gradient, own, one, other in zip(
             gradients, task.own, task.codebooks, tuned
@@ -130,7 +135,7 @@ class CentroidTuningTest(parameterized.TestCase):
 
     def test_runs_do_not_depend_on_those_before(self):
         task = _Task()
-        tuning = CentroidTuning(task.kernels, task.private, task.loss, 0.02)
+        tuning = task.tuning(0.02)
         biases = [keras.ops.convert_to_numpy(v) for v in task.private]
         runs = []
         for _ in range(2):
@@ -144,7 +149,7 @@ class CentroidTuningTest(parameterized.TestCase):
         task = _Task()
         task.own[0] = np.zeros_like(task.own[0])
         task.codebooks[0] = Codebook.fit(np.zeros(0, np.float32), 1)
-        tuning = CentroidTuning(task.kernels, task.private, task.loss, 0.02)
+        tuning = task.tuning(0.02)
         tuned = tuning.run(task.own, task.codebooks, task.batches())
         self.assertEqual(tuned[0].centroids.size, 0)
         self.assertTrue(

@@ -59,6 +59,8 @@ class ScenarioRun:
         self.bit_exactness = BitExactness()
         self.learned = 0
         self.seconds = 0.0
+        self.training_seconds = 0.0
+        self.consolidation_seconds = 0.0
         self.output_dir.mkdir(parents=True, exist_ok=True)
         if resume and (self.output_dir / PROGRESS_FILE).exists():
             self._resume()
@@ -83,10 +85,14 @@ class ScenarioRun:
         task = self.tasks[self.learned]
         fit_arguments = {"shuffle": False, "verbose": 0, **fit_arguments}
         self.model.add_task(task.name, head=head)
+        begun = time.perf_counter()
         self.model.fit(task.train, **fit_arguments)
+        trained = time.perf_counter()
         report = self.model.consolidate(
             task.validation, verbose=fit_arguments["verbose"]
         )
+        self.training_seconds += trained - begun
+        self.consolidation_seconds += time.perf_counter() - trained
         self.bit_exactness.record(self.model, task.name, _first_inputs(task))
         self.matrix.evaluate_row(
             self.model, self.tasks, self.learned, self.metric
@@ -128,6 +134,8 @@ class ScenarioRun:
             capacity=capacity,
             bit_exact=self.bit_exactness.all,
             seconds=seconds,
+            training_seconds=self.training_seconds,
+            consolidation_seconds=self.consolidation_seconds,
             config=config,
             single=single,
             **extra,
@@ -138,6 +146,8 @@ class ScenarioRun:
         progress = {
             "learned": self.learned,
             "seconds": self.seconds,
+            "training_seconds": self.training_seconds,
+            "consolidation_seconds": self.consolidation_seconds,
             "matrix": self.matrix.to_list(),
             "hashes": self.bit_exactness.hashes,
         }
@@ -157,6 +167,8 @@ class ScenarioRun:
         self.model = keras.models.load_model(self.output_dir / MODEL_FILE)
         self.learned = progress["learned"]
         self.seconds = progress["seconds"]
+        self.training_seconds = progress["training_seconds"]
+        self.consolidation_seconds = progress["consolidation_seconds"]
         for row, values in enumerate(progress["matrix"][: self.learned]):
             for column in range(row + 1):
                 self.matrix.record(row, column, values[column])

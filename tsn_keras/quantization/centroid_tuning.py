@@ -65,7 +65,8 @@ class CentroidTuning:
         private: list of `keras.Variable`, the trainable private variables.
         loss: function of a batch, as a dataset gives it; runs the model in
             training mode and returns the scalar loss.
-        learning_rate: float.
+        learning_rate: float, at the start; falls linearly to 0.
+        steps: int, number of steps of a run.
     """
 
     def __init__(
@@ -74,13 +75,18 @@ class CentroidTuning:
         private: list[keras.Variable],
         loss: Callable,
         learning_rate: float,
+        steps: int,
     ):
         self._kernels = [_ClusteredKernel(kernel) for kernel in kernels]
         self._centroids = [kernel.centroids for kernel in self._kernels]
         self._private = list(private)
         self._loss = loss
-        self._learning_rate = learning_rate
-        self._optimizer = keras.optimizers.Adam(learning_rate)
+        # Resetting the optimizer's count of steps starts the rate anew.
+        self._optimizer = keras.optimizers.Adam(
+            keras.optimizers.schedules.PolynomialDecay(
+                learning_rate, steps, end_learning_rate=0.0
+            )
+        )
         self._optimizer.build(self._centroids + self._private)
         self._loop = BatchLoop(self._replicated_step)
 
@@ -136,7 +142,6 @@ class CentroidTuning:
         moves = tf.constant(float(tunes_centroids))
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
-        self._optimizer.learning_rate = self._learning_rate
         for stack in stacked(batches):
             self._loop(stack, coded, moves)
         tuned = [k.read(c) for k, c in zip(self._kernels, codebooks)]

@@ -11,12 +11,13 @@ from tsn_keras.quantization.codebook import FITS
 class AdaptiveCodebook:
     """Codes of as few bits as the validated quality allows.
 
-    For each kernel the width grows from `min_width` until the quality is
-    within `tolerance` of the float32 weights'. Only the task's own weights
-    take part in the fit: zeros outside the mask and shared slots do not. Then
-    the centroids and the private variables are fine-tuned with the codes
-    fixed, and the private variables are stored at the smallest width that
-    keeps the quality.
+    For each kernel the width grows from `min_width` until the quality is so
+    near that of the float32 weights that fine-tuning can bring it within
+    `tolerance`. Only the task's own weights take part in the fit: zeros
+    outside the mask and shared slots do not. Then the centroids and the
+    private variables are fine-tuned with the codes fixed; a kernel gets one
+    bit more if that does not suffice. Private variables are stored at the
+    smallest width that costs a quarter of the tolerance at most.
 
     Args:
         tolerance: float, the quality (1.0 is 100 % accuracy) that may be
@@ -28,7 +29,8 @@ class AdaptiveCodebook:
         fine_tune_steps: int, training steps of centroids and private
             variables; 0 for none. Linear codebooks are not fine-tuned, so as
             to stay linear; their private variables are.
-        learning_rate: float, of the fine-tuning (Adam).
+        learning_rate: float, of the fine-tuning (Adam) at its start; it falls
+            linearly to 0.
 
     Example:
 

@@ -69,6 +69,30 @@ class BackbonesTest(parameterized.TestCase):
         self.assertTrue(outcome.exported)
 
 
+class ScriptsTest(parameterized.TestCase):
+    def test_functions_and_classes_of_a_script(self):
+        def leaky(inputs):
+            return keras.ops.maximum(inputs, 0.1 * inputs)
+
+        class Double(keras.layers.Layer):
+            def call(self, inputs):
+                return 2 * inputs
+
+        dense = keras.layers.Dense(8, activation=leaky)
+        model = make_model(
+            keras.Sequential([keras.Input((64,)), Double(), dense])
+        )
+        for number in range(2):
+            learn(model, number)
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        path = os.path.join(folder, "model.keras")
+        model.save(path)
+        loaded = keras.models.load_model(
+            path, custom_objects={"leaky": leaky, "Double": Double}
+        )
+        self.assertEqual(loaded.bank.to_bytes(), model.bank.to_bytes())
+
+
 def pretrained():
     """Returns a backbone whose first layers are trained and frozen."""
     first = keras.Sequential(

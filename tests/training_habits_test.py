@@ -240,6 +240,33 @@ class WithPenalty(tsn_keras.ContinualModel):
         return {metric.name: metric.result() for metric in self.metrics}
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class KnowsItsLoss(tsn_keras.ContinualModel):
+    """Compiled without a loss, as in the lower-level part of the guide."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.total = keras.metrics.Mean(name="total")
+
+    @property
+    def metrics(self):
+        return [self.total]
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            error = keras.losses.huber(y, self(x, training=True))
+        weights = self.trainable_weights
+        self.optimizer.apply(tape.gradient(error, weights), weights)
+        self.total.update_state(error)
+        return {"total": self.total.result()}
+
+    def test_step(self, data):
+        x, y = data
+        self.total.update_state(keras.losses.huber(y, self(x)))
+        return {"total": self.total.result()}
+
+
 class GuidesTest(parameterized.TestCase):
     """Patterns of Keras' guides, with `ContinualModel` in the place."""
 
@@ -255,6 +282,17 @@ class GuidesTest(parameterized.TestCase):
             loaded = keras.models.load_model(path)
         self.assertIsInstance(loaded, WithPenalty)
         self.assertEqual(everything(loaded), everything(model))
+
+    def test_train_step_without_a_compiled_loss(self):
+        model = KnowsItsLoss(mlp(), sharing="activation_similarity", seed=0)
+        model.compile(optimizer="adam")
+        for name in "ab":
+            model.add_task(name, keras.layers.Dense(2))
+            history = model.fit(X, X[:, :2], epochs=3, verbose=0).history
+            with self.assertWarnsRegex(UserWarning, "override `compute_loss`"):
+                report = model.consolidate((X, X[:, :2]), mode="min", verbose=0)
+        self.assertLess(history["total"][-1], history["total"][0])
+        self.assertEqual(report.monitor, "total")
 
     def test_functional_with_several_inputs_and_outputs(self):
         tag = keras.Input((1,), dtype="int32", name="tag")

@@ -212,6 +212,15 @@ class ContinualModel(TaskTrainer):
                 stacklevel=4,
             )
             return None
+        own_loss = type(self).compute_loss is not keras.Model.compute_loss
+        if self.loss is None and not own_loss and not self.losses:
+            warnings.warn(
+                "The centroids are not fine-tuned: without a loss in "
+                "`compile` only `train_step` knows what to minimize. Give "
+                "`compile` a loss, or override `compute_loss`.",
+                stacklevel=4,
+            )
+            return None
         if self._functions.tuning is None:
             self._functions.tuning = CentroidTuning(
                 self.installation.kernels,

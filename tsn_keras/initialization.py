@@ -1,5 +1,6 @@
 """Fresh weights for a new task."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -26,9 +27,9 @@ def fresh_weights(layer: keras.layers.Layer, inputs: Any) -> list[np.ndarray]:
     """Returns newly initialized values for all weights of a layer.
 
     The layer is built a second time from its configuration, so that every
-    weight comes from the initializer that its author gave it. Its classes are
-    those of the layer itself, registered or not, and it may hold `Lambda`
-    layers: nothing is read from a file.
+    weight comes from the initializer that its author gave it. Its classes and
+    functions are those of the layer itself, registered or not, and it may hold
+    `Lambda` layers: nothing is read from a file.
 
     Args:
         layer: `keras.layers.Layer`, built.
@@ -40,12 +41,16 @@ def fresh_weights(layer: keras.layers.Layer, inputs: Any) -> list[np.ndarray]:
     Raises:
         ValueError: If the layer cannot be made from its configuration.
     """
-    classes = {type(one).__name__: type(one) for one in layer._flatten_layers()}
+    layers = list(layer._flatten_layers())
+    custom = {type(one).__name__: type(one) for one in layers}
+    for value in (value for one in layers for value in vars(one).values()):
+        if inspect.isfunction(value):
+            custom[value.__name__] = value
     try:
         config = keras.saving.serialize_keras_object(layer)
         # It is built when it is called.
         config.pop("build_config", None)
-        with keras.saving.custom_object_scope(classes):
+        with keras.saving.custom_object_scope(custom):
             twin = keras.saving.deserialize_keras_object(
                 config, safe_mode=False
             )

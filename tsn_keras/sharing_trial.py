@@ -50,6 +50,9 @@ def try_planes(
         results = keras.Model.evaluate(
             model, **held_out, verbose=0, return_dict=True
         )
+        if "loss" not in results:
+            # A subclass has metrics of its own.
+            return dataclasses.replace(own, reason="untried")
         losses.append(round(mean_over_workers(results["loss"]), 4))
     best = choice if losses[0] <= LEAD * losses[1] else own
     return dataclasses.replace(best, reason="trial", losses=tuple(losses))

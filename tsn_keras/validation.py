@@ -132,7 +132,8 @@ class Validation:
         """
         results = self.results()
         for name in (self.monitor, "loss"):
-            if np.isnan(results[name]):
+            # A subclass may have no metric named `loss`.
+            if np.isnan(results.get(name, 0.0)):
                 raise ValueError(
                     f"The validated {name} is NaN: the training has diverged. "
                     "Train the task again with a lower learning rate."

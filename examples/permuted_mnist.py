@@ -32,7 +32,7 @@ flags.DEFINE_integer("fine_tune_steps", 1200, "Steps with fixed codes.")
 flags.DEFINE_enum(
     "sharing",
     "activation_similarity",
-    ["activation_similarity", "always", "never"],
+    ["activation_similarity", "always", "warm_start", "never"],
     "How a task finds its plane.",
 )
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")

@@ -146,8 +146,10 @@ def start_values(
 
     The first task takes the backbone as it is, so that pretrained weights
     count. A later one that inherits another's subnetwork starts as that task:
-    its own slots hold zeros, and the private variables are the other's.
-    Any other starts from newly initialized kernels and private variables.
+    its own slots hold zeros, and the private variables are the other's. A
+    warm start takes these values too, but as the task's own, and newly
+    initialized ones for all other slots. Any other task starts from newly
+    initialized kernels and private variables.
 
     Args:
         task: `RunningTask`.
@@ -166,15 +168,21 @@ def start_values(
     values = fresh_weights(backbone, inputs)
     fresh = dict(zip(map(id, backbone.weights), values))
     inherits = task.inherits is not None
-    for kernel in installation.kernels:
-        start = fresh[id(kernel.kernel)]
-        kernel.kernel.assign(np.zeros_like(start) if inherits else start)
+    nearest = task.choice.nearest if task.choice.warm_start else task.inherits
+    values = [fresh[id(kernel.kernel)] for kernel in installation.kernels]
+    if inherits:
+        values = [np.zeros_like(value) for value in values]
+    elif nearest is not None:
+        slots = zip(bank.used_slots(nearest), bank.effective(nearest), values)
+        values = [np.where(used, *choice) for used, *choice in slots]
+    for kernel, value in zip(installation.kernels, values):
+        kernel.kernel.assign(value)
         if kernel.scores is not None:
             kernel.scores.assign(fresh[id(kernel.scores)])
     private = [fresh[id(v)] for v in installation.private_of_backbone]
-    if inherits:
-        private = bank.private(task.inherits)
-        same_head = bank[task.inherits].head == task.head
+    if nearest is not None:
+        private = bank.private(nearest)
+        same_head = bank[nearest].head == task.head
         if not same_head or task.keeps_head:
             private = private[: len(installation.private_of_backbone)]
     for variable, value in zip(installation.private, private):

@@ -56,7 +56,7 @@ class ContinualModel(TaskTrainer):
         quantization: `tsn_keras.quantization.AdaptiveCodebook`, `"adaptive"`,
             or `None` for float32 values.
         sharing: `tsn_keras.sharing` strategy, `"activation_similarity"`,
-            `"always"`, `"never"`, or `None`, which is never.
+            `"always"`, `"warm_start"`, `"never"`, or `None`, which is never.
         seed: int or `None`. With a seed, what a task starts from and the
             order of its training depend on the seed and the number of the
             task alone, so that learning is the same whether it was

@@ -10,7 +10,12 @@ from tsn_keras.pruning.criteria import (
     ScorePruning,
 )
 from tsn_keras.quantization.strategies import AdaptiveCodebook
-from tsn_keras.sharing.strategies import ActivationSimilarity, Always, Never
+from tsn_keras.sharing.strategies import (
+    ActivationSimilarity,
+    Always,
+    Never,
+    WarmStart,
+)
 
 STRATEGIES = {
     "magnitude": MagnitudePruning,
@@ -20,6 +25,7 @@ STRATEGIES = {
     "activation_similarity": ActivationSimilarity,
     "always": Always,
     "never": Never,
+    "warm_start": WarmStart,
 }
 
 

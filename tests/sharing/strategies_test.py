@@ -7,6 +7,7 @@ from tsn_keras.sharing import (
     Never,
     PlaneChoice,
     Sharing,
+    WarmStart,
 )
 
 PLANES = {"a": 0, "b": 1, "c": 0}
@@ -78,12 +79,27 @@ class StrategiesTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             ActivationSimilarity(**arguments)
 
+    @parameterized.parameters(
+        ({}, None, False, "first"),
+        ({"a": 0.4, "b": 0.2}, "b", True, "warm"),
+        ({"a": 1.4, "b": 1.2}, "b", False, "dissimilar"),
+    )
+    def test_warm_start(self, divergences, nearest, warm_start, reason):
+        choice = WarmStart().choose(PLANES, divergences)
+        self.assertIsNone(choice.plane)
+        self.assertEqual(choice.nearest, nearest)
+        self.assertEqual(choice.warm_start, warm_start)
+        self.assertEqual(choice.reason, reason)
+
     def test_bad_sample_size(self):
         with self.assertRaisesRegex(ValueError, "sample_size=1"):
             ActivationSimilarity(sample_size=1)
 
     @parameterized.parameters(
-        (Never(),), (Always(),), (ActivationSimilarity(0.3, 64),)
+        (Never(),),
+        (Always(),),
+        (ActivationSimilarity(0.3, 64),),
+        (WarmStart(0.3, 64),),
     )
     def test_config_round_trip(self, sharing):
         again = keras.saving.deserialize_keras_object(

@@ -11,6 +11,7 @@ REASONS = {
     "similar": "the activations are similar",
     "dissimilar": "the activations are too different",
     "trial": "a trial on held-out data decided",
+    "warm": "the nearest task's values are where it started",
     "untried": "in doubt, and the data cannot be split for a trial",
 }
 
@@ -31,6 +32,8 @@ class PlaneChoice:
         reason: str, one of `REASONS`.
         losses: tuple of two floats or `None`, the held-out losses of a trial
             on the joined and on a new plane.
+        warm_start: bool, whether a task on a new plane starts from the values
+            of the nearest one.
     """
 
     plane: int | None
@@ -40,6 +43,7 @@ class PlaneChoice:
     trial_steps: int = 0
     reason: str = "strategy"
     losses: tuple[float, float] | None = None
+    warm_start: bool = False
 
     @property
     def doubtful(self) -> bool:
@@ -53,6 +57,19 @@ def _checked_fraction(own_fraction: float) -> float:
             f"own slots. Received: own_fraction={own_fraction}"
         )
     return float(own_fraction)
+
+
+def _check_similarity(threshold: float, sample_size: int) -> None:
+    if not threshold >= 0.0:
+        raise ValueError(
+            "`threshold` must be a divergence of 0 or more. Received: "
+            f"threshold={threshold}"
+        )
+    if sample_size < 2:
+        raise ValueError(
+            "`sample_size` must be at least 2. Received: "
+            f"sample_size={sample_size}"
+        )
 
 
 class Sharing:
@@ -167,16 +184,7 @@ class ActivationSimilarity(Sharing):
         trial_steps: int = 200,
         own_fraction: float = 0.25,
     ):
-        if not threshold >= 0.0:
-            raise ValueError(
-                "`threshold` must be a divergence of 0 or more. Received: "
-                f"threshold={threshold}"
-            )
-        if sample_size < 2:
-            raise ValueError(
-                "`sample_size` must be at least 2. Received: "
-                f"sample_size={sample_size}"
-            )
+        _check_similarity(threshold, sample_size)
         if not doubt >= 0.0:
             raise ValueError(
                 "`doubt` must be a divergence of 0 or more. Received: "
@@ -218,3 +226,50 @@ class ActivationSimilarity(Sharing):
             "trial_steps": self.trial_steps,
             "own_fraction": self.own_fraction,
         }
+
+
+@keras.saving.register_keras_serializable(package="tsn_keras")
+class WarmStart(Sharing):
+    """Starts a task from the values of its most similar task, and owns all.
+
+    Every task has a plane of its own. If the divergence of the nearest task
+    (as for `ActivationSimilarity`) is under `threshold`, its private variables
+    and the weights in its slots are where training starts; all other slots
+    start newly initialized. Nothing is shared: a task gains from what was
+    learned before and is not bound to it, and its mask takes fewer bytes where
+    it keeps to that of the nearest task.
+
+    Args:
+        threshold: float, a divergence in nats a unit.
+        sample_size: int, number of examples to look at.
+
+    Example:
+
+    >>> choice = WarmStart(threshold=1.0).choose({"a": 0}, {"a": 0.3})
+    >>> choice.plane is None, choice.nearest, choice.warm_start
+    (True, 'a', True)
+    """
+
+    needs_statistics = True
+
+    def __init__(self, threshold: float = 1.0, sample_size: int = 512):
+        _check_similarity(threshold, sample_size)
+        self.threshold = threshold
+        self.sample_size = sample_size
+
+    def choose(self, planes, divergences):
+        if not divergences:
+            return PlaneChoice(None, reason="first")
+        nearest = min(divergences, key=divergences.get)
+        divergence = divergences[nearest]
+        warm = divergence < self.threshold
+        return PlaneChoice(
+            None,
+            nearest,
+            divergence,
+            reason="warm" if warm else "dissimilar",
+            warm_start=warm,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {"threshold": self.threshold, "sample_size": self.sample_size}

@@ -1,6 +1,8 @@
 """Tests of configurations and of `keras.models.clone_model`."""
 
+import copy
 import json
+import pickle
 
 import keras
 import numpy as np
@@ -11,8 +13,10 @@ import tsn_keras
 from tests.digits_tasks import (
     TRAIN,
     begin,
+    consolidate,
     digits,
     everything,
+    fit,
     learn,
     make_model,
     mlp,
@@ -51,6 +55,24 @@ class ConfigTest(parameterized.TestCase):
         again = tsn_keras.ContinualModel.from_config(config)
         self.assertEqual(again.get_config(), model.get_config())
         self.assertEqual(again.bank.paths, model.bank.paths)
+
+
+class CopyTest(parameterized.TestCase):
+    @parameterized.parameters(
+        copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))
+    )
+    def test_copies_learn_on_by_themselves(self, copy_of):
+        model = make_model()
+        learn(model, 0)
+        begin(model, 1, epochs=1)
+        before = everything(model)
+        other = copy_of(model)
+        self.assertEqual(other.tasks, ("task 0", "task 1"))
+        self.assertEqual(everything(other), before)
+        fit(other, 1)
+        consolidate(other, 1)
+        self.assertEqual(everything(model), before)
+        consolidate(model, 1)
 
 
 class CloneTest(parameterized.TestCase):

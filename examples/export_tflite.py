@@ -9,6 +9,9 @@ the data of `--scenario`, which the model must have been trained on. Without,
 they are verified on seeded random inputs. The row `dense` is ONE dense float32
 network of the same architecture, the yardstick. Latencies of a bundle are those
 of the network that it puts out, and of its signature `predict`.
+
+`--measure_again` only measures the files of an earlier run in `--output_dir`;
+`--model` is not needed.
 """
 
 import json
@@ -22,7 +25,7 @@ import tsn_keras
 from tsn_keras import lite
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model", None, "A saved .keras file.", required=True)
+flags.DEFINE_string("model", None, "A saved .keras file.")
 flags.DEFINE_list("task", [], "Names of tasks; all of them by default.")
 flags.DEFINE_list(
     "format", ["float32"], f"Any of: {', '.join(lite.PRECISIONS)}."
@@ -39,6 +42,7 @@ flags.DEFINE_string("data_dir", None, "TFDS folder.")
 flags.DEFINE_bool("download", False, "Whether to download the data.")
 flags.DEFINE_integer("seed", 0, "Seed of the model's tasks.")
 flags.DEFINE_integer("repetitions", 51, "Measurements of each file.")
+flags.DEFINE_bool("measure_again", False, "Whether to only measure files.")
 
 HEADER = ("file", "bytes", "of dense", "zlib", "accuracy", "equal")
 HEADER += ("largest diff", "arena", "ms", "of dense", "predict", "select ms")
@@ -110,6 +114,7 @@ def export_bundle(model, names, tasks: dict, folder: pathlib.Path) -> dict:
     agreements = report.agreements.values()
     return {
         "path": path,
+        "weights": sum(kernel.size for kernel in model.installation.kernels),
         "accuracy": float(np.mean(accuracies)) if tasks else None,
         # With the task's own float32 file, over all of its test set.
         "equal": float(np.mean(equal)) if tasks else 1.0,
@@ -142,13 +147,18 @@ def print_table(rows: list[dict]) -> None:
         print(f"{row['path'].name:<40}" + "".join(f"{c:>13}" for c in cells))
 
 
-def print_growth(model, names: list[str], row: dict, folder) -> None:
-    """Prints what tasks add to a bundle, and what a selection takes."""
-    millions = sum(k.size for k in model.installation.kernels) / 1e6
+def print_selection(row: dict) -> None:
+    """Prints how long the selection of a task takes, by the bundle's size."""
+    millions = row["weights"] / 1e6
     print(
         f"select: {row['select_ms'] / millions:.2f} ms per million weights, "
-        f"and {row['load_ms'] / millions:.2f} to load the network put out"
+        f"and {row['load_ms'] / millions:.2f} to load the network put out, "
+        f"of {row['network_bytes']:,} bytes"
     )
+
+
+def print_growth(model, names: list[str], row: dict, folder) -> None:
+    """Prints what tasks add to a bundle."""
     half = names[: max(1, min(10, len(names) // 2))]
     smaller = lite.export_bundle(model, folder / "bundle_part.tflite", half)
     packed = lite.packed_bytes(model.bank, names[len(half) :])
@@ -160,27 +170,46 @@ def print_growth(model, names: list[str], row: dict, folder) -> None:
     )
 
 
-def main(_):
-    logging.set_verbosity(logging.WARNING)
-    model = keras.models.load_model(FLAGS.model)
-    folder = pathlib.Path(FLAGS.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    names = FLAGS.task or list(model.bank.tasks)
+def export_all(model, names: list[str], folder: pathlib.Path) -> list[dict]:
+    """Exports the dense network, every task, and the bundle."""
     tasks = load_tasks(model)
     rows = [{"path": lite.export_dense(model, folder / "dense.tflite")}]
     for name in names:
         rows += export_formats(model, name, tasks.get(name), folder)
     if FLAGS.bundle:
         rows.append(export_bundle(model, names, tasks, folder))
+    return rows
+
+
+def measure(rows: list[dict], folder: pathlib.Path) -> None:
+    """Adds measurements to the rows of files, prints and saves them."""
     paths = [row["path"] for row in rows]
     measured = lite.benchmark(paths, FLAGS.repetitions)
     for row, measurement in zip(rows, measured):
         row.update(vars(measurement))
     print_table(rows)
-    if FLAGS.bundle:
-        print_growth(model, names, rows[-1], folder)
+    if "weights" in rows[-1]:
+        print_selection(rows[-1])
     report = [{**row, "path": str(row["path"])} for row in rows]
     (folder / "export.json").write_text(json.dumps(report, indent=2))
+
+
+def main(_):
+    logging.set_verbosity(logging.WARNING)
+    folder = pathlib.Path(FLAGS.output_dir)
+    if FLAGS.measure_again:
+        rows = json.loads((folder / "export.json").read_text())
+        measure([{**r, "path": pathlib.Path(r["path"])} for r in rows], folder)
+        return
+    if FLAGS.model is None:
+        raise app.UsageError("Give a saved file, --model=PATH.")
+    model = keras.models.load_model(FLAGS.model)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = FLAGS.task or list(model.bank.tasks)
+    rows = export_all(model, names, folder)
+    measure(rows, folder)
+    if FLAGS.bundle:
+        print_growth(model, names, rows[-1], folder)
 
 
 if __name__ == "__main__":

@@ -329,13 +329,11 @@ class TaskNetwork(keras.Model):
 
             kwargs.pop("verbose", None)
             return export_task(self, filepath, task, **kwargs)
-        name = self._resolved(task)
-        if name not in self.bank.tasks:
-            raise ValueError(
-                f"Task '{name}' is not consolidated yet. Call "
-                "`model.consolidate(validation_data)` before `export`."
-            )
+        from tsn_keras.lite.task_file import check_folder, consolidated_task
+
+        name = consolidated_task(self, task)
         path = pathlib.Path(filepath)
+        check_folder(path)
         signature = kwargs.pop("input_signature", None)
         if signature is None:
             signature = [tree.map_structure(_tensor_spec, self._inputs)]

@@ -19,6 +19,8 @@ class BenchmarkTest(LiteTestCase):
         self.assertGreater(task.latency_ms, 0)
         self.assertIsNone(task.select_ms)
         self.assertIsNone(task.predict_ms)
+        self.assertIsNone(task.network_bytes)
+        self.assertBetween(bundle.network_bytes, 2000, task.bytes)
         self.assertGreater(bundle.select_ms, 0)
         self.assertGreater(bundle.load_ms, 0)
         self.assertGreater(bundle.predict_ms, 0)

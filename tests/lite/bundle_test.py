@@ -202,6 +202,9 @@ class BundleTest(LiteTestCase):
             runner.predict(np.zeros((1, 20)))
         with self.assertRaisesRegex(ValueError, "'x'.*'task 0', 'task 1'"):
             runner.select("x")
+        runner.select("task 1")
+        with self.assertRaisesRegex(ValueError, r"\(None, 20\).*\(1, 19\)"):
+            runner.predict(np.zeros((1, 19)))
 
     def test_nothing_is_left_of_a_file_that_cannot_be_written(self):
         model = small_models.make_model(tasks=1)
@@ -239,6 +242,18 @@ class BundleTest(LiteTestCase):
         message = "Task 'task|does not run"
         with patch, self.assertRaisesRegex(lite.ExportError, message):
             lite.export_bundle(model, self.path)
+        self.assertEmpty(os.listdir(self.folder))
+
+    @parameterized.parameters(
+        ({"class_names": {"x": ["a"]}}, "`class_names`.*'x'.*'task 0'"),
+        ({"verification_data": {"x": 0}}, "`verification_data`.*'x'"),
+        ({"verification_data": {"task 0": np.zeros((3, 9))}}, r"\(3, 9\)"),
+        ({"batch_size": -1}, "`batch_size`.*Received: -1"),
+    )
+    def test_bad_arguments(self, arguments, message):
+        model = small_models.make_model(tasks=1)
+        with self.assertRaisesRegex(ValueError, message):
+            lite.export_bundle(model, self.path, **arguments)
         self.assertEmpty(os.listdir(self.folder))
 
     def test_no_tasks(self):

@@ -3,7 +3,7 @@
 Each test first shows the fault, so that it tells when it is gone.
 """
 
-
+import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
@@ -23,6 +23,22 @@ def file_of(function, *specs, **settings):
     traced = tf.function(function, input_signature=specs)
     concrete = traced.get_concrete_function()
     return convert(module, {"serving_default": concrete}, settings)
+
+
+def dense():
+    return small_models.dense_backbone((64, 64), 64)
+
+
+def convolutions():
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 4)),
+            layers.Conv2D(32, 3, activation="relu", use_bias=False),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
 
 
 class ConverterFaultsTest(LiteTestCase):
@@ -71,7 +87,7 @@ class ConverterFaultsTest(LiteTestCase):
         with self.assertRaisesRegex(lite.ExportError, "outputs differ"):
             lite.verify_content(
                 wrong,
-                expected,
+                {"outputs": expected},
                 samples,
                 model._inputs,
                 lite.PRECISIONS["float32"],
@@ -107,8 +123,7 @@ class ConverterFaultsTest(LiteTestCase):
 
     @parameterized.parameters("sparse_dynamic_int8", "sparse_int8")
     def test_sparse_integers_under_xnnpack(self, precision):
-        backbone = small_models.dense_backbone((64, 64), 64)
-        model = small_models.make_model(backbone, tasks=1, kept=0.1)
+        model = small_models.make_model(dense(), tasks=1, kept=0.1)
         x = small_models.random_inputs(model, 30)
         arguments = {"precision": precision, "representative_data": x}
         unguarded = "guard_sparse_integers"
@@ -122,3 +137,29 @@ class ConverterFaultsTest(LiteTestCase):
         self.assertFalse(self.path.exists())
         report = lite.export_task(model, self.path, **arguments)
         self.assertGreater(report.agreement.agreement, 0.9)
+
+    @parameterized.parameters(
+        # Dense layers become convolutions of one pixel.
+        (dense, "sparse_int8", False),
+        (convolutions, "sparse_int8", False),
+        (dense, "sparse_dynamic_int8", True),
+        (convolutions, "sparse_dynamic_int8", True),
+    )
+    def test_sparse_integers_that_xnnpack_can_run(
+        self, backbone, precision, is_guarded
+    ):
+        model = small_models.make_model(backbone(), tasks=1, kept=0.1)
+        x = small_models.random_inputs(model, 30)
+        for batch_size in (1, None):
+            lite.export_task(
+                model,
+                self.path,
+                precision=precision,
+                batch_size=batch_size,
+                representative_data=x,
+            )
+            found = dict(lite.operators(self.path.read_bytes()))
+            self.assertIn("DENSIFY", found)
+            self.assertEqual("BITCAST" in found, is_guarded)
+            one, other = (lite.run_file(self.path, x, on) for on in (1, 0))
+            np.testing.assert_allclose(one, other, atol=0.05 * np.ptp(other))

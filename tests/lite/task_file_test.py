@@ -134,6 +134,9 @@ class TaskFileTest(LiteTestCase):
         ({"representative_data": np.zeros((3, 9))}, r"\(None, 60\).*\(3, 9\)"),
         ({"verification_data": np.zeros((0, 60))}, "no examples"),
         ({"precision": "int4"}, "kind='linear'"),
+        ({"batch_size": 0}, "`batch_size`.*positive.*Received: 0"),
+        ({"batch_size": "two"}, "`batch_size`.*Received: 'two'"),
+        ({"min_agreement": 90}, "`min_agreement`.*Received: 90"),
     )
     def test_bad_arguments(self, arguments, message):
         model = wide_model()
@@ -147,6 +150,21 @@ class TaskFileTest(LiteTestCase):
         with self.assertRaisesRegex(ValueError, name.split("/")[0]):
             lite.export_task(wide_model(), self.folder / name)
 
+    @parameterized.parameters("tf_saved_model", "onnx")
+    def test_folders_of_other_formats(self, format):
+        with self.assertRaisesRegex(ValueError, "folder '.*missing'"):
+            wide_model().export(self.folder / "missing" / "a", format=format)
+
+    @parameterized.parameters(
+        (np.zeros((2, 59)), r"\(None, 60\).*\(2, 59\)"),
+        (np.zeros((0, 60)), r"at least one row.*\(0, 60\)"),
+        ([np.zeros((2, 60)), np.zeros((2, 3))], "inputs_1"),
+    )
+    def test_inputs_of_a_file(self, x, message):
+        lite.export_task(wide_model(), self.path)
+        with self.assertRaisesRegex(ValueError, message):
+            lite.run_file(self.path, x)
+
     def test_a_running_task_cannot_be_exported(self):
         model = wide_model()
         model.compile("sgd", "mse")
@@ -154,4 +172,6 @@ class TaskFileTest(LiteTestCase):
         model.fit(np.zeros((8, 60)), np.zeros((8, 4)), verbose=0)
         with self.assertRaisesRegex(ValueError, "'new' is not consolidated"):
             lite.export_task(model, self.path, "new")
+        with self.assertRaisesRegex(ValueError, "'new' is not consolidated"):
+            lite.export_bundle(model, self.path, ["task 0", "new"])
         lite.export_task(model, self.path, "task 0")

@@ -5,6 +5,7 @@ from tsn_keras.lite.benchmark import benchmark as benchmark
 from tsn_keras.lite.bundle import BundleReport as BundleReport
 from tsn_keras.lite.bundle import export_bundle as export_bundle
 from tsn_keras.lite.bundle_layout import packed_bytes as packed_bytes
+from tsn_keras.lite.comparison import Agreement as Agreement
 from tsn_keras.lite.dense_baseline import export_dense as export_dense
 from tsn_keras.lite.errors import ExportError as ExportError
 from tsn_keras.lite.flatbuffer import operators as operators
@@ -18,7 +19,6 @@ from tsn_keras.lite.samples import Samples as Samples
 from tsn_keras.lite.task_file import ExportReport as ExportReport
 from tsn_keras.lite.task_file import export_task as export_task
 from tsn_keras.lite.task_runner import TaskRunner as TaskRunner
-from tsn_keras.lite.verification import Agreement as Agreement
 from tsn_keras.lite.verification import run_file as run_file
 from tsn_keras.lite.verification import verify_content as verify_content
 from tsn_keras.lite.verification import verify_file as verify_file

@@ -34,6 +34,8 @@ class Measurement:
             network that was put out is ready to run.
         predict_ms: float or `None`, of a bundle the median of its signature
             `predict`.
+        network_bytes: int or `None`, of a bundle the size of the network that
+            it puts out, which the host keeps in memory.
     """
 
     path: pathlib.Path
@@ -44,6 +46,7 @@ class Measurement:
     select_ms: float | None
     load_ms: float | None
     predict_ms: float | None
+    network_bytes: int | None
 
 
 class _Subject:
@@ -59,6 +62,7 @@ class _Subject:
         self.selections: list[float] = []
         self.loads: list[float] = []
         self.predictions: list[float] = []
+        self.network_bytes: int | None = None
         self.interpreter.allocate_tensors()
         _fill_inputs(self.interpreter)
 
@@ -69,6 +73,7 @@ class _Subject:
         start = time.perf_counter()
         file = runner(task=np.zeros(1, np.int32))["file"]
         selected = time.perf_counter()
+        self.network_bytes = file.nbytes
         network = make_interpreter(file.tobytes(), *self.settings)
         network.allocate_tensors()
         self.selections.append((selected - start) * 1e3)
@@ -93,6 +98,7 @@ class _Subject:
             select_ms=_median(self.selections),
             load_ms=_median(self.loads),
             predict_ms=_median(self.predictions),
+            network_bytes=self.network_bytes,
         )
 
 

@@ -12,6 +12,7 @@ from keras import tree
 from tsn_keras.lite import samples as sampling
 from tsn_keras.lite.bundle_graph import BundleModule
 from tsn_keras.lite.bundle_metadata import describe, sign
+from tsn_keras.lite.comparison import Agreement, worst
 from tsn_keras.lite.conversion import convert
 from tsn_keras.lite.errors import ExportError
 from tsn_keras.lite.formats import get_precision
@@ -19,18 +20,14 @@ from tsn_keras.lite.interpreter import SignatureRunner, make_interpreter
 from tsn_keras.lite.network_output import put_out_networks
 from tsn_keras.lite.slimming import slim
 from tsn_keras.lite.task_file import (
+    check_batch_size,
     checked_path,
     consolidated_task,
     model_outputs,
     unfinished,
 )
 from tsn_keras.lite.task_runner import TaskRunner
-from tsn_keras.lite.verification import (
-    Agreement,
-    check_float,
-    check_shape_and_values,
-    compare,
-)
+from tsn_keras.lite.verification import checked_float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +84,7 @@ def export_bundle(
         ValueError: If an argument is unusable, or heads differ.
     """
     path = checked_path(path)
+    check_batch_size(batch_size)
     if tasks is None:
         tasks = model.bank.tasks if model.bank else ()
     names = list(dict.fromkeys(tasks))
@@ -94,6 +92,8 @@ def export_bundle(
         raise ValueError("There is no consolidated task to export.")
     names = [consolidated_task(model, name) for name in names]
     _check_heads(model, names)
+    _check_names("class_names", class_names, names)
+    _check_names("verification_data", verification_data, names)
     samples = {
         name: _samples(model, (verification_data or {}).get(name))
         for name in names
@@ -132,6 +132,15 @@ def _check_heads(model: Any, names: list[str]) -> None:
             )
 
 
+def _check_names(argument: str, given: dict | None, names: list[str]):
+    unknown = sorted(set(given or ()) - set(names))
+    if unknown:
+        raise ValueError(
+            f"`{argument}` is a dict by task, and the bundle has no tasks "
+            f"{unknown}. It has: {names}"
+        )
+
+
 def _samples(model: Any, data: Any) -> sampling.Samples:
     if data is None:
         return sampling.random_samples(model._inputs)
@@ -145,12 +154,14 @@ def _verify(file: pathlib.Path, inputs: Any, samples: dict, expected: dict):
         where = f"LiteRT {'with' if xnnpack else 'without'} XNNPACK"
         try:
             for name, outputs in _outputs(file, inputs, samples, xnnpack):
-                agreements[name] = _checked(
+                found = checked_float(
                     outputs,
                     expected[name],
                     samples[name].y,
+                    get_precision("float32"),
                     f"Task '{name}', {where}",
                 )
+                agreements[name] = worst(found)
         except (RuntimeError, ValueError) as error:
             if isinstance(error, ExportError):
                 raise
@@ -169,15 +180,9 @@ def _outputs(file: pathlib.Path, inputs: Any, samples: dict, xnnpack: bool):
     for index, (name, examples) in enumerate(samples.items()):
         x = tree.pack_sequence_as(inputs, examples.x)
         select(task=np.array([index], np.int32))
-        yield name, next(iter(predict.run(x).values()))
+        yield name, predict.run(x)
         runner.select(name)
         outputs = runner.predict(x)
-        is_dict = isinstance(outputs, dict)
-        yield name, next(iter(outputs.values())) if is_dict else outputs
-
-
-def _checked(logits, expected, labels, where: str) -> Agreement:
-    check_shape_and_values(logits, expected, where)
-    agreement = compare(logits, expected, labels)
-    check_float(agreement, expected, get_precision("float32"), where)
-    return agreement
+        if not isinstance(outputs, dict):
+            outputs = dict.fromkeys(predict.outputs, outputs)
+        yield name, outputs

@@ -75,16 +75,21 @@ class BundleModule(tf.Module):
             tf.TensorSpec(variable.shape, tf.float32, variable.name[:-2])
             for variable in self._state
         ]
-        arguments = {
-            # In the order of the alphabet, as the converter puts them. When
-            # `compute` is gone, `Interpreter.invoke` runs `predict`.
+        # In the order of the alphabet, as the converter puts them. When
+        # `compute` is gone, `Interpreter.invoke` runs `predict`.
+        functions = {
             "compute": (self._compute, [*self.inputs, *weights]),
             "predict": (self._predict, self.inputs),
             "select": (self._select, [tf.TensorSpec([1], tf.int32, "task")]),
         }
         return {
-            name: tf.function(f, input_signature=specs).get_concrete_function()
-            for name, (f, specs) in arguments.items()
+            name: tf.function(
+                function,
+                input_signature=specs,
+                # Layers of others may need it; `select` has none.
+                autograph=name != "select",
+            ).get_concrete_function()
+            for name, (function, specs) in functions.items()
         }
 
     def _select(self, task):
@@ -120,14 +125,14 @@ class BundleModule(tf.Module):
         """Decodes a kernel: positions, then values, then scattered."""
         reader = self._reader
         row = tf.gather(tf.constant(block.table()), number)
-        row = dict(zip(block.fields, tf.unstack(row)))
+        row = dict(zip(block.fields, tf.split(row, len(block.fields))))
         size = math.prod(block.shape)
         count = row["count"]
         low = reader.codes(row["low"], count, row["low_width"])
         unary = reader.bits(row["high"], row["high_bits"])
         ones = tf.reshape(tf.where(tf.cast(unary, tf.bool)), [-1])
         ones = tf.cast(ones, tf.int32)
-        index = tf.range(count)
+        index = tf.range(tf.reshape(count, []))
         step = tf.cast(tf.gather(POWERS[:, 0], row["low_width"]), tf.int32)
         address = tf.cumsum(tf.cast(low, tf.int32))
         address += index + (ones - index) * step
@@ -141,11 +146,12 @@ class BundleModule(tf.Module):
             values *= self._used(row, count)
         else:
             values = tf.gather(book, codes)
-        return tf.scatter_nd(address[:, None], values, [size])
+        # A slice with a new axis would be copied entry by entry.
+        return tf.scatter_nd(tf.reshape(address, [-1, 1]), values, [size])
 
     def _used(self, row: dict, count):
         """Returns 1 for the entries that a task uses, 0 for the others."""
         earlier = row["shared_count"]
         bits = self._reader.bits(row["shared"], earlier)
-        own = tf.ones(tf.reshape(count - earlier, [1]))
+        own = tf.ones(count - earlier)
         return tf.concat([tf.cast(bits, tf.float32), own], axis=0)

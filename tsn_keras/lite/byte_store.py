@@ -41,8 +41,8 @@ class ByteStore:
 class ByteReader:
     """Reads the bytes of a store in a graph.
 
-    Places and counts are integer tensors, so that the converter can compute
-    nothing in advance.
+    Places and counts are integer tensors of one entry, so that the converter
+    can compute nothing in advance.
 
     Args:
         data: uint8 array.
@@ -64,8 +64,10 @@ class ByteReader:
     def codes(self, start, count, width):
         """Returns `count` numbers of `width` bits each, as float32."""
         bits = self.bits(start, count * width)
-        bits = tf.reshape(bits, tf.stack([count, width]))
-        powers = tf.slice(tf.constant(POWERS), [0, 0], tf.stack([width, 1]))
+        shape = tf.concat([vector(count), vector(width)], axis=0)
+        bits = tf.reshape(bits, shape)
+        shape = tf.concat([vector(width), [1]], axis=0)
+        powers = tf.slice(tf.constant(POWERS), [0, 0], shape)
         numbers = tf.matmul(tf.cast(bits, tf.float32), powers)
         return tf.reshape(numbers, [-1])
 

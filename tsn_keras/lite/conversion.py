@@ -8,12 +8,14 @@ import tensorflow as tf
 from absl import logging
 
 from tsn_keras.lite.errors import ExportError
+from tsn_keras.lite.garbage import collection_paused
 
 # The converter adds the whole program to its messages.
 MAX_MESSAGE = 1000
 UNSUPPORTED = re.compile(r"(?:Select|Flex|Custom) ops: ([\w, ]+)")
 
 
+@collection_paused()
 def convert(
     module: tf.Module,
     signatures: dict[str, tf.types.experimental.ConcreteFunction],

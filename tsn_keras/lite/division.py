@@ -33,8 +33,7 @@ class Division:
 
     def code(self, operator: Any) -> int:
         """Returns the builtin code of an operator."""
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        return flatbuffer.builtin_code(code)
+        return flatbuffer.code_of(self.model, operator)
 
     def is_constant(self, index: int) -> bool:
         """Tells whether a tensor of `predicting` is stored in the file."""

@@ -6,6 +6,8 @@ import flatbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from tsn_keras.lite.garbage import collection_paused
+
 OPERATOR_NAMES = {
     code: name
     for name, code in vars(schema.BuiltinOperator).items()
@@ -19,6 +21,7 @@ ALIGNMENT = 16
 DATA_FIELD = 4
 
 
+@collection_paused()
 def read(content: bytes) -> Any:
     """Returns a file's contents as a `schema.ModelT`."""
     return flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
@@ -36,6 +39,7 @@ class _AlignedBuilder(flatbuffers.Builder):
         return super().StartVector(elemSize, numElems, alignment)
 
 
+@collection_paused()
 def write(model: Any) -> bytes:
     """Returns the bytes of a `schema.ModelT`."""
     builder = _AlignedBuilder(1024)
@@ -67,10 +71,22 @@ def builtin_code(operator_code: Any) -> int:
     return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)
 
 
+def code_of(model: Any, operator: Any) -> int:
+    """Returns the builtin code of an operator."""
+    return builtin_code(model.operatorCodes[operator.opcodeIndex])
+
+
 def add_operator_code(model: Any, code: int, version: int = 1) -> int:
-    """Returns the index of an operator in a file, adding it if it is new."""
+    """Returns the index of an operator in a file, adding it if it is new.
+
+    Args:
+        model: `schema.ModelT`, which is changed.
+        code: int, the operator's builtin code.
+        version: int, the lowest that will do.
+    """
     for index, known in enumerate(model.operatorCodes):
         if builtin_code(known) == code:
+            known.version = max(known.version, version)
             return index
     added = schema.OperatorCodeT()
     added.builtinCode = code

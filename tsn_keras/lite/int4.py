@@ -57,8 +57,7 @@ def _weights(model, graph) -> set[int]:
     """Returns the int8 constants that readers of int4 use as weights."""
     found, others = set(), set()
     for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        reads = flatbuffer.builtin_code(code) in READERS
+        reads = flatbuffer.code_of(model, operator) in READERS
         for place, index in enumerate(operator.inputs):
             (found if reads and place == 1 else others).add(int(index))
     return {

@@ -77,20 +77,50 @@ class SignatureRunner:
 
         Args:
             x: array, or nest of arrays as the model takes it, batch first.
+
+        Raises:
+            ValueError: If there are no rows, or not of the file's shapes.
         """
-        names = part_names(x, "inputs")
-        if len(names) == 1:
-            names = list(self.inputs)
-        samples = Samples([np.asarray(p) for p in tree.flatten(x)], None, "x")
+        samples = Samples(self._checked(x), None, "x")
         size = self.batch_size or max(len(samples), 1)
         parts = [
-            self._run_batch(dict(zip(names, batch)))
+            self._run_batch(dict(zip(self._names(x), batch)))
             for batch in samples.batches(size)
         ]
         return {
             name: np.concatenate([part[name] for part in parts])[: len(samples)]
             for name in self.outputs
         }
+
+    def _names(self, x: Any) -> list[str]:
+        names = part_names(x, "inputs")
+        return list(self.inputs) if len(names) == 1 else names
+
+    def _checked(self, x: Any) -> list[np.ndarray]:
+        """Returns the flat inputs, if the file takes them."""
+        names = self._names(x)
+        parts = [np.asarray(part) for part in tree.flatten(x)]
+        received = {n: part.shape for n, part in zip(names, parts)}
+        wanted = {
+            name: (None, *map(int, details["shape_signature"][1:]))
+            for name, details in self.inputs.items()
+        }
+        fits = received.keys() == wanted.keys() and all(
+            len(shape) == len(wanted[name])
+            and all(w in (None, -1, s) for s, w in zip(shape, wanted[name]))
+            for name, shape in received.items()
+        )
+        counts = {shape[0] for shape in received.values()} if fits else {0}
+        if len(counts) > 1 or 0 in counts:
+            shapes = {
+                name: tuple(None if size == -1 else size for size in shape)
+                for name, shape in wanted.items()
+            }
+            raise ValueError(
+                "`x` must have the inputs of the file, at least one row of "
+                f"each, of the shapes {shapes}. Received: {received}"
+            )
+        return parts
 
     def _run_batch(self, batch: dict) -> dict[str, np.ndarray]:
         stored = {
@@ -102,3 +132,8 @@ class SignatureRunner:
             name: from_stored(array, self.outputs[name])
             for name, array in outputs.items()
         }
+
+
+def single_or_all(outputs: dict[str, np.ndarray]) -> Any:
+    """Returns the only output, or the dict of several."""
+    return outputs if len(outputs) > 1 else next(iter(outputs.values()))

@@ -1,5 +1,6 @@
 """Decodes the private variables of a bundle's tasks."""
 
+import numpy as np
 import tensorflow as tf
 
 from tsn_keras.bank.private_code import FULL, HALF
@@ -20,30 +21,50 @@ def decode_private(
         number: int32 scalar, the number of the task.
     """
     table = tf.constant(layout.streams_table)
-    row = tf.unstack(tf.gather(table, number))
+    row = tf.split(tf.gather(table, number), table.shape[1])
     entries, scales = _streams(layout, reader, row)
     if layout.uses_others:
-        other = tf.unstack(tf.gather(table, row[-1]))
+        other = tf.gather(table, tf.reshape(row[-1], []))
+        other = tf.split(other, table.shape[1])
         more_entries, more_scales = _streams(layout, reader, other)
         entries, scales = entries + more_entries, scales + more_scales
     if layout.zeros:
         entries.append(reader.codes(row[-2], layout.zeros, 1))
-    entries = tf.concat(entries, axis=0)
-    count = len(layout.shapes)
+    # Behind a concatenation: the converter would gather a lone stream of
+    # float16 before its cast, and LiteRT has no such operator.
+    entries.append(tf.zeros([1]))
     row = tf.gather(tf.constant(layout.variables_table), number)
-    scales = tf.reshape(tf.concat(scales, axis=0), [-1, 2])
-    scales = tf.reshape(tf.gather(scales, row[count:]), [-1])
-    scales = tf.split(scales, 2 * count)
+    values = _cut(
+        layout,
+        tf.concat(entries, axis=0),
+        tf.reshape(tf.concat(scales, axis=0), [-1, 2]),
+        # Each variable's place in the entries, and that of its scale.
+        *tf.split(row, 2),
+        number,
+    )
     return [
-        tf.reshape(lowest + step * tf.slice(entries, cut, [size]), shape)
-        for cut, size, shape, lowest, step in zip(
-            tf.split(row[:count], count),
-            layout.sizes,
-            layout.shapes,
-            scales[0::2],
-            scales[1::2],
-        )
+        tf.reshape(part, shape)
+        for part, shape in zip(tf.split(values, layout.sizes), layout.shapes)
     ]
+
+
+def _cut(layout: PrivateLayout, entries, scales, places, pairs, number):
+    """Returns the entries of all variables, scaled, one after another.
+
+    All at once: a bundle has a few operators here, not some for each variable.
+    """
+    sizes = np.array(layout.sizes)
+    starts = (np.cumsum(sizes) - sizes).astype(np.int32)
+    total = int(sizes.sum())
+    # A zero that the converter does not know, lest it computes constants.
+    zero = tf.minimum(number, 0)
+    marks = tf.scatter_nd(starts[:, None], tf.ones_like(starts) + zero, [total])
+    variable = tf.cumsum(marks) - 1
+    place = tf.range(total + zero) + tf.gather(places - starts, variable)
+    lowest, step = tf.split(tf.gather(scales, pairs), 2, axis=1)
+    lowest = tf.gather(tf.reshape(lowest, [-1]), variable)
+    step = tf.gather(tf.reshape(step, [-1]), variable)
+    return lowest + step * tf.gather(entries, place)
 
 
 def _streams(

@@ -17,12 +17,12 @@ class Samples:
 
     Args:
         x: list of arrays, the flat inputs, batch first.
-        y: array or `None`, the labels.
+        y: list of arrays or `None`, the labels of each output.
         source: str, `verification_data`, `representative_data` or `random`.
     """
 
     x: list[np.ndarray]
-    y: np.ndarray | None
+    y: list[np.ndarray] | None
     source: str
 
     def __len__(self) -> int:
@@ -68,7 +68,8 @@ def take_samples(
         _check_shapes(x, inputs, name)
         rows.append([part[: limit - count] for part in x])
         if y is not None:
-            labels.append(np.asarray(y)[: limit - count])
+            parts = [np.asarray(part) for part in tree.flatten(y)]
+            labels.append([part[: limit - count] for part in parts])
         count += len(rows[-1][0])
         if count >= limit:
             break
@@ -77,7 +78,8 @@ def take_samples(
     x = [np.concatenate(parts) for parts in zip(*rows)]
     dtypes = [part.dtype for part in tree.flatten(inputs)]
     x = [part.astype(dtype) for part, dtype in zip(x, dtypes)]
-    return Samples(x, np.concatenate(labels) if labels else None, name)
+    y = [np.concatenate(parts) for parts in zip(*labels)] or None
+    return Samples(x, y, name)
 
 
 def _batches(data: Any):

@@ -41,7 +41,7 @@ def input_specs(inputs: Any, batch_size: int | None) -> list[tf.TensorSpec]:
     ]
 
 
-def flat_outputs(outputs: Any) -> dict[str, tf.Tensor]:
-    """Returns a signature's outputs by name."""
+def flat_outputs(outputs: Any) -> dict[str, Any]:
+    """Returns the outputs of a model by the names that files give them."""
     names = part_names(outputs, "outputs")
     return dict(zip(names, tree.flatten(outputs)))

@@ -13,10 +13,12 @@ import numpy as np
 from keras import tree
 
 from tsn_keras.lite import samples as sampling
+from tsn_keras.lite.comparison import Agreement
 from tsn_keras.lite.formats import get_precision
 from tsn_keras.lite.replay import task_values
+from tsn_keras.lite.signature import flat_outputs
 from tsn_keras.lite.task_content import task_content
-from tsn_keras.lite.verification import Agreement, verify_content
+from tsn_keras.lite.verification import verify_content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +83,13 @@ def export_task(
         ValueError: If an argument is unusable.
     """
     path = checked_path(path)
+    check_batch_size(batch_size)
     kind = get_precision(precision)
+    if not 0 <= min_agreement <= 1:
+        raise ValueError(
+            "`min_agreement` is a fraction of the predictions, from 0 to 1. "
+            f"Received: {min_agreement!r}"
+        )
     name = consolidated_task(model, task)
     inputs = model._inputs
     representative = verification = None
@@ -137,14 +145,29 @@ def checked_path(path: str | os.PathLike) -> pathlib.Path:
         raise ValueError(
             f"The name of a LiteRT file ends in '.tflite'. Received: {path}"
         )
+    check_folder(path)
+    if path.is_dir():
+        raise ValueError(f"'{path}' is a folder. Choose another name.")
+    return path
+
+
+def check_folder(path: pathlib.Path) -> None:
+    """Refuses a path in a folder that nothing can be written to."""
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise ValueError(
             f"The folder '{path.parent}' does not exist or cannot be written "
             "to. Create it, or choose another one."
         )
-    if path.is_dir():
-        raise ValueError(f"'{path}' is a folder. Choose another name.")
-    return path
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Refuses a batch size that no file can have."""
+    is_count = isinstance(batch_size, int) and batch_size > 0
+    if batch_size is not None and not is_count:
+        raise ValueError(
+            "`batch_size` must be a positive integer, or `None` for a file "
+            f"that takes any. Received: {batch_size!r}"
+        )
 
 
 @contextlib.contextmanager
@@ -158,8 +181,10 @@ def unfinished(path: pathlib.Path) -> Iterator[pathlib.Path]:
         file.replace(path)
 
 
-def model_outputs(model: Any, samples: sampling.Samples, inputs: Any):
+def model_outputs(
+    model: Any, samples: sampling.Samples, inputs: Any
+) -> dict[str, np.ndarray]:
     """Returns what Keras computes, with the task at work already."""
     x = tree.pack_sequence_as(inputs, samples.x)
     outputs = keras.Model.predict(model, x, verbose=0)
-    return np.asarray(tree.flatten(outputs)[0])
+    return flat_outputs(tree.map_structure(np.asarray, outputs))

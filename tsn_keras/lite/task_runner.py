@@ -6,7 +6,11 @@ from typing import Any
 import numpy as np
 
 from tsn_keras.lite.bundle_metadata import read_bundle
-from tsn_keras.lite.interpreter import SignatureRunner, make_interpreter
+from tsn_keras.lite.interpreter import (
+    SignatureRunner,
+    make_interpreter,
+    single_or_all,
+)
 
 
 class TaskRunner:
@@ -86,7 +90,7 @@ class TaskRunner:
         self._network = SignatureRunner(interpreter)
         self.selected = name
 
-    def predict(self, x: Any) -> np.ndarray:
+    def predict(self, x: Any) -> Any:
         """Predicts as the selected task.
 
         Args:
@@ -96,12 +100,11 @@ class TaskRunner:
             array, batch first; a dict of arrays if there are several outputs.
 
         Raises:
-            ValueError: If no task is selected.
+            ValueError: If no task is selected, or `x` has another shape.
         """
         if self._network is None:
             raise ValueError(
                 "No task is selected. Call `select(name)` first, with one of "
                 f"{list(self.tasks)}."
             )
-        outputs = self._network.run(x)
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+        return single_or_all(self._network.run(x))

@@ -1,6 +1,5 @@
 """Runs an exported file and compares it with Keras."""
 
-import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -8,10 +7,16 @@ from typing import Any
 import numpy as np
 from keras import tree
 
+from tsn_keras.lite.comparison import Agreement, compare_all, worst
 from tsn_keras.lite.errors import ExportError
 from tsn_keras.lite.formats import Precision
-from tsn_keras.lite.interpreter import SignatureRunner, make_interpreter
+from tsn_keras.lite.interpreter import (
+    SignatureRunner,
+    make_interpreter,
+    single_or_all,
+)
 from tsn_keras.lite.samples import Samples
+from tsn_keras.lite.signature import flat_outputs
 
 # Largest difference of an output, relative to the largest output or to 1.
 BOUNDS = {"float32": 1e-4, "float16": 1e-2}
@@ -19,37 +24,8 @@ BOUNDS = {"float32": 1e-4, "float16": 1e-2}
 TIES = {"float32": 2e-6, "float16": 2e-2}
 
 
-@dataclasses.dataclass(frozen=True)
-class Agreement:
-    """How an exported file compares with the model.
-
-    Args:
-        predictions_equal: bool, whether the largest output is the same for
-            every example.
-        largest_difference: float, the largest absolute difference of any
-            output.
-        logits: float32 array, what the file computed.
-        agreement: float, the fraction of equal predictions.
-        accuracy: float or `None`, with labels the file's accuracy.
-        model_accuracy: float or `None`, with labels the model's.
-    """
-
-    predictions_equal: bool
-    largest_difference: float
-    logits: np.ndarray
-    agreement: float = 1.0
-    accuracy: float | None = None
-    model_accuracy: float | None = None
-
-
-def _first(outputs: dict[str, np.ndarray]) -> np.ndarray:
-    return next(iter(outputs.values()))
-
-
-def run_file(
-    path: str | os.PathLike, x: Any, xnnpack: bool = True
-) -> np.ndarray:
-    """Runs a .tflite file with one output.
+def run_file(path: str | os.PathLike, x: Any, xnnpack: bool = True) -> Any:
+    """Runs a .tflite file.
 
     A file with a static batch size is run batch by batch; integer inputs and
     outputs are quantized and dequantized.
@@ -60,10 +36,11 @@ def run_file(
         xnnpack: bool, whether XNNPACK may be used.
 
     Returns:
-        array of shape `(batch, ...)`.
+        array of shape `(batch, ...)`; a dict of arrays if there are several
+        outputs.
     """
     interpreter = make_interpreter(pathlib.Path(path).read_bytes(), xnnpack)
-    return _first(SignatureRunner(interpreter).run(x))
+    return single_or_all(SignatureRunner(interpreter).run(x))
 
 
 def verify_file(
@@ -80,47 +57,16 @@ def verify_file(
     Returns:
         `Agreement`.
     """
-    expected = _first_part(model.predict(x, task=task, verbose=0))
-    return compare(run_file(path, x), expected)
-
-
-def _first_part(outputs: Any) -> np.ndarray:
-    return tree.flatten(outputs)[0]
-
-
-def compare(
-    logits: np.ndarray, expected: np.ndarray, labels: np.ndarray | None = None
-) -> Agreement:
-    """Compares two arrays of outputs.
-
-    >>> compare(np.array([[1.0, 2.0]]), np.array([[1.0, 2.5]])).agreement
-    1.0
-
-    Args:
-        logits: array `(batch, ..., classes)`, of the file.
-        expected: array of that shape, of the model.
-        labels: integer array `(batch, ...)` or `None`.
-
-    Returns:
-        `Agreement`.
-    """
-    ours, theirs = logits.argmax(axis=-1), expected.argmax(axis=-1)
-    right = [None, None]
-    if labels is not None and np.shape(labels) == ours.shape:
-        right = [float((guess == labels).mean()) for guess in (ours, theirs)]
-    return Agreement(
-        predictions_equal=bool((ours == theirs).all()),
-        largest_difference=float(np.abs(logits - expected).max()),
-        logits=logits,
-        agreement=float((ours == theirs).mean()),
-        accuracy=right[0],
-        model_accuracy=right[1],
-    )
+    expected = flat_outputs(model.predict(x, task=task, verbose=0))
+    interpreter = make_interpreter(pathlib.Path(path).read_bytes())
+    outputs = SignatureRunner(interpreter).run(x)
+    check_shapes_and_values(outputs, expected, "LiteRT with XNNPACK")
+    return worst(compare_all(outputs, expected))
 
 
 def verify_content(
     content: bytes,
-    expected: np.ndarray,
+    expected: dict[str, np.ndarray],
     samples: Samples,
     inputs: Any,
     precision: Precision,
@@ -130,7 +76,8 @@ def verify_content(
 
     Args:
         content: bytes of the file.
-        expected: array, what the model computes for the samples.
+        expected: dict of arrays by output name, what the model computes for
+            the samples.
         samples: `Samples`.
         inputs: nest of `KerasTensor`, the structure of the inputs.
         precision: `Precision` of the file.
@@ -149,39 +96,95 @@ def verify_content(
         where = f"LiteRT {'with' if xnnpack else 'without'} XNNPACK"
         try:
             interpreter = make_interpreter(content, xnnpack)
-            logits = _first(SignatureRunner(interpreter).run(x))
+            outputs = SignatureRunner(interpreter).run(x)
         except (RuntimeError, ValueError) as error:
             raise ExportError(
                 f"The file does not run in {where}: {error}"
             ) from error
-        check_shape_and_values(logits, expected, where)
-        agreement = compare(logits, expected, samples.y)
         if precision.is_float:
-            check_float(agreement, expected, precision, where)
-        elif samples.source != "random" and agreement.agreement < min_agreement:
+            found = checked_float(
+                outputs, expected, samples.y, precision, where
+            )
+        else:
+            check_shapes_and_values(outputs, expected, where)
+            found = compare_all(outputs, expected, samples.y)
+            if samples.source != "random":
+                _check_integers(found, min_agreement, len(samples), where)
+        agreements.append(worst(found))
+    return agreements[0]
+
+
+def _check_integers(
+    agreements: dict[str, Agreement],
+    min_agreement: float,
+    count: int,
+    where: str,
+) -> None:
+    for name, agreement in agreements.items():
+        if agreement.agreement < min_agreement:
             raise ExportError(
-                f"{where}: {agreement.agreement:.1%} of {len(samples)} "
+                f"{_place(where, name, agreements)}: "
+                f"{agreement.agreement:.1%} of {count} "
                 f"predictions equal the model's, and {min_agreement:.1%} are "
                 "asked for. Give more `representative_data`, choose another "
                 "precision, or lower `min_agreement`."
             )
-        agreements.append(agreement)
-    return agreements[0]
 
 
-def check_shape_and_values(
-    logits: np.ndarray, expected: np.ndarray, where: str
+def _place(where: str, name: str, outputs: dict) -> str:
+    return f"{where}, output '{name}'" if len(outputs) > 1 else where
+
+
+def check_shapes_and_values(
+    outputs: dict[str, np.ndarray],
+    expected: dict[str, np.ndarray],
+    where: str,
 ) -> None:
-    if logits.shape != expected.shape:
+    """Refuses outputs of other names or shapes, and NaN."""
+    if set(outputs) != set(expected):
         raise ExportError(
-            f"{where}: the outputs have the shape {logits.shape}, and the "
-            f"model's {expected.shape}."
+            f"{where}: the outputs are {sorted(outputs)}, and the model's "
+            f"{sorted(expected)}."
         )
-    if not np.isfinite(logits).all():
-        raise ExportError(f"{where}: outputs are NaN or infinite.")
+    for name, array in expected.items():
+        place, found = _place(where, name, expected), outputs[name]
+        if found.shape != array.shape:
+            raise ExportError(
+                f"{place}: the outputs have the shape {found.shape}, and the "
+                f"model's {array.shape}."
+            )
+        if not np.isfinite(found).all():
+            raise ExportError(f"{place}: outputs are NaN or infinite.")
 
 
-def check_float(
+def checked_float(
+    outputs: dict[str, np.ndarray],
+    expected: dict[str, np.ndarray],
+    labels: list[np.ndarray] | None,
+    precision: Precision,
+    where: str,
+) -> dict[str, Agreement]:
+    """Compares outputs, and refuses any that is beyond its bound.
+
+    Args:
+        outputs: dict of arrays, of the file.
+        expected: dict of arrays, of the model.
+        labels: list of arrays or `None`.
+        precision: `Precision`.
+        where: str, what was run, for errors.
+
+    Returns:
+        dict of `Agreement` by output.
+    """
+    check_shapes_and_values(outputs, expected, where)
+    agreements = compare_all(outputs, expected, labels)
+    for name, agreement in agreements.items():
+        place = _place(where, name, expected)
+        _check_float(agreement, expected[name], precision, place)
+    return agreements
+
+
+def _check_float(
     agreement: Agreement,
     expected: np.ndarray,
     precision: Precision,

@@ -255,6 +255,21 @@ class HeadsTest(parameterized.TestCase):
             shape = logits(model, number).shape
             self.assertEqual(shape, (200, 2 if number % 2 else 10))
 
+    def test_consolidated_tasks_have_functions_of_their_own(self):
+        """A running task's must go on reading what it trains."""
+        model = make_model()
+        learn(model, 0)
+        begin(model, 1)
+        data = digits(1, VALIDATION)
+        others = [model.evaluate(*data, verbose=0)]
+        stored = logits(model, 0, "task 0")
+        others.append(model.evaluate(*data, verbose=0))
+        others.append(model.test_on_batch(*data))
+        np.testing.assert_allclose(others, [others[0]] * 3, rtol=1e-5)
+        fit(model, 1)
+        self.assertNotEqual(model.evaluate(*data, verbose=0), others[0])
+        np.testing.assert_array_equal(logits(model, 0, "task 0"), stored)
+
     def test_every_task_begins_with_a_fresh_head_and_optimizer(self):
         model = make_model(optimizer=keras.optimizers.Adam(1e-9))
         learn(model, 0)

@@ -208,7 +208,7 @@ def main(_):
     names = FLAGS.task or list(model.bank.tasks)
     rows = export_all(model, names, folder)
     measure(rows, folder)
-    if FLAGS.bundle:
+    if FLAGS.bundle and len(names) > 1:
         print_growth(model, names, rows[-1], folder)
 
 

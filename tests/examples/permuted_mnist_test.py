@@ -25,6 +25,8 @@ class PermutedMnistTest(absltest.TestCase):
             f"--output_dir={folder}",
             "--num_tasks=2",
             "--epochs=1",
+            "--sparsity_1=0.955",
+            "--sparsity_2=0.88",
             *flags,
         )
         return json.loads((folder / "report.json").read_text())

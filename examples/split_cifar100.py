@@ -41,7 +41,7 @@ flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 CHANNELS = (24, 48, 48, 96, 96, 96)
 POOLED = (1, 3)
 BATCH_SIZE = 64
-# Their own value is for thousands of steps between two changes of a mask.
+# Moving statistics at Keras' 0.99 lag behind masks that change this often.
 MOMENTUM = 0.9
 
 

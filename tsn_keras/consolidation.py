@@ -20,7 +20,8 @@ from tsn_keras.quantization import (
 from tsn_keras.running_task import RunningTask
 from tsn_keras.validation import Validation
 
-# Fine-tuning wins back about so many times the tolerance.
+# Widths may lose so many tolerances more at first: fine-tuning may win it back,
+# and a kernel gets more bits if it does not.
 WON_BACK = 2.0
 # The part of the tolerance that storing private variables may cost. With all
 # of it, bits are saved wherever the noise of the validation allows it.

@@ -20,6 +20,7 @@ from examples.benchmarks import (
     switching,
     training,
 )
+from examples.choices import define_choices
 
 # Modules with a function `run(repetitions)` that returns results.
 SUITES = {
@@ -33,7 +34,7 @@ SUITES = {
 }
 
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_enum("suite", ["training"], list(SUITES), "Suites to run.")
+define_choices("suite", ["training"], list(SUITES), "Suites to run.")
 flags.DEFINE_string("output_dir", "/tmp/benchmark", "Where the JSON goes.")
 flags.DEFINE_integer("repetitions", 9, "Measurements of each side.")
 

@@ -24,11 +24,12 @@ from keras import tree
 
 import tsn_keras
 from examples.backbones import BACKBONES, Backbone, make_task
+from examples.choices import define_choices
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", "/tmp/compatibility", "Where the table goes.")
 flags.DEFINE_list("backbones", None, "Names of some backbones; default: all.")
-flags.DEFINE_multi_enum(
+define_choices(
     "parts",
     ["outcome", "steps"],
     ["outcome", "steps"],

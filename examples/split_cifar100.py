@@ -18,6 +18,7 @@ import numpy as np
 from absl import app, flags, logging
 
 import tsn_keras
+from examples.choices import define_choices
 
 layers = keras.layers
 
@@ -29,7 +30,7 @@ flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 flags.DEFINE_float("sparsity", 0.85, "Sparsity of every kernel.")
 flags.DEFINE_float("own_fraction", 0.5, "Own slots of a task that shares.")
-flags.DEFINE_multi_enum(
+define_choices(
     "networks",
     ["dense", "chosen", "never"],
     ["dense", "chosen", "never"],

@@ -44,6 +44,17 @@ class PrivateWidthsTest(parameterized.TestCase):
         self.assertGreaterEqual(quality(codes), -0.05)
         self.assertLess(codes[0].width, codes[1].width)
 
+    def test_many_variables_take_few_validations(self):
+        many = VALUES * 50
+        calls = []
+
+        def quality(codes):
+            calls.append(codes)
+            return closeness(codes, many)
+
+        search_private_widths(many, quality, -0.02)
+        self.assertLess(len(calls), 80)
+
     def test_float32_where_no_width_is_acceptable(self):
         codes = search_private_widths(VALUES, closeness, 1.0)
         self.assertEqual([code.width for code in codes], [32] * len(VALUES))

@@ -159,7 +159,7 @@ class Consolidation:
 
     @property
     def _tunes(self) -> bool:
-        return self.tune is not None and self.quantization.fine_tune_steps > 0
+        return self.tune is not None
 
     def _quantize(self, acceptable: float) -> list[Codebook]:
         weights = self._kernels

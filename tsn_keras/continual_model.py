@@ -202,7 +202,10 @@ class ContinualModel(TaskTrainer):
     def _tuning(self, running: RunningTask):
         """Returns the function that fine-tunes centroids, if it can be."""
         quantization = self.quantization
-        if quantization is None or not quantization.fine_tune_steps:
+        if quantization is None:
+            return None
+        steps = quantization.tuning_steps(running.progress.step)
+        if not steps:
             return None
         if running.data is None:
             warnings.warn(
@@ -227,14 +230,13 @@ class ContinualModel(TaskTrainer):
                 self.installation.trainable_private,
                 self._training_loss,
                 quantization.learning_rate,
-                quantization.fine_tune_steps,
             )
         tuning = self._functions.tuning
         seed = derived_seed(self.seed or 0, len(self.bank.tasks))
 
         def tune(own, codebooks, tunes_centroids):
-            batches = running.data.batches(quantization.fine_tune_steps, seed)
-            return tuning.run(own, codebooks, batches, tunes_centroids)
+            batches = running.data.batches(steps, seed)
+            return tuning.run(own, codebooks, batches, steps, tunes_centroids)
 
         return tune
 

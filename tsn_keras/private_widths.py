@@ -6,6 +6,7 @@ import numpy as np
 
 from tsn_keras.bank import PrivateCode
 from tsn_keras.bank.component import FLOAT_WIDTH
+from tsn_keras.quantization.groups import by_size, halves
 
 WIDTHS = (2, 3, 4, 5, 6, 8, 16, FLOAT_WIDTH)
 # Narrowing a variable of fewer entries saves too little to look for.
@@ -21,8 +22,8 @@ def search_private_widths(
 ) -> list[PrivateCode]:
     """Finds the smallest widths of private variables that validate.
 
-    All together get the first width that is acceptable; then the larger ones
-    get fewer bits, each for itself.
+    All together get the first width that is acceptable. Then the larger ones
+    get fewer bits, together as long as that is acceptable, and else in halves.
 
     Args:
         values: list of arrays, the private variables.
@@ -38,18 +39,20 @@ def search_private_widths(
             break
     else:
         return codes
-    for index in np.argsort([-value.size for value in values], kind="stable"):
-        if values[index].size >= SMALL:
-            codes = _narrowed(codes, values[index], index, quality, acceptable)
-    return codes
-
-
-def _narrowed(codes, value, index, quality, acceptable) -> list[PrivateCode]:
-    """Gives one private variable the fewest bits that are acceptable."""
-    for width in reversed([w for w in WIDTHS if w < codes[index].width]):
-        trial = list(codes)
-        trial[index] = PrivateCode.encode(value, width)
-        if quality(trial) < acceptable:
+    sizes = [value.size if value.size >= SMALL else 0 for value in values]
+    narrowing = by_size(sizes)
+    for narrower in reversed([w for w in WIDTHS if w < width]):
+        if not narrowing:
             break
-        codes = trial
+        groups, narrowing = [narrowing], []
+        while groups:
+            group = groups.pop()
+            trial = list(codes)
+            for index in group:
+                trial[index] = PrivateCode.encode(values[index], narrower)
+            if quality(trial) >= acceptable:
+                codes = trial
+                narrowing += group
+            else:
+                groups += reversed(halves(group, sizes) or ())
     return codes

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from keras import layers
 
 import tsn_keras
+from examples.choices import define_choices
 
 NUM_CLASSES = 10
 
@@ -65,7 +65,7 @@ NETWORKS = {
 }
 
 
-flags.DEFINE_multi_enum(
+define_choices(
     "network",
     list(NETWORKS),
     list(NETWORKS),

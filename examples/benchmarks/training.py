@@ -4,9 +4,10 @@ from absl import flags
 
 from examples.benchmarks import networks
 from examples.benchmarks.comparison import compare
+from examples.choices import define_choices
 
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_enum(
+define_choices(
     "part",
     ["step", "scores", "jit", "tasks", "inference"],
     ["step", "scores", "jit", "tasks", "inference"],

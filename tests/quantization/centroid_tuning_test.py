@@ -59,7 +59,7 @@ class _Task:
 
     def tuning(self, learning_rate):
         return CentroidTuning(
-            self.kernels, self.private, self.loss, learning_rate, BATCHES
+            self.kernels, self.private, self.loss, learning_rate
         )
 
     def batches(self):
@@ -86,7 +86,7 @@ class CentroidTuningTest(parameterized.TestCase):
         before = task.quantized_loss(task.codebooks)
         beside = weights_beside(task)
         biases = [keras.ops.convert_to_numpy(v) for v in task.private]
-        tuned = tuning.run(task.own, task.codebooks, task.batches())
+        tuned = tuning.run(task.own, task.codebooks, task.batches(), BATCHES)
         self.assertLess(task.quantized_loss(tuned), 0.7 * before)
         for one, other in zip(beside, weights_beside(task)):
             np.testing.assert_array_equal(one, other)
@@ -103,11 +103,33 @@ class CentroidTuningTest(parameterized.TestCase):
         tuning = task.tuning(0.02)
         before = task.quantized_loss(task.codebooks)
         tuned = tuning.run(
-            task.own, task.codebooks, task.batches(), tunes_centroids=False
+            task.own,
+            task.codebooks,
+            task.batches(),
+            BATCHES,
+            tunes_centroids=False,
         )
         for one, other in zip(task.codebooks, tuned):
             np.testing.assert_array_equal(one.centroids, other.centroids)
         self.assertLess(task.quantized_loss(tuned), before)
+
+    def test_rate_falls_to_zero_over_the_steps_of_each_run(self):
+        task = _Task()
+        tuning = task.tuning(0.02)
+        start = [variable.numpy() for variable in task.private]
+
+        def run(batches, steps):
+            for variable, value in zip(task.private, start):
+                variable.assign(value)
+            return tuning.run(task.own, task.codebooks, batches, steps)
+
+        slow = run(task.batches(), BATCHES)
+        two = run(list(task.batches())[:2], 2)
+        # The other batches come when the rate is 0 already.
+        all_batches = run(task.batches(), 2)
+        for one, other, third in zip(two, all_batches, slow):
+            np.testing.assert_array_equal(one.centroids, other.centroids)
+            self.assertTrue((one.centroids != third.centroids).any())
 
     def test_first_step_is_the_gradient_of_a_cluster(self):
         """Adam's first step has the sign of the summed gradient."""
@@ -121,7 +143,7 @@ class CentroidTuningTest(parameterized.TestCase):
             loss = tf.reduce_mean(tf.square(hidden @ values[1] - task.y))
         gradients = tape.gradient(loss, values)
         tuning = task.tuning(0.01)
-        tuned = tuning.run(task.own, task.codebooks, [(task.x, task.y)])
+        tuned = tuning.run(task.own, task.codebooks, [(task.x, task.y)], 1)
         for gradient, own, one, other in zip(
             gradients, task.own, task.codebooks, tuned
         ):
@@ -141,7 +163,9 @@ class CentroidTuningTest(parameterized.TestCase):
         for _ in range(2):
             for variable, value in zip(task.private, biases):
                 variable.assign(value)
-            runs.append(tuning.run(task.own, task.codebooks, task.batches()))
+            runs.append(
+                tuning.run(task.own, task.codebooks, task.batches(), BATCHES)
+            )
         for one, other in zip(*runs):
             np.testing.assert_array_equal(one.centroids, other.centroids)
 
@@ -150,7 +174,7 @@ class CentroidTuningTest(parameterized.TestCase):
         task.own[0] = np.zeros_like(task.own[0])
         task.codebooks[0] = Codebook.fit(np.zeros(0, np.float32), 1)
         tuning = task.tuning(0.02)
-        tuned = tuning.run(task.own, task.codebooks, task.batches())
+        tuned = tuning.run(task.own, task.codebooks, task.batches(), BATCHES)
         self.assertEqual(tuned[0].centroids.size, 0)
         self.assertTrue(
             (tuned[1].centroids != task.codebooks[1].centroids).all()

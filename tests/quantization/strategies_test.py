@@ -22,6 +22,18 @@ class AdaptiveCodebookTest(parameterized.TestCase):
             AdaptiveCodebook(**arguments)
 
     @parameterized.parameters(
+        (None, 8440, 844),
+        (None, 5, 1),
+        (None, 50_000, 1000),
+        (None, 0, 0),
+        (7, 8440, 7),
+        (0, 8440, 0),
+    )
+    def test_tuning_steps(self, given, training_steps, expected):
+        strategy = AdaptiveCodebook(fine_tune_steps=given)
+        self.assertEqual(strategy.tuning_steps(training_steps), expected)
+
+    @parameterized.parameters(
         {},
         {
             "tolerance": 0.01,

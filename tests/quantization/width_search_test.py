@@ -7,6 +7,7 @@ from tsn_keras.quantization import (
     search_widths,
     widen_worst,
 )
+from tsn_keras.quantization.groups import WORTHWHILE
 
 
 def kernels_and_own(seed=0):
@@ -62,6 +63,23 @@ class SearchWidthsTest(parameterized.TestCase):
         self.assertEqual(
             [c.width for c in at_once], [min(min_width, x) for x in limits]
         )
+
+    def test_deep_networks_take_few_validations(self):
+        kernels, own = kernels_and_own()
+        kernels, own = kernels * 40, own * 40
+        calls = []
+
+        def quality(candidate):
+            calls.append(candidate)
+            return -error(kernels, candidate, 50)
+
+        found = search_widths(kernels, own, quality, -0.05, 1, [8] * 120)
+        self.assertGreaterEqual(quality(place_all(kernels, own, found)), -0.05)
+        self.assertLess(len(calls), 30)
+        # Small kernels get more bits together, and the others none.
+        slots = [c.codes.size for c in found]
+        widened = [c.codes.size for c in found if c.width > 1]
+        self.assertLess(sum(widened), WORTHWHILE * sum(slots))
 
     def test_own_weights_only(self):
         kernels, own = kernels_and_own()

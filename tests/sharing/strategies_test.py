@@ -106,5 +106,6 @@ class StrategiesTest(parameterized.TestCase):
             keras.saving.serialize_keras_object(sharing)
         )
         self.assertIs(type(again), type(sharing))
+        self.assertEqual(vars(again), vars(sharing))
         self.assertIsInstance(again, Sharing)
         self.assertEqual(again.get_config(), sharing.get_config())

@@ -53,6 +53,21 @@ class _ClusteredKernel:
         return Codebook(codebook.width, centroids, codebook.codes)
 
 
+class _FallingRate(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that falls linearly to 0, over a number of steps that may change.
+
+    A schedule of Keras would put the number into the traced step.
+    """
+
+    def __init__(self, start: float):
+        self.start = start
+        self.steps = keras.Variable(1.0, trainable=False)
+
+    def __call__(self, step):
+        done = keras.ops.cast(step, self.steps.dtype) / self.steps
+        return self.start * keras.ops.maximum(1.0 - done, 0.0)
+
+
 class CentroidTuning:
     """Trains codebooks and private variables together, codes fixed.
 
@@ -66,7 +81,6 @@ class CentroidTuning:
         loss: function of a batch, as a dataset gives it; runs the model in
             training mode and returns the scalar loss.
         learning_rate: float, at the start; falls linearly to 0.
-        steps: int, number of steps of a run.
     """
 
     def __init__(
@@ -75,18 +89,14 @@ class CentroidTuning:
         private: list[keras.Variable],
         loss: Callable,
         learning_rate: float,
-        steps: int,
     ):
         self._kernels = [_ClusteredKernel(kernel) for kernel in kernels]
         self._centroids = [kernel.centroids for kernel in self._kernels]
         self._private = list(private)
         self._loss = loss
         # Resetting the optimizer's count of steps starts the rate anew.
-        self._optimizer = keras.optimizers.Adam(
-            keras.optimizers.schedules.PolynomialDecay(
-                learning_rate, steps, end_learning_rate=0.0
-            )
-        )
+        self._rate = _FallingRate(learning_rate)
+        self._optimizer = keras.optimizers.Adam(self._rate)
         self._optimizer.build(self._centroids + self._private)
         self._loop = BatchLoop(self._replicated_step)
 
@@ -120,6 +130,7 @@ class CentroidTuning:
         own: list[np.ndarray],
         codebooks: list[Codebook],
         batches: Iterable,
+        steps: int,
         tunes_centroids: bool = True,
     ) -> list[Codebook]:
         """Fine-tunes the codebooks of one task.
@@ -128,6 +139,7 @@ class CentroidTuning:
             own: list of bool arrays, the own slots.
             codebooks: list of `Codebook`.
             batches: iterable of batches.
+            steps: int, how many batches these are.
             tunes_centroids: bool. Whether the centroids move, beside the
                 private variables.
 
@@ -140,6 +152,7 @@ class CentroidTuning:
             for kernel, mask, codebook in zip(self._kernels, own, codebooks)
         ]
         moves = tf.constant(float(tunes_centroids))
+        self._rate.steps.assign(steps)
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
         for stack in stacked(batches):

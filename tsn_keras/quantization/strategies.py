@@ -6,12 +6,14 @@ import keras
 
 from tsn_keras.quantization.codebook import FITS
 
+MOST_TUNING_STEPS = 1000
+
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
 class AdaptiveCodebook:
     """Codes of as few bits as the validated quality allows.
 
-    For each kernel the width grows from `min_width` until the quality is so
+    The widths of the kernels grow from `min_width` until the quality is so
     near that of the float32 weights that fine-tuning can bring it within
     `tolerance`. Only the task's own weights take part in the fit: zeros
     outside the mask and shared slots do not. Then the centroids and the
@@ -26,9 +28,11 @@ class AdaptiveCodebook:
         max_width: int, bits of the widest code, at most 8.
         codebook: str, `clustered` for optimal 1-D k-means centroids or
             `linear` for evenly spaced ones, which integer kernels want.
-        fine_tune_steps: int, training steps of centroids and private
-            variables; 0 for none. Linear codebooks are not fine-tuned, so as
-            to stay linear; their private variables are.
+        fine_tune_steps: int or `None`, training steps of centroids and
+            private variables; 0 for none. By default a tenth of the steps
+            that the task was trained for, and at most 1,000. Linear codebooks
+            are not fine-tuned, so as to stay linear; their private variables
+            are.
         learning_rate: float, of the fine-tuning (Adam) at its start; it falls
             linearly to 0.
 
@@ -44,7 +48,7 @@ class AdaptiveCodebook:
         min_width: int = 1,
         max_width: int = 8,
         codebook: str = "clustered",
-        fine_tune_steps: int = 200,
+        fine_tune_steps: int | None = None,
         learning_rate: float = 1e-3,
     ):
         if not 0.0 <= tolerance < 1.0:
@@ -62,9 +66,9 @@ class AdaptiveCodebook:
                 f"`codebook` must be one of {sorted(FITS)}. "
                 f"Received: codebook='{codebook}'"
             )
-        if fine_tune_steps < 0:
+        if fine_tune_steps is not None and fine_tune_steps < 0:
             raise ValueError(
-                "`fine_tune_steps` must be 0 or more. Received: "
+                "`fine_tune_steps` must be 0 or more, or None. Received: "
                 f"fine_tune_steps={fine_tune_steps}"
             )
         self.tolerance = tolerance
@@ -73,6 +77,16 @@ class AdaptiveCodebook:
         self.codebook = codebook
         self.fine_tune_steps = fine_tune_steps
         self.learning_rate = learning_rate
+
+    def tuning_steps(self, training_steps: int) -> int:
+        """Returns for how many steps a task is fine-tuned.
+
+        Args:
+            training_steps: int, steps that it was trained for.
+        """
+        if self.fine_tune_steps is not None:
+            return self.fine_tune_steps
+        return min(-(-training_steps // 10), MOST_TUNING_STEPS)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tsn_keras.quantization.codebook import Codebook
+from tsn_keras.quantization.groups import by_size, halves
 
 Quality = Callable[[list[np.ndarray]], float]
 
@@ -30,11 +31,13 @@ def search_widths(
     limits: list[int],
     kind: str = "clustered",
 ) -> list[Codebook]:
-    """Grows the width of each kernel until the validated quality holds.
+    """Grows the widths of kernels until the validated quality holds.
 
-    The kernels are quantized one after the other, those with most own slots
-    first, each with the ones before it already quantized. A kernel keeps the
-    smallest width whose quality is acceptable, or else its limit.
+    All kernels are quantized together with the smallest width. A group whose
+    quality is not acceptable is divided into halves, quantized one after the
+    other, each with what came before it; a kernel on its own, or a group of
+    small ones, gets one bit more. So a deep network takes few validations
+    where most of its kernels do with the smallest width.
 
     Args:
         kernels: list of float32 arrays, the effective kernels.
@@ -48,18 +51,33 @@ def search_widths(
     Returns:
         list of `Codebook`.
     """
-    codebooks: list[Codebook | None] = [None] * len(kernels)
+    widths = [min(min_width, limit) for limit in limits]
+    sizes = [np.count_nonzero(mask) for mask in own]
     placed = list(kernels)
-    for index in np.argsort([-mask.sum() for mask in own], kind="stable"):
+
+    def fitted(index):
         values = kernels[index][own[index]]
-        for width in range(min(min_width, limits[index]), limits[index] + 1):
-            codebook = Codebook.fit(values, width, kind)
-            codebooks[index] = codebook
-            if not values.size:
-                break
-            placed[index] = codebook.place(kernels[index], own[index])
-            if quality(list(placed)) >= acceptable:
-                break
+        return Codebook.fit(values, widths[index], kind)
+
+    codebooks = [fitted(index) for index in range(len(kernels))]
+    groups = [by_size(sizes)]
+    while groups:
+        group = groups.pop()
+        for index in group:
+            placed[index] = codebooks[index].place(kernels[index], own[index])
+        growing = [index for index in group if widths[index] < limits[index]]
+        if not growing or quality(list(placed)) >= acceptable:
+            continue
+        parts = halves(group, sizes)
+        if parts is not None:
+            for index in group:
+                placed[index] = kernels[index]
+            groups += reversed(parts)
+            continue
+        for index in growing:
+            widths[index] += 1
+            codebooks[index] = fitted(index)
+        groups.append(group)
     return codebooks
 
 

@@ -12,9 +12,9 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("many_tasks", 100, "Tasks of the bank with many.")
 
 
-def _switch(model):
+def _switch(model, names):
     """Returns a function that puts the next task to work."""
-    names = itertools.cycle(model.tasks)
+    names = iter(names)
 
     def switch():
         with model.working_as(next(names)):
@@ -23,23 +23,34 @@ def _switch(model):
     return switch
 
 
+def _among_all(model):
+    """Switches among all tasks, each of which has been at work before."""
+    for name in model.tasks:
+        _switch(model, [name])()
+    return _switch(model, itertools.cycle(model.tasks))
+
+
 def _millions(model) -> float:
     return sum(np.prod(shape) for shape in model.bank.shapes) / 1e6
 
 
-def _against_plain(name: str, count: int, shared: bool, repetitions: int):
+def _against_plain(
+    name: str, repetitions: int, shared: bool = False, first: bool = False
+):
     """Against assigning as many plain weights, for a million weights."""
     network = networks.NETWORKS[name]
-    ours = banks.model_with_tasks(network, count, shared)
+    count = 3 * repetitions
+    ours = banks.model_with_tasks(network, count + 1 if first else 4, shared)
     plain = networks.make_plain(network)
     weights = [plain.get_weights() for _ in range(2)]
     choices = itertools.cycle(weights)
-    planes = "one plane" if shared else "planes of their own"
+    kind = "one plane" if shared else "own planes"
+    kind += ", first use" if first else ""
     return compare(
-        f"{name}, {count} tasks, {planes}/set_weights",
-        _switch(ours),
+        f"{name}, {kind}/set_weights",
+        _switch(ours, ours.tasks) if first else _among_all(ours),
         lambda: plain.set_weights(next(choices)),
-        3 * repetitions,
+        count,
         _millions(ours),
     )
 
@@ -52,8 +63,8 @@ def _growth(repetitions: int) -> dict:
     )
     return compare(
         f"mlp_100, switch among {FLAGS.many_tasks} tasks/among 2",
-        _switch(many),
-        _switch(few),
+        _among_all(many),
+        _among_all(few),
         3 * repetitions,
         _millions(few),
     )
@@ -66,8 +77,10 @@ def run(repetitions: int) -> list[dict]:
         repetitions: int, measurements of each side.
     """
     return [
-        _against_plain("mlp_100", 10, False, repetitions),
-        _against_plain("mlp_2000", 4, False, repetitions),
-        _against_plain("mlp_2000", 4, True, repetitions),
+        _against_plain("mlp_100", repetitions),
+        _against_plain("mlp_100", repetitions, first=True),
+        _against_plain("mlp_2000", repetitions),
+        _against_plain("mlp_2000", repetitions, first=True),
+        _against_plain("mlp_2000", repetitions, shared=True),
         _growth(repetitions),
     ]

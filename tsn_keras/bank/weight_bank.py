@@ -1,22 +1,15 @@
 """The store of all consolidated tasks."""
 
-import bisect
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from tsn_keras.bank import serialization
 from tsn_keras.bank.budget import SLOT_BITS, BudgetError
-from tsn_keras.bank.plane import Plane
+from tsn_keras.bank.decoder import Decoder
 from tsn_keras.bank.private_code import FULL, SAME, PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
-
-# How much decoded state is kept for each kernel. A plane takes 6 bytes a slot,
-# and a reference one bit.
-KEPT_PLANES = 4
-KEPT_REFERENCES = 8
 
 
 @dataclasses.dataclass
@@ -51,13 +44,8 @@ class WeightBank:
         self.paths = list(paths)
         self.base: tuple[PrivateCode, ...] = ()
         self._records: dict[str, TaskRecord] = {}
-        self._numbers: dict[str, int] = {}
-        # The numbers of the tasks on each plane of each kernel, in order.
-        self._members: dict[tuple[int, int], list[int]] = {}
+        self._decoder = Decoder(self.shapes)
         self._used_bits: list[np.ndarray] | None = None
-        # Decoded state of each kernel: planes and references used last.
-        self._planes: list[dict[int, Plane]] = [{} for _ in shapes]
-        self._references: list[dict[int, np.ndarray]] = [{} for _ in shapes]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -93,9 +81,8 @@ class WeightBank:
             used = [np.zeros(shape, np.uint8) for shape in self.shapes]
             for record in self._records.values():
                 for index, component in enumerate(record.components):
-                    used[index][self._own_slots(record, index)] += (
-                        np.uint8(component.width)
-                    )
+                    own = self._decoder.own_slots(record, index)
+                    used[index][own] += np.uint8(component.width)
             self._used_bits = used
         return self._used_bits
 
@@ -129,7 +116,7 @@ class WeightBank:
         self._check_reference(record)
         used, own_slots = [], []
         for index, component in enumerate(record.components):
-            own = self._own_slots(record, index)
+            own = self._decoder.own_slots(record, index)
             if np.count_nonzero(own) != component.own_count:
                 raise ValueError(
                     f"Task '{record.name}' has {component.own_count} own slots "
@@ -147,19 +134,13 @@ class WeightBank:
             used.append(bits)
             own_slots.append(own)
         self._used_bits = used
-        for index, plane in enumerate(record.planes):
-            laid = self._planes[index].get(plane)
-            if laid and laid.count == self._rank(record, index):
-                values = record.components[index].own_values()
-                laid.lay(own_slots[index], values)
-        self._enter(record)
+        self._enter(record, own_slots)
 
-    def _enter(self, record: TaskRecord) -> None:
-        number = len(self._records)
+    def _enter(
+        self, record: TaskRecord, own_slots: list[np.ndarray] | None = None
+    ) -> None:
+        self._decoder.enter(record, own_slots)
         self._records[record.name] = record
-        self._numbers[record.name] = number
-        for key in enumerate(record.planes):
-            self._members.setdefault(key, []).append(number)
 
     def _check_reference(self, record: TaskRecord) -> None:
         reference = record.reference
@@ -192,42 +173,13 @@ class WeightBank:
         """
         number = len(self._records)
         if before is not None:
-            number = self._numbers[before]
-        view = PlaneView([], [])
-        for kernel, plane in enumerate(planes):
-            rank = bisect.bisect_left(
-                self._members.get((kernel, plane), ()), number
-            )
-            if not rank:
-                view.owned.append(np.zeros(self.shapes[kernel], bool))
-                view.frozen.append(np.zeros(self.shapes[kernel], np.float32))
-                continue
-            laid = self._plane(kernel, plane, rank)
-            owned = laid.owned(rank)
-            frozen = laid.frozen.copy()
-            if laid.count > rank:
-                frozen[~owned] = 0
-            view.owned.append(owned)
-            view.frozen.append(frozen)
-        return view
-
-    def _plane(self, kernel: int, plane: int, count: int) -> Plane:
-        """The state of a plane with at least `count` components laid."""
-        kept = self._planes[kernel]
-        laid = kept.pop(plane, None) or Plane(self.shapes[kernel])
-        _keep(kept, plane, laid, KEPT_PLANES)
-        while laid.count < count:
-            name = self.tasks[self._members[kernel, plane][laid.count]]
-            record = self._records[name]
-            own = self._own_slots(record, kernel)
-            laid.lay(own, record.components[kernel].own_values())
-        return laid
-
-    def _rank(self, record: TaskRecord, kernel: int) -> int:
-        """How many tasks came before on a task's plane."""
-        number = self._numbers.get(record.name, len(self._records))
-        members = self._members.get((kernel, record.planes[kernel]), ())
-        return bisect.bisect_left(members, number)
+            number = self._decoder.numbers[before]
+        parts = [
+            self._decoder.plane(kernel, plane, number)
+            for kernel, plane in enumerate(planes)
+        ]
+        owned, frozen = zip(*parts)
+        return PlaneView(list(owned), list(frozen))
 
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
         """Returns the slots that a task owns in a kernel.
@@ -239,59 +191,16 @@ class WeightBank:
         Returns:
             bool array of the kernel's shape.
         """
-        return self._own_slots(self._records[task], kernel)
-
-    def _own_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
-        component = record.components[kernel]
-        owned = None
-        if component.needs_owned:
-            rank = self._rank(record, kernel)
-            owned = self._plane(kernel, record.planes[kernel], rank).owned(rank)
-        reference = self._reference(record, kernel)
-        return component.own_slots(self.shapes[kernel], owned, reference)
-
-    def _shared_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
-        component = record.components[kernel]
-        if not component.shares:
-            return np.zeros(self.shapes[kernel], bool)
-        rank = self._rank(record, kernel)
-        owned = self._plane(kernel, record.planes[kernel], rank).owned(rank)
-        return component.shared_slots(owned, self._reference(record, kernel))
-
-    def _reference(self, record: TaskRecord, kernel: int) -> np.ndarray | None:
-        """The slots that a component's masks refer to, if they do."""
-        if not record.components[kernel].needs_reference:
-            return None
-        # A chain of references is followed to one that is known or needs
-        # none, and then decoded from there.
-        kept = self._references[kernel]
-        chain = [record.reference]
-        while chain[-1] not in kept:
-            last = self._records[self.tasks[chain[-1]]]
-            if not last.components[kernel].needs_reference:
-                break
-            chain.append(last.reference)
-        for number in reversed(chain):
-            bits = kept.pop(number, None)
-            if bits is None:
-                referred = self._records[self.tasks[number]]
-                bits = np.packbits(self._used_slots(referred, kernel))
-            _keep(kept, number, bits, KEPT_REFERENCES)
-        shape = self.shapes[kernel]
-        flat = np.unpackbits(bits, count=math.prod(shape))
-        return flat.view(bool).reshape(shape)
-
-    def _used_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
-        own = self._own_slots(record, kernel)
-        if not record.components[kernel].shares:
-            return own
-        return own | self._shared_slots(record, kernel)
+        return self._decoder.own_slots(self._records[task], kernel)
 
     def masks(self, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Returns the own and the shared slots of a task, for each kernel."""
-        record = self._records[task]
+        record, decoder = self._records[task], self._decoder
         return [
-            (self._own_slots(record, index), self._shared_slots(record, index))
+            (
+                decoder.own_slots(record, index),
+                decoder.shared_slots(record, index),
+            )
             for index in range(len(self.shapes))
         ]
 
@@ -306,7 +215,7 @@ class WeightBank:
         """
         record = self._records[task]
         kernels = range(len(self.shapes))
-        return [self._used_slots(record, index) for index in kernels]
+        return [self._decoder.used_slots(record, index) for index in kernels]
 
     def effective(self, task: str) -> list[np.ndarray]:
         """Returns the kernels that a task computes with.
@@ -317,19 +226,7 @@ class WeightBank:
         Returns:
             list of float32 arrays, zeros outside the task's mask.
         """
-        record = self._records[task]
-        kernels = []
-        for index, component in enumerate(record.components):
-            kernel = np.zeros(self.shapes[index], np.float32)
-            if component.shares:
-                shared = self._shared_slots(record, index)
-                rank = self._rank(record, index)
-                laid = self._plane(index, record.planes[index], rank)
-                np.copyto(kernel, laid.frozen, where=shared)
-            own = np.flatnonzero(self._own_slots(record, index))
-            kernel.reshape(-1)[own] = component.own_values()
-            kernels.append(kernel)
-        return kernels
+        return self._decoder.effective(self._decoder.numbers[task])
 
     def private(self, task: str) -> list[np.ndarray]:
         """Returns the private variables of a task, in the model's order."""
@@ -390,10 +287,3 @@ class WeightBank:
             fresh.add(record) if shapes is None else fresh._enter(record)
         fresh.base = base
         vars(self).update(vars(fresh))
-
-
-def _keep(kept: dict, key, value, most: int) -> None:
-    """Keeps a value as the one used last, and forgets the oldest of many."""
-    kept[key] = value
-    if len(kept) > most:
-        del kept[next(iter(kept))]

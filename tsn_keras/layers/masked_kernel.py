@@ -36,14 +36,19 @@ class EffectiveRegularizer:
 def assign(variable: keras.Variable, value: np.ndarray) -> None:
     """Gives a variable a value of its own shape and dtype.
 
-    `keras.Variable.assign` also converts, and checks what is known here,
-    which takes longer than to copy a small array.
+    `keras.Variable.assign`, and that of TensorFlow, also convert, and check
+    what is known here. That takes several times as long as to copy a small
+    array.
 
     Args:
         variable: `keras.Variable`.
         value: array.
     """
-    variable.value.assign(value, read_value=False)
+    held = variable.value
+    if isinstance(held, tf.distribute.DistributedValues):
+        held.assign(value, read_value=False)
+        return
+    tf.raw_ops.AssignVariableOp(resource=held.handle, value=value)
 
 
 class MaskedKernel:

@@ -25,11 +25,11 @@ layers = keras.layers
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS folder; None to download.")
 flags.DEFINE_integer("num_tasks", 10, "Number of tasks, 10 at most.")
-flags.DEFINE_integer("epochs", 20, "Epochs a task.")
+flags.DEFINE_integer("epochs", 25, "Epochs a task.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
-flags.DEFINE_float("sparsity", 0.85, "Sparsity of every kernel.")
-flags.DEFINE_float("own_fraction", 0.5, "Own slots of a task that shares.")
+flags.DEFINE_float("sparsity", 0.9, "Sparsity of every kernel.")
+flags.DEFINE_float("own_fraction", 1.0, "Own slots of a task that shares.")
 define_choices(
     "networks",
     ["dense", "chosen", "never"],

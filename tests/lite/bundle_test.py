@@ -249,10 +249,12 @@ class BundleTest(LiteTestCase):
         ({"verification_data": {"x": 0}}, "`verification_data`.*'x'"),
         ({"verification_data": {"task 0": np.zeros((3, 9))}}, r"\(3, 9\)"),
         ({"batch_size": -1}, "`batch_size`.*Received: -1"),
+        ({"verification_data": np.zeros((3, 8))}, "dict.*'task 0'.*ndarray"),
+        ({"class_names": ["a", "b"]}, "dict.*'task 0'.*list"),
     )
     def test_bad_arguments(self, arguments, message):
         model = small_models.make_model(tasks=1)
-        with self.assertRaisesRegex(ValueError, message):
+        with self.assertRaisesRegex((TypeError, ValueError), message):
             lite.export_bundle(model, self.path, **arguments)
         self.assertEmpty(os.listdir(self.folder))
 

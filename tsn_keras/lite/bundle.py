@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,12 @@ def _check_heads(model: Any, names: list[str]) -> None:
 
 
 def _check_names(argument: str, given: dict | None, names: list[str]):
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(
+            f"`{argument}` must be a dict with the names of tasks for keys, "
+            f"one of {names}. Received an object of type "
+            f"{type(given).__name__}."
+        )
     unknown = sorted(set(given or ()) - set(names))
     if unknown:
         raise ValueError(

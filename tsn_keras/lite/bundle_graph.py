@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import tree
 
 from tsn_keras.lite.bundle_layout import Block, Layout
-from tsn_keras.lite.byte_store import POWERS, ByteReader
+from tsn_keras.lite.byte_store import ByteReader
 from tsn_keras.lite.private_graph import decode_private
 from tsn_keras.lite.replay import replay, task_variables
 from tsn_keras.lite.signature import flat_outputs, input_specs
@@ -54,15 +54,15 @@ class BundleModule(tf.Module):
         layout = Layout(model.bank, tasks, orders)
         self._layout = layout
         self._reader = ByteReader(layout.store.array())
-        self._state = [
-            tf.Variable(
-                tf.zeros([variable.shape[axis] for axis in order]),
-                name=f"weights_{index}",
-            )
-            for index, (variable, order) in enumerate(
-                zip(variables, self._orders)
-            )
+        self._shapes = [
+            tuple(variable.shape[axis] for axis in order)
+            for variable, order in zip(variables, self._orders)
         ]
+        kernels = self._shapes[: self._count]
+        self._kernels = [tf.Variable(tf.zeros(shape)) for shape in kernels]
+        # All private ones in one, as each takes some operators.
+        self._sizes = [math.prod(s) for s in self._shapes[self._count :]]
+        self._private = tf.Variable(tf.zeros(sum(self._sizes)))
         self._dtypes = [variable.dtype for variable in variables]
         # As an attribute the model would be saved with the module.
         self._replay = functools.partial(replay, model)
@@ -72,8 +72,8 @@ class BundleModule(tf.Module):
     def signatures(self) -> dict:
         """Returns the concrete functions of all signatures."""
         weights = [
-            tf.TensorSpec(variable.shape, tf.float32, variable.name[:-2])
-            for variable in self._state
+            tf.TensorSpec(shape, tf.float32, f"weights_{index}")
+            for index, shape in enumerate(self._shapes)
         ]
         # In the order of the alphabet, as the converter puts them. When
         # `compute` is gone, `Interpreter.invoke` runs `predict`.
@@ -99,16 +99,22 @@ class BundleModule(tf.Module):
         private = decode_private(layout.private, self._reader, number)
         for value, order in zip(private, self._orders[self._count :]):
             decoded.append(tf.transpose(value, order))
-        outputs = {}
-        for variable, value in zip(self._state, decoded):
-            value = tf.reshape(value, variable.shape)
+        decoded = [
+            tf.reshape(value, shape)
+            for value, shape in zip(decoded, self._shapes)
+        ]
+        for variable, value in zip(self._kernels, decoded):
             variable.assign(value)
-            outputs[variable.name[:-2]] = value
-        return outputs
+        flat = [tf.reshape(value, [-1]) for value in decoded[self._count :]]
+        self._private.assign(tf.concat(flat, axis=0))
+        return {f"weights_{i}": value for i, value in enumerate(decoded)}
 
     def _predict(self, *parts):
-        read = [variable.read_value() for variable in self._state]
-        return self._compute(*parts, *read)
+        kernels = [variable.read_value() for variable in self._kernels]
+        flat = tf.split(self._private.read_value(), self._sizes)
+        shapes = self._shapes[self._count :]
+        private = map(tf.reshape, flat, shapes)
+        return self._compute(*parts, *kernels, *private)
 
     def _compute(self, *parts):
         count = len(self.inputs)
@@ -125,33 +131,42 @@ class BundleModule(tf.Module):
         """Decodes a kernel: positions, then values, then scattered."""
         reader = self._reader
         row = tf.gather(tf.constant(block.table()), number)
-        row = dict(zip(block.fields, tf.split(row, len(block.fields))))
+        parts = tf.split(row, list(block.fields.values()))
+        row = dict(zip(block.fields, parts))
         size = math.prod(block.shape)
         count = row["count"]
-        low = reader.codes(row["low"], count, row["low_width"])
-        unary = reader.bits(row["high"], row["high_bits"])
-        ones = tf.reshape(tf.where(tf.cast(unary, tf.bool)), [-1])
+        low = tf.cast(self._codes(row, "low"), tf.int32)
+        unary = reader.octets(row["high"], row["high_bytes"])
+        unary = tf.reshape(tf.cast(unary, tf.bool), [-1])
+        # The last byte may hold ones of later entries, too.
+        ones = tf.slice(tf.reshape(tf.where(unary), [-1]), [0], count)
         ones = tf.cast(ones, tf.int32)
         index = tf.range(tf.reshape(count, []))
-        step = tf.cast(tf.gather(POWERS[:, 0], row["low_width"]), tf.int32)
-        address = tf.cumsum(tf.cast(low, tf.int32))
-        address += index + (ones - index) * step
-        codes = reader.codes(row["codes"], count, row["code_width"])
-        codes = tf.cast(codes, tf.int32)
-        book = reader.floats(row["codebook"], row["codebook_size"])
+        address = tf.cumsum(low) + index + (ones - index) * row["low_step"]
+        codes = tf.cast(self._codes(row, "codes"), tf.int32)
+        book = reader.floats(row["codebook"], row["codebook_bytes"])
         if block.shares:
             owner = address // size
             address -= owner * size
             values = tf.gather(book, codes + owner * row["stride"])
-            values *= self._used(row, count)
+            values *= self._used(row)
         else:
             values = tf.gather(book, codes)
         # A slice with a new axis would be copied entry by entry.
         return tf.scatter_nd(tf.reshape(address, [-1, 1]), values, [size])
 
-    def _used(self, row: dict, count):
+    def _codes(self, row: dict, name: str):
+        return self._reader.codes(
+            row[name],
+            row[f"{name}_bytes"],
+            row["count"],
+            row[f"{name}_shape"],
+            row[f"{name}_extent"],
+        )
+
+    def _used(self, row: dict):
         """Returns 1 for the entries that a task uses, 0 for the others."""
-        earlier = row["shared_count"]
-        bits = self._reader.bits(row["shared"], earlier)
-        own = tf.ones(count - earlier)
-        return tf.concat([tf.cast(bits, tf.float32), own], axis=0)
+        bits = self._reader.octets(row["shared"], row["shared_bytes"])
+        bits = tf.cast(tf.reshape(bits, [-1]), tf.float32)
+        bits = tf.slice(bits, [0], row["shared_count"])
+        return tf.concat([bits, tf.ones(row["own_count"])], axis=0)

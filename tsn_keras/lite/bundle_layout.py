@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from tsn_keras.bank import WeightBank, packing
-from tsn_keras.lite.byte_store import ByteStore
+from tsn_keras.lite.byte_store import ByteStore, code_bytes
 from tsn_keras.lite.gap_code import encode_gaps
 from tsn_keras.lite.private_layout import PrivateLayout
 
@@ -18,11 +18,27 @@ FLOAT_WIDTH = 32
 # A code has 16 bits at most.
 MAX_VALUES = 2**16
 
-KERNEL_FIELDS = (
-    ("count", "low", "low_width", "high", "high_bits")
-    + ("codes", "code_width", "codebook", "codebook_size")
-)
-SHARED_FIELDS = ("stride", "shared", "shared_count")
+# The fields of a row and how many columns each takes. What a graph would have
+# to reckon from others stands there, too: an operator takes about as long as
+# to decode a hundred entries.
+STREAM_FIELDS = {"": 1, "_bytes": 1, "_shape": 2, "_extent": 2}
+KERNEL_FIELDS = {
+    "count": 1,
+    **{f"low{name}": columns for name, columns in STREAM_FIELDS.items()},
+    "low_step": 1,
+    "high": 1,
+    "high_bytes": 1,
+    **{f"codes{name}": columns for name, columns in STREAM_FIELDS.items()},
+    "codebook": 1,
+    "codebook_bytes": 1,
+}
+SHARED_FIELDS = {
+    "stride": 1,
+    "shared": 1,
+    "shared_bytes": 1,
+    "shared_count": 1,
+    "own_count": 1,
+}
 
 
 @dataclasses.dataclass
@@ -31,7 +47,8 @@ class Block:
 
     Args:
         shape: tuple of int, the kernel's shape as it is stored.
-        rows: list of dict, one for each task, of bytes' places and counts.
+        rows: list of dict, one for each task, of bytes' places and counts:
+            lists of as many integers as the field has columns.
         shares: bool, whether any task uses entries of another.
     """
 
@@ -40,13 +57,16 @@ class Block:
     shares: bool
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """The names of the columns of `table`."""
-        return KERNEL_FIELDS + (SHARED_FIELDS if self.shares else ())
+    def fields(self) -> dict[str, int]:
+        """The fields of the table's rows, and how many columns each takes."""
+        return {**KERNEL_FIELDS, **(SHARED_FIELDS if self.shares else {})}
 
     def table(self) -> np.ndarray:
         """Returns the rows as an int32 array."""
-        rows = [[row[name] for name in self.fields] for row in self.rows]
+        rows = [
+            np.concatenate([np.atleast_1d(row[name]) for name in self.fields])
+            for row in self.rows
+        ]
         return np.array(rows, np.int32)
 
 
@@ -89,27 +109,40 @@ class Layout:
         entries = _PlaneEntries(self.bank, index, order, members)
         gaps = encode_gaps(entries.addresses)
         width = max(1, int(entries.stride - 1).bit_length())
-        shared = {
-            "low": self._append(gaps.low),
-            "low_width": gaps.width,
+        codebook = entries.codebook.tobytes()
+        plane = {
+            "low": self.store.append_codes(gaps.low, gaps.width),
+            "low_step": 2**gaps.width,
             "high": self._append(gaps.high),
-            "codes": self._append(packing.pack_codes(entries.codes, width)),
-            "code_width": width,
-            "codebook": self._append(entries.codebook.tobytes()),
-            "codebook_size": entries.codebook.size,
+            "codes": self.store.append_codes(entries.codes, width),
+            "codebook": self._append(codebook),
+            "codebook_bytes": len(codebook),
             "stride": entries.stride,
         }
         rows = {}
         for task in members:
             count, bits = entries.used_by(task)
+            shared = np.packbits(bits, bitorder="little")
             rows[task] = {
-                **shared,
+                **plane,
+                **_stream_fields("low", count, gaps.width),
+                **_stream_fields("codes", count, width),
                 "count": count,
-                "high_bits": int(gaps.ends[count - 1]),
-                "shared": self._append(np.packbits(bits, bitorder="little")),
+                "high_bytes": -(-int(gaps.ends[count - 1]) // 8),
+                "shared": self._append(shared),
+                "shared_bytes": shared.size,
                 "shared_count": bits.size,
+                "own_count": count - bits.size,
             }
         return rows
+
+
+def _stream_fields(name: str, count: int, width: int) -> dict:
+    return {
+        f"{name}_bytes": code_bytes(count, width),
+        f"{name}_shape": (-1, width),
+        f"{name}_extent": (width, 1),
+    }
 
 
 class _PlaneEntries:

@@ -3,8 +3,19 @@
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.bank import packing
+
 BYTE_BITS = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.uint8)
 POWERS = np.float32(2.0) ** np.arange(16, dtype=np.float32)[:, None]
+
+
+def code_bytes(count: int, width: int) -> int:
+    """Returns the bytes of so many codes, filled up to a multiple of eight.
+
+    Eight codes fill whole bytes, so that a graph can take codes out of them
+    without counting bits.
+    """
+    return -(-count // 8) * width
 
 
 class ByteStore:
@@ -33,6 +44,17 @@ class ByteStore:
             self._size += len(part)
         return self._places[part]
 
+    def append_codes(self, codes: np.ndarray, width: int) -> int:
+        """Returns the place of codes, filled up to a multiple of eight.
+
+        Args:
+            codes: integer array, one-dimensional.
+            width: int, bits of each.
+        """
+        stream = packing.pack_codes(codes, width)
+        size = code_bytes(codes.size, width)
+        return self.append(stream.tobytes().ljust(size, b"\0"))
+
     def array(self) -> np.ndarray:
         """Returns all bytes."""
         return np.frombuffer(b"".join(self._parts), np.uint8)
@@ -51,33 +73,31 @@ class ByteReader:
     def __init__(self, data: np.ndarray):
         self._data = tf.constant(data)
 
-    def bytes(self, start, size):
-        """Returns `size` bytes from the place `start` on."""
-        return tf.slice(self._data, vector(start), vector(size))
+    def bytes(self, place, size):
+        """Returns `size` bytes from a place on."""
+        return tf.slice(self._data, place, size)
 
-    def bits(self, start, count):
-        """Returns `count` bits, the lowest of each byte first, as uint8."""
-        found = self.bytes(start, (count + 7) // 8)
-        bits = tf.gather(tf.constant(BYTE_BITS), tf.cast(found, tf.int32))
-        return tf.slice(tf.reshape(bits, [-1]), [0], vector(count))
+    def octets(self, place, size):
+        """Returns the bits of `size` bytes, the lowest first, as uint8."""
+        found = tf.cast(self.bytes(place, size), tf.int32)
+        return tf.gather(tf.constant(BYTE_BITS), found)
 
-    def codes(self, start, count, width):
-        """Returns `count` numbers of `width` bits each, as float32."""
-        bits = self.bits(start, count * width)
-        shape = tf.concat([vector(count), vector(width)], axis=0)
-        bits = tf.reshape(bits, shape)
-        shape = tf.concat([vector(width), [1]], axis=0)
-        powers = tf.slice(tf.constant(POWERS), [0, 0], shape)
-        numbers = tf.matmul(tf.cast(bits, tf.float32), powers)
-        return tf.reshape(numbers, [-1])
+    def codes(self, place, size, count, shape, extent):
+        """Returns numbers of some bits each, as float32.
 
-    def floats(self, start, count, dtype=tf.float32):
-        """Returns `count` floats of a dtype, as float32."""
-        found = self.bytes(start, count * dtype.size)
-        parts = tf.bitcast(tf.reshape(found, [-1, dtype.size]), dtype)
-        return tf.cast(parts, tf.float32)
+        Args:
+            place: int32 tensor of one entry.
+            size: int32 tensor of one entry, `code_bytes(count, width)`.
+            count: int32 tensor of one entry, how many numbers there are.
+            shape: two integers, -1 and the width in bits.
+            extent: two integers, the width in bits and 1.
+        """
+        bits = tf.cast(tf.reshape(self.octets(place, size), shape), tf.float32)
+        powers = tf.slice(tf.constant(POWERS), [0, 0], extent)
+        numbers = tf.reshape(tf.matmul(bits, powers), [-1])
+        return tf.slice(numbers, [0], count)
 
-
-def vector(size):
-    """Returns an integer as an int32 tensor of one entry."""
-    return tf.reshape(tf.cast(size, tf.int32), [1])
+    def floats(self, place, size, dtype=tf.float32):
+        """Returns the floats of a dtype in `size` bytes, as float32."""
+        found = tf.reshape(self.bytes(place, size), [-1, dtype.size])
+        return tf.cast(tf.bitcast(found, dtype), tf.float32)

@@ -13,8 +13,6 @@ import dataclasses
 
 import numpy as np
 
-from tsn_keras.bank import packing
-
 
 @dataclasses.dataclass(frozen=True)
 class GapCode:
@@ -22,7 +20,7 @@ class GapCode:
 
     Args:
         width: int, lower bits of each gap, at least 1.
-        low: uint8 array, the lower bits, packed.
+        low: int array, the lower bits of each.
         high: uint8 array, the unary parts, a one after as many zeros.
         ends: int array, the length of the unary stream after each entry.
     """
@@ -55,7 +53,7 @@ def encode_gaps(positions: np.ndarray) -> GapCode:
     unary[ends - 1] = 1
     return GapCode(
         width=width,
-        low=packing.pack_codes(gaps & (2**width - 1), width),
+        low=gaps & (2**width - 1),
         high=np.packbits(unary, bitorder="little"),
         ends=ends,
     )

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tsn_keras.bank.private_code import FULL, HALF
-from tsn_keras.lite.byte_store import ByteReader
+from tsn_keras.lite.byte_store import ByteReader, code_bytes
 from tsn_keras.lite.private_layout import PrivateLayout
 
 FLOATS = {HALF: tf.float16, FULL: tf.float32}
@@ -29,7 +29,10 @@ def decode_private(
         more_entries, more_scales = _streams(layout, reader, other)
         entries, scales = entries + more_entries, scales + more_scales
     if layout.zeros:
-        entries.append(reader.codes(row[-2], layout.zeros, 1))
+        size = [code_bytes(layout.zeros, 1)]
+        entries.append(
+            reader.codes(row[-2], size, [layout.zeros], (-1, 1), (1, 1))
+        )
     # Behind a concatenation: the converter would gather a lone stream of
     # float16 before its cast, and LiteRT has no such operator.
     entries.append(tf.zeros([1]))
@@ -72,10 +75,12 @@ def _streams(
 ) -> tuple[list, list]:
     """Decodes the streams of a task, and its scales."""
     entries = []
-    for width, start, count in zip(layout.widths, row[0::2], row[1::2]):
+    streams = zip(layout.widths, row[0::3], row[1::3], row[2::3])
+    for width, place, size, count in streams:
         if width in FLOATS:
-            entries.append(reader.floats(start, count, FLOATS[width]))
+            entries.append(reader.floats(place, size, FLOATS[width]))
         else:
-            entries.append(reader.codes(start, count, width))
-    start, count = row[2 * len(layout.widths) :][:2]
-    return entries, [reader.floats(start, count)]
+            shapes = (-1, width), (width, 1)
+            entries.append(reader.codes(place, size, count, *shapes))
+    place, size = row[3 * len(layout.widths) :][:2]
+    return entries, [reader.floats(place, size)]

@@ -13,8 +13,9 @@ import numpy as np
 
 from tsn_keras.bank import PrivateCode, packing
 from tsn_keras.bank.private_code import CONSTANT, FULL, HALF
-from tsn_keras.lite.byte_store import ByteStore
+from tsn_keras.lite.byte_store import ByteStore, code_bytes
 
+FLOATS = {HALF: np.float16, FULL: np.float32}
 # The pair of lowest value and step for what is stored as it is.
 PLAIN = np.array([0.0, 1.0], np.float32)
 
@@ -97,19 +98,19 @@ class PrivateLayout:
         return np.stack([*streams.scales, PLAIN])
 
     def _stream_row(self, streams: _Streams) -> list[int]:
-        """Returns place and length of each stream, then of the scales."""
+        """Returns place, bytes and entries of each stream, then the scales."""
         row = []
         for width in self.widths:
             stream = self._stream(streams, width)
-            if width == HALF:
-                data = np.float16(stream).tobytes()
-            elif width == FULL:
-                data = np.float32(stream).tobytes()
+            if width in FLOATS:
+                data = stream.astype(FLOATS[width]).tobytes()
+                row += [self._store.append(data), len(data), stream.size]
             else:
-                data = packing.pack_codes(stream, width)
-            row += [self._store.append(data), stream.size]
-        scales = self._scales(streams)
-        return [*row, self._store.append(scales.tobytes()), scales.size]
+                place = self._store.append_codes(stream, width)
+                size = code_bytes(stream.size, width)
+                row += [place, size, stream.size]
+        scales = self._scales(streams).tobytes()
+        return [*row, self._store.append(scales), len(scales)]
 
     def _variable_row(self, index: int, codes: list[PrivateCode]) -> list:
         """Returns where to cut each variable, then where its scale is."""

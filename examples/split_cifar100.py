@@ -4,10 +4,10 @@
 
 Six 3x3 convolutions with batch normalization and global pooling; 5 % of the
 training images for validation, no augmentation. The tasks are learned three
-times: by a dense network for each task, with `sharing` chosen by itself and
-with a plane for every task. CIFAR-100 comes from TensorFlow Datasets; with
-`--data_dir` it is read from there and not downloaded. A run that was stopped
-goes on with `--resume`.
+times: by a dense network for each task, by a model that starts each task from
+the values of a similar one if there is one, and by a model that does not.
+CIFAR-100 comes from TensorFlow Datasets; with `--data_dir` it is read from
+there and not downloaded. A run that was stopped goes on with `--resume`.
 """
 
 import json
@@ -29,13 +29,13 @@ flags.DEFINE_integer("epochs", 25, "Epochs a task.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 flags.DEFINE_float("sparsity", 0.9, "Sparsity of every kernel.")
-flags.DEFINE_float("own_fraction", 1.0, "Own slots of a task that shares.")
+flags.DEFINE_float("shrink", 0.3, "What is left of values to start with.")
 define_choices(
     "networks",
     ["dense", "chosen", "never"],
     ["dense", "chosen", "never"],
-    "Dense single-task networks; a model that chooses what to share; a model "
-    "with a plane for every task.",
+    "Dense single-task networks; a model that chooses what to start from; a "
+    "model that starts every task anew.",
 )
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 
@@ -144,9 +144,7 @@ def main(_):
         dense = dense_accuracies(tasks, steps, folder / "dense.json")
         lines.append(f"dense   average accuracy {np.mean(dense):.2%}")
     strategies = {
-        "chosen": tsn_keras.sharing.ActivationSimilarity(
-            own_fraction=FLAGS.own_fraction
-        ),
+        "chosen": tsn_keras.sharing.WarmStart(shrink=FLAGS.shrink),
         "never": tsn_keras.sharing.Never(),
     }
     for name, sharing in strategies.items():

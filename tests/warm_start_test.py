@@ -12,7 +12,7 @@ from tests.digits_tasks import (
     learn,
     make_model,
 )
-from tsn_keras.sharing import WarmStart
+from tsn_keras.sharing import Never, WarmStart
 
 
 class WarmStartTest(parameterized.TestCase):
@@ -23,7 +23,7 @@ class WarmStartTest(parameterized.TestCase):
         return model
 
     def test_starts_from_the_nearest_task_and_owns_what_it_keeps(self):
-        model = self.learned(WarmStart(threshold=float("inf")))
+        model = self.learned(WarmStart(float("inf"), shrink=1.0))
         before = everything(model)
         x, y = digits(0, TRAIN)
         model.fit(x, y, epochs=0, verbose=0)
@@ -46,9 +46,27 @@ class WarmStartTest(parameterized.TestCase):
         self.assertIn("own plane: the nearest task's values", report.sharing)
         self.assertEqual(everything(model)[1][0], before[1][0])
 
+    @parameterized.parameters(0.3, 0.75)
+    def test_shrinks_and_mixes(self, shrink):
+        starts = []
+        for sharing in (
+            Never(),
+            WarmStart(float("inf"), shrink=1.0),
+            WarmStart(float("inf"), shrink=shrink),
+        ):
+            model = self.learned(sharing)
+            model.fit(*digits(0, TRAIN), epochs=0, verbose=0)
+            kernels = [kernel.kernel for kernel in model.installation.kernels]
+            values = map(keras.ops.convert_to_numpy, kernels)
+            private = model.installation.private_values()
+            starts.append([*values, *private])
+        for fresh, nearest, mixed in zip(*starts):
+            expected = shrink * nearest + (1 - shrink) * fresh
+            np.testing.assert_allclose(mixed, expected, atol=1e-6)
+
     @parameterized.parameters(0.0, float("inf"))
     def test_a_warm_start_is_ahead(self, threshold):
-        model = self.learned(WarmStart(threshold))
+        model = self.learned(WarmStart(threshold, shrink=1.0))
         x, y = digits(0, TRAIN)
         history = model.fit(x, y, epochs=1, verbose=0).history
         warm = history["accuracy"][0] > 0.8

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
 from keras import tree
 
@@ -147,9 +148,8 @@ def start_values(
     The first task takes the backbone as it is, so that pretrained weights
     count. A later one that inherits another's subnetwork starts as that task:
     its own slots hold zeros, and the private variables are the other's. A
-    warm start takes these values too, but as the task's own, and newly
-    initialized ones for all other slots. Any other task starts from newly
-    initialized kernels and private variables.
+    warm start mixes these values with newly initialized ones, and owns them.
+    Any other task starts from newly initialized kernels and private variables.
 
     Args:
         task: `RunningTask`.
@@ -168,22 +168,36 @@ def start_values(
     values = fresh_weights(backbone, inputs)
     fresh = dict(zip(map(id, backbone.weights), values))
     inherits = task.inherits is not None
-    nearest = task.choice.nearest if task.choice.warm_start else task.inherits
+    part = 1.0 if inherits else task.choice.warm_start
+    nearest = task.choice.nearest if part else None
     values = [fresh[id(kernel.kernel)] for kernel in installation.kernels]
     if inherits:
         values = [np.zeros_like(value) for value in values]
     elif nearest is not None:
-        slots = zip(bank.used_slots(nearest), bank.effective(nearest), values)
-        values = [np.where(used, *choice) for used, *choice in slots]
+        slots = zip(values, bank.effective(nearest), bank.used_slots(nearest))
+        values = [
+            np.where(used, _mixed(value, other, part), value)
+            for value, other, used in slots
+        ]
     for kernel, value in zip(installation.kernels, values):
         kernel.kernel.assign(value)
         if kernel.scores is not None:
             kernel.scores.assign(fresh[id(kernel.scores)])
     private = [fresh[id(v)] for v in installation.private_of_backbone]
     if nearest is not None:
-        private = bank.private(nearest)
-        same_head = bank[nearest].head == task.head
-        if not same_head or task.keeps_head:
-            private = private[: len(installation.private_of_backbone)]
+        others = bank.private(nearest)
+        if bank[nearest].head == task.head and not task.keeps_head:
+            head = installation.heads.head.weights
+            private += map(keras.ops.convert_to_numpy, head)
+        private = [
+            _mixed(value, other, part) for value, other in zip(private, others)
+        ]
     for variable, value in zip(installation.private, private):
         variable.assign(value)
+
+
+def _mixed(value: np.ndarray, other: np.ndarray, part: float) -> np.ndarray:
+    """Returns `part * other + (1 - part) * value`, or `other` itself."""
+    if part == 1.0 or not np.issubdtype(value.dtype, np.floating):
+        return other
+    return np.asarray(part * other + (1.0 - part) * value, value.dtype)

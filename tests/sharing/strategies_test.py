@@ -80,9 +80,9 @@ class StrategiesTest(parameterized.TestCase):
             ActivationSimilarity(**arguments)
 
     @parameterized.parameters(
-        ({}, None, False, "first"),
-        ({"a": 0.4, "b": 0.2}, "b", True, "warm"),
-        ({"a": 1.4, "b": 1.2}, "b", False, "dissimilar"),
+        ({}, None, 0.0, "first"),
+        ({"a": 0.4, "b": 0.2}, "b", 0.3, "warm"),
+        ({"a": 1.4, "b": 1.2}, "b", 0.0, "dissimilar"),
     )
     def test_warm_start(self, divergences, nearest, warm_start, reason):
         choice = WarmStart().choose(PLANES, divergences)
@@ -90,6 +90,11 @@ class StrategiesTest(parameterized.TestCase):
         self.assertEqual(choice.nearest, nearest)
         self.assertEqual(choice.warm_start, warm_start)
         self.assertEqual(choice.reason, reason)
+
+    @parameterized.parameters(0.0, -0.5, 1.5, float("nan"))
+    def test_bad_shrink(self, shrink):
+        with self.assertRaisesRegex(ValueError, f"shrink={shrink}"):
+            WarmStart(shrink=shrink)
 
     def test_bad_sample_size(self):
         with self.assertRaisesRegex(ValueError, "sample_size=1"):
@@ -99,7 +104,7 @@ class StrategiesTest(parameterized.TestCase):
         (Never(),),
         (Always(),),
         (ActivationSimilarity(0.3, 64),),
-        (WarmStart(0.3, 64),),
+        (WarmStart(0.3, 64, shrink=0.5),),
     )
     def test_config_round_trip(self, sharing):
         again = keras.saving.deserialize_keras_object(

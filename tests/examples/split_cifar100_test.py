@@ -1,0 +1,60 @@
+import json
+import pathlib
+import tempfile
+
+from absl.testing import absltest
+
+from tests.examples.example_process import run_example
+
+# Random images in the place of CIFAR-100, since tests download nothing.
+PROGRAM = """
+import tensorflow_datasets as tfds
+from absl import app
+from examples import split_cifar100
+
+with tfds.testing.mock_data(num_examples=1500):
+    app.run(split_cifar100.main)
+"""
+
+
+class SplitCifar100Test(absltest.TestCase):
+    def run_tasks(self, folder, *flags):
+        return run_example(
+            "-c",
+            PROGRAM,
+            f"--output_dir={folder}",
+            "--num_tasks=2",
+            "--epochs=1",
+            *flags,
+        )
+
+    def test_compares_and_resumes(self):
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        printed = self.run_tasks(folder)
+        for network in ("dense", "chosen", "never"):
+            self.assertRegex(printed, rf"\n{network} +average accuracy \d")
+        dense = json.loads((folder / "dense.json").read_text())
+        self.assertLen(dense, 2)
+        for network in ("chosen", "never"):
+            report = json.loads((folder / network / "report.json").read_text())
+            self.assertTrue(report["bit_exact"])
+            self.assertLess(report["capacity"]["fraction"], 0.1)
+            self.assertAlmostEqual(
+                report["metrics"]["forward_transfer"],
+                report["accuracy_matrix"][1][1] - dense[1],
+                places=6,
+            )
+            tasks = report["tasks"]
+            self.assertEqual([task["plane"] for task in tasks], [0, 1])
+        again = self.run_tasks(folder, "--resume", "--networks=dense,never")
+        self.assertNotIn("\nchosen", again)
+        lines = [x for x in printed.splitlines() if x.startswith("never   av")]
+        self.assertIn(lines[0], again)
+
+    def test_unknown_network(self):
+        with self.assertRaisesRegex(AssertionError, "--networks takes any of"):
+            self.run_tasks("/nowhere", "--networks=sparse")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -53,7 +53,7 @@ class PrivateWidthsTest(parameterized.TestCase):
             return closeness(codes, many)
 
         search_private_widths(many, quality, -0.02)
-        self.assertLess(len(calls), 80)
+        self.assertLess(len(calls), 24)
 
     def test_float32_where_no_width_is_acceptable(self):
         codes = search_private_widths(VALUES, closeness, 1.0)

@@ -11,6 +11,8 @@ from tsn_keras.quantization.groups import by_size, halves
 WIDTHS = (2, 3, 4, 5, 6, 8, 16, FLOAT_WIDTH)
 # Narrowing a variable of fewer entries saves too little to look for.
 SMALL = 64
+# Nor do groups with less than this part of all entries.
+WORTHWHILE = 1 / 4
 
 Quality = Callable[[list[PrivateCode]], float]
 
@@ -22,8 +24,9 @@ def search_private_widths(
 ) -> list[PrivateCode]:
     """Finds the smallest widths of private variables that validate.
 
-    All together get the first width that is acceptable. Then the larger ones
-    get fewer bits, together as long as that is acceptable, and else in halves.
+    All together get the smallest width that is acceptable, by bisection. Then
+    the larger ones get fewer bits, in groups of about equal size, for as long
+    as that is acceptable.
 
     Args:
         values: list of arrays, the private variables.
@@ -33,18 +36,13 @@ def search_private_widths(
     Returns:
         list of `PrivateCode`; float32 if no width is acceptable.
     """
-    for width in WIDTHS:
-        codes = [PrivateCode.encode(value, width) for value in values]
-        if quality(codes) >= acceptable:
-            break
-    else:
-        return codes
+    width, codes = _narrowest_together(values, quality, acceptable)
     sizes = [value.size if value.size >= SMALL else 0 for value in values]
-    narrowing = by_size(sizes)
+    large = by_size(sizes)
+    # All of them at once are too narrow with one bit less.
+    groups = list(halves(large, sizes, WORTHWHILE) or filter(None, [large]))
     for narrower in reversed([w for w in WIDTHS if w < width]):
-        if not narrowing:
-            break
-        groups, narrowing = [narrowing], []
+        narrowed = []
         while groups:
             group = groups.pop()
             trial = list(codes)
@@ -52,7 +50,22 @@ def search_private_widths(
                 trial[index] = PrivateCode.encode(values[index], narrower)
             if quality(trial) >= acceptable:
                 codes = trial
-                narrowing += group
+                narrowed.append(group)
             else:
-                groups += reversed(halves(group, sizes) or ())
+                groups += halves(group, sizes, WORTHWHILE) or ()
+        groups = narrowed
     return codes
+
+
+def _narrowest_together(values, quality, acceptable):
+    """Returns the smallest width that validates for all, and their codes."""
+    low, high = 0, len(WIDTHS) - 1
+    while low < high:
+        middle = (low + high) // 2
+        codes = [PrivateCode.encode(v, WIDTHS[middle]) for v in values]
+        if quality(codes) >= acceptable:
+            high = middle
+        else:
+            low = middle + 1
+    width = WIDTHS[low]
+    return width, [PrivateCode.encode(value, width) for value in values]

@@ -22,7 +22,7 @@ class AdaptiveCodebookTest(parameterized.TestCase):
             AdaptiveCodebook(**arguments)
 
     @parameterized.parameters(
-        (None, 8440, 844),
+        (None, 8440, 704),
         (None, 5, 1),
         (None, 50_000, 1000),
         (None, 0, 0),

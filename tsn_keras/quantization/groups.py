@@ -12,7 +12,7 @@ def by_size(sizes: list[int]) -> list[int]:
 
 
 def halves(
-    group: list[int], sizes: list[int]
+    group: list[int], sizes: list[int], worthwhile: float = WORTHWHILE
 ) -> tuple[list[int], list[int]] | None:
     """Divides a group into two with about as many entries each.
 
@@ -20,6 +20,8 @@ def halves(
         group: list of int, indices, the largest array first.
         sizes: list of int, the entries of every array, those outside the
             group included.
+        worthwhile: float, the part of all entries that a group must have to
+            be divided.
 
     Returns:
         Two groups, or `None` if the group is not worth it.
@@ -32,7 +34,7 @@ def halves(
     True
     """
     entries = sum(sizes[index] for index in group)
-    if len(group) < 2 or entries < WORTHWHILE * sum(sizes):
+    if len(group) < 2 or entries < worthwhile * sum(sizes):
         return None
     count = taken = 0
     while count < len(group) - 1 and 2 * taken < entries:

@@ -29,7 +29,7 @@ class AdaptiveCodebook:
         codebook: str, `clustered` for optimal 1-D k-means centroids or
             `linear` for evenly spaced ones, which integer kernels want.
         fine_tune_steps: int or `None`, training steps of centroids and
-            private variables; 0 for none. By default a tenth of the steps
+            private variables; 0 for none. By default a twelfth of the steps
             that the task was trained for, and at most 1,000. Linear codebooks
             are not fine-tuned, so as to stay linear; their private variables
             are.
@@ -86,7 +86,7 @@ class AdaptiveCodebook:
         """
         if self.fine_tune_steps is not None:
             return self.fine_tune_steps
-        return min(-(-training_steps // 10), MOST_TUNING_STEPS)
+        return min(-(-training_steps // 12), MOST_TUNING_STEPS)
 
     def get_config(self) -> dict[str, Any]:
         return {

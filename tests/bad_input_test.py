@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import scipy.sparse
 import tensorflow as tf
 from absl.testing import parameterized
 
@@ -69,6 +70,14 @@ BAD_DATA = {
     ),
     "two inputs": (([X, X], Y), ValueError, "takes 1 inputs. Received: 2"),
     "numbers of rows": ((X, Y[:-1]), ValueError, "cardinality"),
+    "sparse matrix": (
+        (scipy.sparse.csr_matrix(X), Y),
+        TypeError,
+        r"`x` .*csr_matrix of shape \(400, 64\).*toarray",
+    ),
+    "text": ((X.astype(str), Y), TypeError, "`x` must hold numbers.*<U32"),
+    "objects": ((X.astype(object), Y), TypeError, "`x` .*object.*astype"),
+    "names for labels": ((X, Y.astype(str)), TypeError, "`y` must hold numb"),
 }
 BAD_VALIDATION = {
     "none": (None, "needs `validation_data`.*None"),
@@ -80,6 +89,7 @@ BAD_VALIDATION = {
     "label": ((X, with_entry(Y, 10)), "Label 10 .*Renumber"),
     "label in a dataset": (batches(X, with_entry(Y, 10)), "Label 10 "),
     "width": ((X[:, :60], Y), r"\(None, 64\)"),
+    "text": ((X, Y.astype(str)), "`validation_data` must hold numbers"),
     "endless": (batches(X, Y).repeat(), r"never ends.*take\(10\)"),
 }
 
@@ -137,7 +147,7 @@ class BadInputTest(parameterized.TestCase):
         x, _ = digits(1, VALIDATION)
         trained = self.model.predict(x, verbose=0)
         masks = [mask.mask for mask in self.model._running.masks]
-        with self.assertRaisesRegex(ValueError, message):
+        with self.assertRaisesRegex((TypeError, ValueError), message):
             self.model.consolidate(data, verbose=0)
         self.assertEqual(self.model.bank.to_bytes(), before)
         found = self.model.predict(x, verbose=0)

@@ -37,6 +37,7 @@ REQUIREMENTS = {
     "matplotlib": "matplotlib",
     "numpy": "numpy",
     "pytest": "pytest",
+    "scipy": "scipy",
     "sklearn": "scikit-learn",
     "tensorflow": "tensorflow",
     "tensorflow_datasets": "tensorflow-datasets",

@@ -55,6 +55,28 @@ def check_finite(data: Any, what: str) -> None:
         )
 
 
+def check_arrays(data: Any, what: str) -> None:
+    """Refuses sparse matrices, and arrays of text or of Python objects.
+
+    Args:
+        data: what an argument was given; anything but arrays is let pass.
+        what: str, the argument's name for the error.
+    """
+    for part in tree.flatten(data):
+        if hasattr(part, "toarray"):
+            raise TypeError(
+                f"`{what}` must not be a sparse matrix. Received: "
+                f"{type(part).__name__} of shape {part.shape}. Convert it "
+                "with `.toarray()`."
+            )
+        if isinstance(part, np.ndarray) and part.dtype.kind in "OSU":
+            raise TypeError(
+                f"`{what}` must hold numbers. Received: an array of dtype "
+                f"{part.dtype}. Convert it, as with `.astype('float32')`, or "
+                "with `tf.constant` for a backbone that takes text."
+            )
+
+
 def _is_sparse(loss: Any) -> bool:
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
     return (name or type(loss).__name__) in SPARSE_LOSSES
@@ -232,6 +254,7 @@ def check_validation_data(data: Any) -> None:
             "`consolidate` needs `validation_data` to find out how much a "
             "task can be pruned and quantized. Received: None"
         )
+    check_arrays(data, "validation_data")
     if isinstance(data, tf.data.Dataset):
         endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
     else:

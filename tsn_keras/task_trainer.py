@@ -195,6 +195,8 @@ class TaskTrainer(TaskStarter):
 
     def _checked_data(self, arguments: dict[str, Any]) -> TrainingData:
         """Looks at the training data before anything is changed."""
+        for name in ("x", "y", "sample_weight"):
+            input_checks.check_arrays(arguments.get(name), name)
         names = ("x", "y", "sample_weight", "batch_size")
         names += ("validation_split", "class_weight")
         data = TrainingData(*(arguments.get(name) for name in names))

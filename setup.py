@@ -26,7 +26,13 @@ PLOTS = ["matplotlib"]
 LITE = ["ai-edge-litert", "flatbuffers"]
 EXAMPLES = PLOTS + LITE + ["scikit-learn"]
 # kmeans1d is the reference that our clustering is tested against.
-TEST = EXAMPLES + ["kmeans1d>=0.5", "pytest>=8.2", "pytest-xdist", "ruff", "scipy"]
+TEST = EXAMPLES + [
+    "kmeans1d>=0.5",
+    "pytest>=8.2",
+    "pytest-xdist",
+    "ruff",
+    "scipy",
+]
 
 setuptools.setup(
     name="tsn_keras",

@@ -28,7 +28,7 @@ flags.DEFINE_integer("num_tasks", 10, "Number of tasks, 10 at most.")
 flags.DEFINE_integer("epochs", 25, "Epochs a task.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
-flags.DEFINE_float("sparsity", 0.9, "Sparsity of every kernel.")
+flags.DEFINE_float("sparsity", 0.91, "Sparsity of every kernel.")
 flags.DEFINE_float("shrink", 0.3, "What is left of values to start with.")
 define_choices(
     "networks",
@@ -81,7 +81,7 @@ def compile_model(model: keras.Model, steps: int) -> None:
 def make_model(sharing: tsn_keras.sharing.Sharing) -> tsn_keras.ContinualModel:
     return tsn_keras.ContinualModel(
         make_backbone(),
-        pruning=tsn_keras.pruning.MagnitudePruning(FLAGS.sparsity),
+        pruning=tsn_keras.pruning.MagnitudePruning(FLAGS.sparsity, end=0.45),
         quantization=tsn_keras.quantization.AdaptiveCodebook(
             min_width=2, tolerance=0.005
         ),

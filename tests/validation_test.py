@@ -34,6 +34,7 @@ class ValidationTest(parameterized.TestCase):
             self.assertAlmostEqual(value, results[name], places=5)
         self.assertEqual(validation.monitor, "accuracy")
         self.assertAlmostEqual(validation.quality(), results["accuracy"])
+        self.assertAlmostEqual(validation.loss, results["loss"], places=5)
 
     def test_the_form_of_the_data_does_not_count(self):
         x, y = DATA

@@ -26,6 +26,9 @@ WON_BACK = 2.0
 # The part of the tolerance that storing private variables may cost. With all
 # of it, bits are saved wherever the noise of the validation allows it.
 PRIVATE_SHARE = 0.25
+# The part by which it may raise the loss. Among many candidates some validate
+# by chance if there are few examples; their loss gives them away.
+PRIVATE_LOSS = 0.02
 STAGES = ("prune", "quantize", "fine-tune", "store")
 
 
@@ -216,17 +219,26 @@ class Consolidation:
             codes = [PrivateCode.encode(v, FLOAT_WIDTH) for v in values]
         else:
             allowed = PRIVATE_SHARE * self.quantization.tolerance
-            codes = search_private_widths(
-                values,
-                self._private_quality,
-                self._quality(self._kernels) - allowed,
-            )
+            acceptable = self._quality(self._kernels) - allowed
+            loss = self.validation.loss
+
+            def quality(codes):
+                found = self._private_quality(codes)
+                return -np.inf if self._is_worse_than(loss) else found
+
+            codes = search_private_widths(values, quality, acceptable)
         self._private_quality(codes)
         return codes
 
     def _private_quality(self, codes: list[PrivateCode]) -> float:
         self._install_private([c.decode() for c in codes])
         return self._quality(self._kernels)
+
+    def _is_worse_than(self, loss: float | None) -> bool:
+        """Tells whether the loss is clearly above an earlier one."""
+        if loss is None:
+            return False
+        return self.validation.loss > loss + PRIVATE_LOSS * abs(loss)
 
     def _components(self, codebooks) -> list[Component]:
         components = []

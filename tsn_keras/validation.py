@@ -58,6 +58,7 @@ class Validation:
     ):
         if mode not in MODES:
             raise ValueError(f"`mode` must be one of {MODES}. Received: {mode}")
+        self.loss: float | None = None
         self._mode = mode
         self._model = model
         self._loop = loop
@@ -125,7 +126,7 @@ class Validation:
         )
 
     def quality(self) -> float:
-        """Returns the quality; higher is better.
+        """Returns the quality; higher is better. Notes the loss beside it.
 
         Raises:
             ValueError: If it is NaN.
@@ -138,4 +139,6 @@ class Validation:
                     f"The validated {name} is NaN: the training has diverged. "
                     "Train the task again with a lower learning rate."
                 )
+        if "loss" in results:
+            self.loss = mean_over_workers(results["loss"])
         return mean_over_workers(self.sign * results[self.monitor])

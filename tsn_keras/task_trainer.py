@@ -112,15 +112,21 @@ class TaskTrainer(TaskStarter):
         if self.train_function is not None and not force:
             return
         make, functions = super().make_train_function, {}
+        # The same specification comes with each step of an epoch.
+        last_spec, function = object(), None
 
         def train(iterator):
-            shapes = repr(getattr(iterator, "element_spec", None))
-            if shapes not in functions:
-                current = self.train_function
-                make(force=True)
-                functions[shapes] = self.train_function
-                self.train_function = current
-            return functions[shapes](iterator)
+            nonlocal last_spec, function
+            spec = getattr(iterator, "element_spec", None)
+            if spec is not last_spec:
+                shapes = repr(spec)
+                if shapes not in functions:
+                    current = self.train_function
+                    make(force=True)
+                    functions[shapes] = self.train_function
+                    self.train_function = current
+                last_spec, function = spec, functions[shapes]
+            return function(iterator)
 
         self.train_function = train
 

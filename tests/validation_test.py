@@ -35,6 +35,7 @@ class ValidationTest(parameterized.TestCase):
         self.assertEqual(validation.monitor, "accuracy")
         self.assertAlmostEqual(validation.quality(), results["accuracy"])
         self.assertAlmostEqual(validation.loss, results["loss"], places=5)
+        self.assertEqual(validation.num_examples, len(DATA[1]))
 
     def test_the_form_of_the_data_does_not_count(self):
         x, y = DATA

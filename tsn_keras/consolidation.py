@@ -26,8 +26,8 @@ WON_BACK = 2.0
 # The part of the tolerance that storing private variables may cost. With all
 # of it, bits are saved wherever the noise of the validation allows it.
 PRIVATE_SHARE = 0.25
-# The part by which it may raise the loss. Among many candidates some validate
-# by chance if there are few examples; their loss gives them away.
+# The part by which it may raise the loss, where that is less than one example:
+# many a candidate then validates by chance, and its loss gives it away.
 PRIVATE_LOSS = 0.02
 STAGES = ("prune", "quantize", "fine-tune", "store")
 
@@ -220,7 +220,8 @@ class Consolidation:
         else:
             allowed = PRIVATE_SHARE * self.quantization.tolerance
             acceptable = self._quality(self._kernels) - allowed
-            loss = self.validation.loss
+            is_blind = allowed * self.validation.num_examples < 1.0
+            loss = self.validation.loss if is_blind else None
 
             def quality(codes):
                 found = self._private_quality(codes)

@@ -66,9 +66,11 @@ class Validation:
         if not self._stacks:
             raise ValueError("`validation_data` is empty. Give some examples.")
         labels = []
+        self.num_examples = 0
         for batch in unstacked(self._stacks):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
             model.check_examples(x, y, ("validation_data",) * 2)
+            self.num_examples += num_rows(x)
             labels.append(y)
         check_several_classes(labels, model.loss)
         results = self.results()

@@ -231,12 +231,30 @@ class BundleTest(LiteTestCase):
             lite.export_bundle(model, self.path)
         lite.export_bundle(model, self.path, ["task 1"])
 
+    @parameterized.parameters(-1.0, 100.0)
+    def test_streams_with_and_without_tables(self, growth):
+        """The export itself compares every task with Keras."""
+        model = small_models.make_model(tasks=3)
+        limits = {"LOW_GROWTH": growth, "CODE_GROWTH": growth}
+        with mock.patch.multiple(bundle_layout, **limits):
+            lite.export_bundle(model, self.path)
+        runner = lite.TaskRunner(self.path)
+        x = np.random.default_rng(0).random((20, *model._inputs.shape[1:]))
+        for task in model.tasks:
+            runner.select(task)
+            np.testing.assert_allclose(
+                runner.predict(np.float32(x)),
+                model.predict(np.float32(x), task=task, verbose=0),
+                atol=1e-5,
+            )
+
     def test_a_wrong_bundle_is_not_left_behind(self):
         model = small_models.make_model(tasks=2)
         real = bundle_layout.encode_gaps
 
-        def one_too_far(positions):
-            return real(np.append(positions[:-1] + 1, positions[-1] + 2))
+        def one_too_far(positions, *widths):
+            further = np.append(positions[:-1] + 1, positions[-1] + 2)
+            return real(further, *widths)
 
         patch = mock.patch.object(bundle_layout, "encode_gaps", one_too_far)
         message = "Task 'task|does not run"

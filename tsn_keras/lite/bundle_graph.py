@@ -135,7 +135,7 @@ class BundleModule(tf.Module):
         row = dict(zip(block.fields, parts))
         size = math.prod(block.shape)
         count = row["count"]
-        low = tf.cast(self._codes(row, "low"), tf.int32)
+        low = self._codes(block, row, "low")
         unary = reader.octets(row["high"], row["high_bytes"])
         unary = tf.reshape(tf.cast(unary, tf.bool), [-1])
         # The last byte may hold ones of later entries, too.
@@ -143,26 +143,32 @@ class BundleModule(tf.Module):
         ones = tf.cast(ones, tf.int32)
         index = tf.range(tf.reshape(count, []))
         address = tf.cumsum(low) + index + (ones - index) * row["low_step"]
-        codes = tf.cast(self._codes(row, "codes"), tf.int32)
         book = reader.floats(row["codebook"], row["codebook_bytes"])
         if block.shares:
             owner = address // size
             address -= owner * size
+            codes = self._codes(block, row, "codes")
             values = tf.gather(book, codes + owner * row["stride"])
             values *= self._used(row)
         else:
-            values = tf.gather(book, codes)
+            values = self._codes(block, row, "codes", book)
         # A slice with a new axis would be copied entry by entry.
         return tf.scatter_nd(tf.reshape(address, [-1, 1]), values, [size])
 
-    def _codes(self, row: dict, name: str):
-        return self._reader.codes(
-            row[name],
-            row[f"{name}_bytes"],
-            row["count"],
-            row[f"{name}_shape"],
-            row[f"{name}_extent"],
-        )
+    def _codes(self, block: Block, row: dict, name: str, book=None):
+        """Returns the numbers of a stream, or their values in a codebook."""
+        place, size = row[name], row[f"{name}_bytes"]
+        count, shape = row["count"], row[f"{name}_shape"]
+        if block.tabled[name]:
+            fields = (row[f"{name}_table"], row[f"{name}_size"], shape)
+            table = self._reader.table(*fields)
+            if book is not None:
+                table = tf.gather(book, table)
+            return self._reader.looked_up(place, size, count, table)
+        extent = row[f"{name}_extent"]
+        codes = self._reader.codes(place, size, count, shape, extent)
+        codes = tf.cast(codes, tf.int32)
+        return codes if book is None else tf.gather(book, codes)
 
     def _used(self, row: dict):
         """Returns 1 for the entries that a task uses, 0 for the others."""

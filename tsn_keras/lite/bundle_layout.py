@@ -10,25 +10,34 @@ import dataclasses
 import numpy as np
 
 from tsn_keras.bank import WeightBank, packing
-from tsn_keras.lite.byte_store import ByteStore, code_bytes
-from tsn_keras.lite.gap_code import encode_gaps
+from tsn_keras.lite.byte_store import (
+    CODE_TABLES,
+    TABLE_PLACES,
+    TABLE_WIDTHS,
+    ByteStore,
+    code_bytes,
+)
+from tsn_keras.lite.gap_code import GapCode, encode_gaps
 from tsn_keras.lite.private_layout import PrivateLayout
 
 FLOAT_WIDTH = 32
 # A code has 16 bits at most.
 MAX_VALUES = 2**16
 
+# The part by which a stream may grow so that tables can decode it.
+LOW_GROWTH = 0.1
+CODE_GROWTH = 0.05
+
 # The fields of a row and how many columns each takes. What a graph would have
 # to reckon from others stands there, too: an operator takes about as long as
 # to decode a hundred entries.
-STREAM_FIELDS = {"": 1, "_bytes": 1, "_shape": 2, "_extent": 2}
+COUNTED_FIELDS = {"": 1, "_bytes": 1, "_shape": 2, "_extent": 2}
+TABLE_FIELDS = {"": 1, "_bytes": 1, "_table": 1, "_size": 1, "_shape": 2}
 KERNEL_FIELDS = {
     "count": 1,
-    **{f"low{name}": columns for name, columns in STREAM_FIELDS.items()},
     "low_step": 1,
     "high": 1,
     "high_bytes": 1,
-    **{f"codes{name}": columns for name, columns in STREAM_FIELDS.items()},
     "codebook": 1,
     "codebook_bytes": 1,
 }
@@ -50,16 +59,22 @@ class Block:
         rows: list of dict, one for each task, of bytes' places and counts:
             lists of as many integers as the field has columns.
         shares: bool, whether any task uses entries of another.
+        tabled: dict, for `low` and `codes` whether a table decodes them.
     """
 
     shape: tuple[int, ...]
     rows: list[dict]
     shares: bool
+    tabled: dict[str, bool]
 
     @property
     def fields(self) -> dict[str, int]:
         """The fields of the table's rows, and how many columns each takes."""
-        return {**KERNEL_FIELDS, **(SHARED_FIELDS if self.shares else {})}
+        fields = {**KERNEL_FIELDS, **(SHARED_FIELDS if self.shares else {})}
+        for name, is_tabled in self.tabled.items():
+            stream = TABLE_FIELDS if is_tabled else COUNTED_FIELDS
+            fields |= {name + field: size for field, size in stream.items()}
+        return fields
 
     def table(self) -> np.ndarray:
         """Returns the rows as an int32 array."""
@@ -93,23 +108,30 @@ class Layout:
         self.private = PrivateLayout(private, self.store)
 
     def _kernel_block(self, index: int, order: tuple[int, ...]) -> Block:
-        rows: dict[str, dict] = {}
-        shares = False
         planes = {t: self.bank[t].planes[index] for t in self.tasks}
+        found = []
         for plane in dict.fromkeys(planes.values()):
             members = [t for t in self.tasks if planes[t] == plane]
-            found = self._plane_rows(index, order, members)
-            shares |= any(row["shared_count"] for row in found.values())
-            rows.update(found)
+            found.append(_PlaneEntries(self.bank, index, order, members))
+        tabled = {"low": _low_tabled(found), "codes": _codes_tabled(found)}
+        rows: dict[str, dict] = {}
+        for entries in found:
+            rows.update(self._plane_rows(entries, tabled))
         shape = tuple(self.bank.shapes[index][axis] for axis in order)
-        return Block(shape, [rows[task] for task in self.tasks], shares)
+        shares = any(row["shared_count"] for row in rows.values())
+        rows = [rows[task] for task in self.tasks]
+        return Block(shape, rows, shares, tabled)
 
-    def _plane_rows(self, index: int, order, members: list[str]) -> dict:
+    def _plane_rows(self, entries: "_PlaneEntries", tabled: dict) -> dict:
         """Packs one plane of one kernel, and says where its tasks find it."""
-        entries = _PlaneEntries(self.bank, index, order, members)
-        gaps = encode_gaps(entries.addresses)
-        width = max(1, int(entries.stride - 1).bit_length())
-        codebook = entries.codebook.tobytes()
+        gaps = entries.gaps(tabled["low"])
+        width = entries.code_width(tabled["codes"])
+        codebook = entries.codebook
+        if tabled["codes"]:
+            # The whole table is looked up in it, codes that nobody has, too.
+            missing = max(0, 2**width - codebook.size)
+            codebook = np.pad(codebook, (0, missing))
+        codebook = codebook.tobytes()
         plane = {
             "low": self.store.append_codes(gaps.low, gaps.width),
             "low_step": 2**gaps.width,
@@ -120,13 +142,13 @@ class Layout:
             "stride": entries.stride,
         }
         rows = {}
-        for task in members:
+        for task in entries.members:
             count, bits = entries.used_by(task)
             shared = np.packbits(bits, bitorder="little")
             rows[task] = {
                 **plane,
-                **_stream_fields("low", count, gaps.width),
-                **_stream_fields("codes", count, width),
+                **_stream_fields("low", count, gaps.width, tabled),
+                **_stream_fields("codes", count, width, tabled),
                 "count": count,
                 "high_bytes": -(-int(gaps.ends[count - 1]) // 8),
                 "shared": self._append(shared),
@@ -137,18 +159,44 @@ class Layout:
         return rows
 
 
-def _stream_fields(name: str, count: int, width: int) -> dict:
+def _stream_fields(name: str, count: int, width: int, tabled: dict) -> dict:
+    size = {f"{name}_bytes": code_bytes(count, width)}
+    if not tabled[name]:
+        shapes = {f"{name}_shape": (-1, width), f"{name}_extent": (width, 1)}
+        return {**size, **shapes}
     return {
-        f"{name}_bytes": code_bytes(count, width),
-        f"{name}_shape": (-1, width),
-        f"{name}_extent": (width, 1),
+        **size,
+        f"{name}_table": TABLE_PLACES[width],
+        f"{name}_size": CODE_TABLES[width].size,
+        f"{name}_shape": CODE_TABLES[width].shape,
     }
+
+
+def _low_tabled(planes: list) -> bool:
+    """Tells whether tables may decode the gaps of all planes of a kernel."""
+    taken, best = (
+        sum(plane.gaps(tabled).num_bits for plane in planes)
+        for tabled in (True, False)
+    )
+    return taken <= (1 + LOW_GROWTH) * best
+
+
+def _codes_tabled(planes: list) -> bool:
+    """Tells whether tables may decode the codes of all planes of a kernel."""
+    if any(plane.code_width(False) > max(TABLE_WIDTHS) for plane in planes):
+        return False
+    taken, best = (
+        sum(p.codes.size * p.code_width(tabled) for p in planes)
+        for tabled in (True, False)
+    )
+    return taken <= (1 + CODE_GROWTH) * best
 
 
 class _PlaneEntries:
     """The entries of one plane of one kernel, task after task."""
 
     def __init__(self, bank, index: int, order, members: list[str]):
+        self.members = members
         owners = _owners(bank, index, members)
         size = int(np.prod(bank.shapes[index], dtype=np.int64))
         flat = np.arange(size).reshape(bank.shapes[index])
@@ -169,6 +217,18 @@ class _PlaneEntries:
         for row, (_, _, book) in zip(books, parts):
             row[: book.size] = book
         self.codebook = books.reshape(-1)
+
+    def gaps(self, tabled: bool) -> GapCode:
+        if tabled:
+            return encode_gaps(self.addresses, TABLE_WIDTHS)
+        return encode_gaps(self.addresses)
+
+    def code_width(self, tabled: bool) -> int:
+        """Returns the bits of a code, enough for the largest codebook."""
+        width = max(1, int(self.stride - 1).bit_length())
+        if not tabled:
+            return width
+        return next(wider for wider in TABLE_WIDTHS if wider >= width)
 
     def _both(self, bank, index, task):
         own, shared = bank.masks(task)[index]

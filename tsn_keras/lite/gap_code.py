@@ -10,6 +10,7 @@ where `ones[i]` is the position of the i-th one in the unary stream.
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -30,8 +31,14 @@ class GapCode:
     high: np.ndarray
     ends: np.ndarray
 
+    @property
+    def num_bits(self) -> int:
+        return self.width * self.low.size + int(self.ends.max(initial=0))
 
-def encode_gaps(positions: np.ndarray) -> GapCode:
+
+def encode_gaps(
+    positions: np.ndarray, widths: Iterable[int] = range(1, 17)
+) -> GapCode:
     """Encodes rising positions with the width that takes the fewest bits.
 
     >>> code = encode_gaps(np.array([2, 3, 9]))
@@ -40,12 +47,13 @@ def encode_gaps(positions: np.ndarray) -> GapCode:
 
     Args:
         positions: int array, strictly rising, from 0.
+        widths: iterable of int, those to choose from.
 
     Returns:
         `GapCode`.
     """
     gaps = np.diff(positions, prepend=-1) - 1
-    widths = range(1, 17)
+    widths = list(widths)
     sizes = [width * gaps.size + (gaps >> width).sum() for width in widths]
     width = widths[int(np.argmin(sizes))]
     ends = np.cumsum((gaps >> width) + 1)

@@ -21,14 +21,14 @@ def code_bytes(count: int, width: int) -> int:
 
 
 def code_table(width: int) -> np.ndarray:
-    """Returns the codes in each of the 256 bytes, as int32.
+    """Returns the codes in each of the 256 bytes, as uint8.
 
     Args:
         width: int, one of `TABLE_WIDTHS`.
     """
     shifts = np.arange(0, 8, width)
     codes = np.arange(256)[:, None] >> shifts & (2**width - 1)
-    return codes.astype(np.int32)
+    return codes.astype(np.uint8)
 
 
 CODE_TABLES = {width: code_table(width) for width in TABLE_WIDTHS}
@@ -118,7 +118,7 @@ class ByteReader:
         return tf.slice(numbers, [0], count)
 
     def table(self, place, size, shape):
-        """Returns one of `CODE_TABLES`.
+        """Returns one of `CODE_TABLES`, as int32.
 
         Args:
             place: int32 tensor of one entry, of `TABLE_PLACES`.
@@ -127,7 +127,7 @@ class ByteReader:
         """
         tables = [table.reshape(-1) for table in CODE_TABLES.values()]
         found = tf.slice(tf.constant(np.concatenate(tables)), place, size)
-        return tf.reshape(found, shape)
+        return tf.cast(tf.reshape(found, shape), tf.int32)
 
     def looked_up(self, place, size, count, table):
         """Returns what a table says of each code.

@@ -19,6 +19,6 @@ def define_choices(
     flags.DEFINE_list(name, default, f"{help} Any of: {', '.join(choices)}.")
     flags.register_validator(
         name,
-        lambda words: set(words) <= set(choices),
+        lambda words: bool(words) and set(words) <= set(choices),
         f"--{name} takes any of {', '.join(choices)}, with commas between.",
     )

@@ -198,6 +198,6 @@ def start_values(
 
 def _mixed(value: np.ndarray, other: np.ndarray, part: float) -> np.ndarray:
     """Returns `part * other + (1 - part) * value`, or `other` itself."""
-    if part == 1.0 or not np.issubdtype(value.dtype, np.floating):
+    if part == 1.0 or not keras.backend.is_float_dtype(value.dtype.name):
         return other
     return np.asarray(part * other + (1.0 - part) * value, value.dtype)

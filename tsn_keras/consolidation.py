@@ -160,14 +160,10 @@ class Consolidation:
             self._own[index] = kept
         return codebooks
 
-    @property
-    def _tunes(self) -> bool:
-        return self.tune is not None
-
     def _quantize(self, acceptable: float) -> list[Codebook]:
         weights = self._kernels
         hopeful = acceptable
-        if self._tunes:
+        if self.tune is not None:
             hopeful -= WON_BACK * self.quantization.tolerance
         codebooks = search_widths(
             weights,
@@ -200,7 +196,7 @@ class Consolidation:
     def _tuned(self, weights, codebooks) -> tuple[list[Codebook], float]:
         """Fine-tunes, and takes the outcome back if it is no better."""
         quality = self._quality(place_all(weights, self._own, codebooks))
-        if not self._tunes:
+        if self.tune is None:
             return codebooks, quality
         private = self.installation.private_values()
         moves = self.quantization.codebook == "clustered"

@@ -39,8 +39,10 @@ def search_private_widths(
     width, codes = _narrowest_together(values, quality, acceptable)
     sizes = [value.size if value.size >= SMALL else 0 for value in values]
     large = by_size(sizes)
+    if not large:
+        return codes
     # All of them at once are too narrow with one bit less.
-    groups = list(halves(large, sizes, WORTHWHILE) or filter(None, [large]))
+    groups = list(halves(large, sizes, WORTHWHILE) or [large])
     for narrower in reversed([w for w in WIDTHS if w < width]):
         narrowed = []
         while groups:

@@ -54,6 +54,7 @@ class TaskConsolidator(TaskTrainer):
             `TaskReport` of the task.
 
         Raises:
+            TypeError: If the validation data are sparse matrices or text.
             ValueError: If no task was trained or the validation data cannot
                 be used. The bank is then as it was.
         """

@@ -32,6 +32,19 @@ def gradients(kernel, variables):
 
 
 class MaskedKernelTest(parameterized.TestCase):
+    def test_installed_values_are_the_kernels_own(self):
+        """TensorFlow may share the memory of arrays that lie as it likes."""
+        kernel = make_kernel()
+        memory = np.zeros(12 + 16, np.float32)
+        for first in range(16):
+            value = memory[first : first + 12].reshape(SHAPE)
+            value[...] = first
+            kernel.install(value)
+            value[...] = np.nan
+            np.testing.assert_array_equal(
+                kernel.effective(), np.full(SHAPE, first, np.float32)
+            )
+
     @parameterized.parameters(0, 1, 2)
     def test_effective(self, seed):
         kernel = make_kernel(seed=seed)

@@ -48,7 +48,8 @@ def assign(variable: keras.Variable, value: np.ndarray) -> None:
     if isinstance(held, tf.distribute.DistributedValues):
         held.assign(value, read_value=False)
         return
-    tf.raw_ops.AssignVariableOp(resource=held.handle, value=value)
+    # A copy: the raw operator may keep the memory of an array that it is given.
+    tf.raw_ops.AssignVariableOp(resource=held.handle, value=np.array(value))
 
 
 class MaskedKernel:

@@ -29,8 +29,7 @@ LOW_GROWTH = 0.1
 CODE_GROWTH = 0.05
 
 # The fields of a row and how many columns each takes. What a graph would have
-# to reckon from others stands there, too: an operator takes about as long as
-# to decode a hundred entries.
+# to reckon from others stands there, too, since that takes operators.
 COUNTED_FIELDS = {"": 1, "_bytes": 1, "_shape": 2, "_extent": 2}
 TABLE_FIELDS = {"": 1, "_bytes": 1, "_table": 1, "_size": 1, "_shape": 2}
 KERNEL_FIELDS = {

@@ -132,7 +132,7 @@ class ByteReader:
     def looked_up(self, place, size, count, table):
         """Returns what a table says of each code.
 
-        That is several times as fast as `codes`, which takes any width.
+        It takes fewer operators than `codes`, which takes any width.
 
         Args:
             place: int32 tensor of one entry.

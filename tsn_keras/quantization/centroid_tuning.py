@@ -53,21 +53,6 @@ class _ClusteredKernel:
         return Codebook(codebook.width, centroids, codebook.codes)
 
 
-class _FallingRate(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate that falls linearly to 0, over a number of steps that may change.
-
-    A schedule of Keras would put the number into the traced step.
-    """
-
-    def __init__(self, start: float):
-        self.start = start
-        self.steps = keras.Variable(1.0, trainable=False)
-
-    def __call__(self, step):
-        done = keras.ops.cast(step, self.steps.dtype) / self.steps
-        return self.start * keras.ops.maximum(1.0 - done, 0.0)
-
-
 class CentroidTuning:
     """Trains codebooks and private variables together, codes fixed.
 
@@ -94,9 +79,14 @@ class CentroidTuning:
         self._centroids = [kernel.centroids for kernel in self._kernels]
         self._private = list(private)
         self._loss = loss
+        # A number would be fixed in the traced step.
+        self._steps = keras.Variable(1.0, trainable=False)
         # Resetting the optimizer's count of steps starts the rate anew.
-        self._rate = _FallingRate(learning_rate)
-        self._optimizer = keras.optimizers.Adam(self._rate)
+        self._optimizer = keras.optimizers.Adam(
+            keras.optimizers.schedules.PolynomialDecay(
+                learning_rate, self._steps, end_learning_rate=0.0
+            )
+        )
         self._optimizer.build(self._centroids + self._private)
         self._loop = BatchLoop(self._replicated_step)
 
@@ -152,7 +142,7 @@ class CentroidTuning:
             for kernel, mask, codebook in zip(self._kernels, own, codebooks)
         ]
         moves = tf.constant(float(tunes_centroids))
-        self._rate.steps.assign(steps)
+        self._steps.assign(steps)
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
         for stack in stacked(batches):

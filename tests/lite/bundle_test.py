@@ -38,6 +38,8 @@ class BundleTest(LiteTestCase):
         ("all_slots_of_one_bit", {"width": 1, "kept": 1.0}),
         ("hardly_any_slots", {"kept": 0.01, "private_width": 32}),
         ("shared_slots", {"plane": 0, "private_width": 16}),
+        ("uneven_kernels", {"uneven": True}),
+        ("uneven_kernels_shared", {"plane": 0, "uneven": True}),
     )
     def test_tasks(self, arguments):
         model = small_models.make_model(tasks=3, **arguments)
@@ -82,9 +84,12 @@ class BundleTest(LiteTestCase):
         dense = 4 * (300 * 200 + 200 * 100 + 100 * 4)
         self.assertLess(report.bytes, 0.25 * dense)
 
-    def test_a_task_adds_what_it_is_packed_in(self):
-        backbone = small_models.dense_backbone((200, 100), 300)
-        model = small_models.make_model(backbone, tasks=6, kept=0.05)
+    @parameterized.parameters(False, True)
+    def test_a_task_adds_what_it_is_packed_in(self, uneven):
+        backbone = small_models.dense_backbone((200, 100), 784)
+        model = small_models.make_model(
+            backbone, tasks=6, kept=0.05, uneven=uneven
+        )
         names = list(model.tasks)
         sizes = [
             lite.export_bundle(model, self.path, names[:count]).bytes
@@ -231,11 +236,15 @@ class BundleTest(LiteTestCase):
             lite.export_bundle(model, self.path)
         lite.export_bundle(model, self.path, ["task 1"])
 
-    @parameterized.parameters(-1.0, 100.0)
-    def test_streams_with_and_without_tables(self, growth):
+    @parameterized.product(growth=(-1.0, 100.0), gain=(-100.0, 1.0))
+    def test_streams_in_all_forms(self, growth, gain):
         """The export itself compares every task with Keras."""
         model = small_models.make_model(tasks=3)
-        limits = {"LOW_GROWTH": growth, "CODE_GROWTH": growth}
+        limits = {
+            "LOW_GROWTH": growth,
+            "CODE_GROWTH": growth,
+            "GROUP_GAIN": gain,
+        }
         with mock.patch.multiple(bundle_layout, **limits):
             lite.export_bundle(model, self.path)
         runner = lite.TaskRunner(self.path)

@@ -42,10 +42,13 @@ def add_random_task(
     plane=None,
     kind="clustered",
     private_width=8,
+    uneven=False,
 ):
     """Puts a task of random weights into the bank of a model.
 
-    Where the plane has owners already, half of their slots are shared.
+    Where the plane has owners already, half of their slots are shared. Uneven
+    kernels are like trained ones: half of the units have few slots, and some
+    inputs none.
     """
     random = np.random.default_rng(number)
     model._select_head(model.heads.add(head))
@@ -60,6 +63,7 @@ def add_random_task(
             kept,
             width,
             kind,
+            uneven,
         )
         for index, owned in enumerate(view.owned)
     ]
@@ -82,8 +86,12 @@ def add_random_task(
     )
 
 
-def _component(random, owned, room, kept, width, kind):
-    own = (random.random(owned.shape) < kept) & ~owned & room
+def _component(random, owned, room, kept, width, kind, uneven):
+    drawn = random.random(owned.shape)
+    if uneven:
+        drawn[..., ::2] *= 5
+        drawn[::3] = 1
+    own = (drawn < kept) & ~owned & room
     shared = owned & (random.random(owned.shape) < 0.5)
     fan_in = max(2, int(np.prod(owned.shape[:-1])) * kept)
     values = random.standard_normal(owned.shape) * np.sqrt(2 / fan_in)

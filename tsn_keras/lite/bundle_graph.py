@@ -129,50 +129,82 @@ class BundleModule(tf.Module):
 
     def _kernel(self, block: Block, number):
         """Decodes a kernel: positions, then values, then scattered."""
-        reader = self._reader
-        row = tf.gather(tf.constant(block.table()), number)
-        parts = tf.split(row, list(block.fields.values()))
-        row = dict(zip(block.fields, parts))
+        row = block.table.read(number)
         size = math.prod(block.shape)
-        count = row["count"]
-        low = self._codes(block, row, "low")
-        unary = reader.octets(row["high"], row["high_bytes"])
-        unary = tf.reshape(tf.cast(unary, tf.bool), [-1])
-        # The last byte may hold ones of later entries, too.
-        ones = tf.slice(tf.reshape(tf.where(unary), [-1]), [0], count)
-        ones = tf.cast(ones, tf.int32)
-        index = tf.range(tf.reshape(count, []))
-        address = tf.cumsum(low) + index + (ones - index) * row["low_step"]
-        book = reader.floats(row["codebook"], row["codebook_bytes"])
+        book = self._reader.floats(row["codebook_place"], row["codebook_bytes"])
+        if block.grouped:
+            address = self._grouped_address(block, row)
+        else:
+            address = self._address(row)
         if block.shares:
             owner = address // size
             address -= owner * size
-            codes = self._codes(block, row, "codes")
-            values = tf.gather(book, codes + owner * row["stride"])
-            values *= self._used(row)
+            start = owner * row["stride"]
+            codes = self._codes(row, "codes", tf.identity)
+            values = tf.gather(book, codes + start) * self._used(row)
         else:
-            values = self._codes(block, row, "codes", book)
+            value = functools.partial(tf.gather, book)
+            values = self._codes(row, "codes", value)
         # A slice with a new axis would be copied entry by entry.
         return tf.scatter_nd(tf.reshape(address, [-1, 1]), values, [size])
 
-    def _codes(self, block: Block, row: dict, name: str, book=None):
-        """Returns the numbers of a stream, or their values in a codebook."""
-        place, size = row[name], row[f"{name}_bytes"]
-        count, shape = row["count"], row[f"{name}_shape"]
-        if block.tabled[name]:
+    def _address(self, row: dict, group: str = ""):
+        """Returns the positions that are stored as gaps."""
+        step, high = row[group + "step"], group + "high"
+        unary = self._reader.octets(row[f"{high}_place"], row[f"{high}_bytes"])
+        # The last byte may hold ones of later entries, too.
+        ones = tf.slice(_places_of(unary), [0], row[group + "low_count"])
+        low = self._codes(row, group + "low", lambda low: low + 1 - step)
+        return tf.cumsum(low) + ones * step
+
+    def _grouped_address(self, block: Block, row: dict):
+        """Returns the positions of entries in two groups of rows."""
+        dense = self._address(row, "dense_")
+        sparse = self._address(row, "sparse_") + row["num_dense"]
+        address = tf.concat([dense, sparse], axis=0)
+        num_rows, num_columns = block.shape[0], math.prod(block.shape[1:])
+        is_dense = self._marks(row["rows_place"], num_rows)
+        is_used = self._marks(row["columns_place"], num_columns)
+        rows = [_places_of(is_dense), _places_of(1 - is_dense)]
+        starts = tf.concat(rows, axis=0) * num_columns
+        row_number = address // row["num_columns"]
+        column = address - row_number * row["num_columns"]
+        column = tf.gather(_places_of(is_used), column)
+        return tf.gather(starts, row_number) + column
+
+    def _marks(self, place, count: int):
+        """Returns 1 or 0 for each of some rows or columns, as int32."""
+        bits = self._reader.octets(place, [-(-count // 8)])
+        return tf.cast(tf.reshape(bits, [-1])[:count], tf.int32)
+
+    def _codes(self, row: dict, name: str, meaning):
+        """Returns what the codes of a stream mean.
+
+        Args:
+            row: dict of tensors, the task's row.
+            name: str, of the stream.
+            meaning: function of an int32 tensor of codes. If a table decodes
+                the stream it is called for the table alone.
+        """
+        place, size = row[f"{name}_place"], row[f"{name}_bytes"]
+        count, shape = row[f"{name}_count"], row[f"{name}_shape"]
+        if f"{name}_table" in row:
             fields = (row[f"{name}_table"], row[f"{name}_size"], shape)
-            table = self._reader.table(*fields)
-            if book is not None:
-                table = tf.gather(book, table)
+            table = meaning(self._reader.table(*fields))
             return self._reader.looked_up(place, size, count, table)
         extent = row[f"{name}_extent"]
         codes = self._reader.codes(place, size, count, shape, extent)
-        codes = tf.cast(codes, tf.int32)
-        return codes if book is None else tf.gather(book, codes)
+        return meaning(tf.cast(codes, tf.int32))
 
     def _used(self, row: dict):
         """Returns 1 for the entries that a task uses, 0 for the others."""
-        bits = self._reader.octets(row["shared"], row["shared_bytes"])
+        bits = self._reader.octets(row["shared_place"], row["shared_bytes"])
         bits = tf.cast(tf.reshape(bits, [-1]), tf.float32)
         bits = tf.slice(bits, [0], row["shared_count"])
         return tf.concat([bits, tf.ones(row["own_count"])], axis=0)
+
+
+def _places_of(marks: tf.Tensor) -> tf.Tensor:
+    """Returns the positions of all entries that are not zero, as int32."""
+    found = tf.where(tf.reshape(marks, [-1]))
+    return tf.cast(tf.reshape(found, [-1]), tf.int32)

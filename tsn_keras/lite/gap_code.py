@@ -4,9 +4,11 @@ The gaps between rising positions are Rice codes: the lower bits of each as
 they are, the rest in unary. Lower bits and unary parts are streams of their
 own, so that all entries are decoded at once, without a loop:
 
-    position[i] = i + sum(low[:i + 1]) + 2**width * (ones[i] - i)
+    position[i] = sum(low[:i + 1] + 1 - step) + step * ones[i]
 
-where `ones[i]` is the position of the i-th one in the unary stream.
+where `ones[i]` is the position of the i-th one in the unary stream, and `step`
+is two to the power of the number of lower bits. The first gap is longer than it
+is by `step - 1`, which this sum subtracts once too often.
 """
 
 import dataclasses
@@ -32,6 +34,10 @@ class GapCode:
     ends: np.ndarray
 
     @property
+    def step(self) -> int:
+        return 2**self.width
+
+    @property
     def num_bits(self) -> int:
         return self.width * self.low.size + int(self.ends.max(initial=0))
 
@@ -42,8 +48,8 @@ def encode_gaps(
     """Encodes rising positions with the width that takes the fewest bits.
 
     >>> code = encode_gaps(np.array([2, 3, 9]))
-    >>> code.width, code.ends
-    (1, array([2, 3, 6]))
+    >>> code.width, code.low, code.ends
+    (1, array([1, 0, 1]), array([2, 3, 6]))
 
     Args:
         positions: int array, strictly rising, from 0.
@@ -56,6 +62,7 @@ def encode_gaps(
     widths = list(widths)
     sizes = [width * gaps.size + (gaps >> width).sum() for width in widths]
     width = widths[int(np.argmin(sizes))]
+    gaps[:1] += 2**width - 1
     ends = np.cumsum((gaps >> width) + 1)
     unary = np.zeros(ends[-1] if ends.size else 0, np.uint8)
     unary[ends - 1] = 1

@@ -20,29 +20,27 @@ def decode_private(
         reader: `ByteReader` of the bytes that it refers to.
         number: int32 scalar, the number of the task.
     """
-    table = tf.constant(layout.streams_table)
-    row = tf.split(tf.gather(table, number), table.shape[1])
+    row = layout.streams_table.read(number)
     entries, scales = _streams(layout, reader, row)
     if layout.uses_others:
-        other = tf.gather(table, tf.reshape(row[-1], []))
-        other = tf.split(other, table.shape[1])
+        other = layout.streams_table.read(tf.reshape(row["other"], []))
         more_entries, more_scales = _streams(layout, reader, other)
         entries, scales = entries + more_entries, scales + more_scales
     if layout.zeros:
         size = [code_bytes(layout.zeros, 1)]
         entries.append(
-            reader.codes(row[-2], size, [layout.zeros], (-1, 1), (1, 1))
+            reader.codes(row["zeros"], size, [layout.zeros], (-1, 1), (1, 1))
         )
     # Behind a concatenation: the converter would gather a lone stream of
     # float16 before its cast, and LiteRT has no such operator.
     entries.append(tf.zeros([1]))
-    row = tf.gather(tf.constant(layout.variables_table), number)
+    row = layout.variables_table.read(number)
     values = _cut(
         layout,
         tf.concat(entries, axis=0),
         tf.reshape(tf.concat(scales, axis=0), [-1, 2]),
-        # Each variable's place in the entries, and that of its scale.
-        *tf.split(row, 2),
+        row["cuts"],
+        row["scales"],
         number,
     )
     return [
@@ -71,16 +69,16 @@ def _cut(layout: PrivateLayout, entries, scales, places, pairs, number):
 
 
 def _streams(
-    layout: PrivateLayout, reader: ByteReader, row: list
+    layout: PrivateLayout, reader: ByteReader, row: dict[str, tf.Tensor]
 ) -> tuple[list, list]:
     """Decodes the streams of a task, and its scales."""
     entries = []
-    streams = zip(layout.widths, row[0::3], row[1::3], row[2::3])
-    for width, place, size, count in streams:
+    for width in layout.widths:
+        place, size = row[f"{width}_place"], row[f"{width}_bytes"]
         if width in FLOATS:
             entries.append(reader.floats(place, size, FLOATS[width]))
         else:
             shapes = (-1, width), (width, 1)
+            count = row[f"{width}_count"]
             entries.append(reader.codes(place, size, count, *shapes))
-    place, size = row[3 * len(layout.widths) :][:2]
-    return entries, [reader.floats(place, size)]
+    return entries, [reader.floats(row["scales_place"], row["scales_bytes"])]

@@ -14,6 +14,7 @@ import numpy as np
 from tsn_keras.bank import PrivateCode, packing
 from tsn_keras.bank.private_code import CONSTANT, FULL, HALF
 from tsn_keras.lite.byte_store import ByteStore, code_bytes
+from tsn_keras.lite.task_table import TaskTable
 
 FLOATS = {HALF: np.float16, FULL: np.float32}
 # The pair of lowest value and step for what is stored as it is.
@@ -72,16 +73,15 @@ class PrivateLayout:
         self.zeros = max(constants, default=0)
         self._store = store
         zeros = store.append(bytes(-(-self.zeros // 8)))
-        self.streams_table = np.array(
+        self.streams_table = TaskTable(
             [
-                [*self._stream_row(streams), zeros, other]
+                {**self._stream_row(streams), "zeros": zeros, "other": other}
                 for streams, other in zip(self._streams, self._others)
             ],
-            np.int32,
+            kept=("_place", "zeros", "other"),
         )
-        self.variables_table = np.array(
-            [self._variable_row(i, codes) for i, codes in enumerate(tasks)],
-            np.int32,
+        self.variables_table = TaskTable(
+            [self._variable_row(i, codes) for i, codes in enumerate(tasks)]
         )
 
     @property
@@ -97,23 +97,27 @@ class PrivateLayout:
     def _scales(self, streams: _Streams) -> np.ndarray:
         return np.stack([*streams.scales, PLAIN])
 
-    def _stream_row(self, streams: _Streams) -> list[int]:
-        """Returns place, bytes and entries of each stream, then the scales."""
-        row = []
+    def _stream_row(self, streams: _Streams) -> dict[str, int]:
+        """Returns place, bytes and entries of each stream, and of scales."""
+        row = {}
         for width in self.widths:
             stream = self._stream(streams, width)
             if width in FLOATS:
                 data = stream.astype(FLOATS[width]).tobytes()
-                row += [self._store.append(data), len(data), stream.size]
+                row[f"{width}_place"] = self._store.append(data)
+                row[f"{width}_bytes"] = len(data)
             else:
                 place = self._store.append_codes(stream, width)
-                size = code_bytes(stream.size, width)
-                row += [place, size, stream.size]
+                row[f"{width}_place"] = place
+                row[f"{width}_bytes"] = code_bytes(stream.size, width)
+            row[f"{width}_count"] = stream.size
         scales = self._scales(streams).tobytes()
-        return [*row, self._store.append(scales), len(scales)]
+        row["scales_place"] = self._store.append(scales)
+        row["scales_bytes"] = len(scales)
+        return row
 
-    def _variable_row(self, index: int, codes: list[PrivateCode]) -> list:
-        """Returns where to cut each variable, then where its scale is."""
+    def _variable_row(self, index: int, codes: list[PrivateCode]) -> dict:
+        """Returns where to cut each variable, and where its scale is."""
         both = [self._streams[index]]
         if self.uses_others:
             both.append(self._streams[self._others[index]])
@@ -133,7 +137,7 @@ class PrivateLayout:
             before = len(self._scales(both[0])) if owner else 0
             # The last one of a task's scales is `PLAIN`.
             scales.append(before + (scale % len(self._scales(both[owner]))))
-        return [*cuts, *scales]
+        return {"cuts": cuts, "scales": scales}
 
 
 def _key(code: PrivateCode) -> tuple:

@@ -1,0 +1,134 @@
+"""What the tasks of one plane have in a kernel: slots, codes, codebooks."""
+
+import functools
+
+import numpy as np
+
+from tsn_keras.bank import WeightBank, packing
+from tsn_keras.bank.component import FLOAT_WIDTH
+from tsn_keras.lite.byte_store import TABLE_WIDTHS
+from tsn_keras.lite.row_groups import RowGroups, group_rows
+
+# A code has 16 bits at most.
+MAX_VALUES = 2**16
+
+
+class PlaneEntries:
+    """The entries of one plane of one kernel, task after task.
+
+    Args:
+        bank: `WeightBank`.
+        index: int, the kernel's number.
+        order: tuple of int, the order of axes that it is stored in.
+        members: list of str, tasks of one plane.
+
+    Attributes:
+        positions: int array, rising, one owner's slots behind another's.
+        codes: int array, the code of each entry.
+        codebook: float array, the codebooks of all owners, of `stride` values
+            each.
+    """
+
+    def __init__(
+        self,
+        bank: WeightBank,
+        index: int,
+        order: tuple[int, ...],
+        members: list[str],
+    ):
+        self.members = members
+        owners = _owners(bank, index, members)
+        size = int(np.prod(bank.shapes[index], dtype=np.int64))
+        flat = np.arange(size).reshape(bank.shapes[index])
+        self._stored = flat.transpose(order).reshape(-1)
+        self._masks = {task: self._both(bank, index, task) for task in members}
+        parts = [
+            self._own_entries(bank, index, owner) for owner in owners
+        ]
+        self.stride = max(1, *(book.size for _, _, book in parts))
+        self._owner_of = np.repeat(
+            np.arange(len(owners)), [slots.size for slots, _, _ in parts]
+        )
+        self._slots = np.concatenate([slots for slots, _, _ in parts])
+        self._owners = owners
+        self.positions = self._owner_of * size + self._slots
+        rows = bank.shapes[index][order[0]]
+        self._matrix = (rows, size // rows)
+        self.codes = np.concatenate([codes for _, codes, _ in parts])
+        books = np.zeros((len(owners), self.stride), np.float32)
+        for row, (_, _, book) in zip(books, parts):
+            row[: book.size] = book
+        self.codebook = books.reshape(-1)
+
+    @functools.cached_property
+    def row_groups(self) -> RowGroups | None:
+        """The slots in two groups of rows; `None` for several owners."""
+        if self.shares:
+            return None
+        return group_rows(self._slots, self._matrix)
+
+    def code_width(self, tabled: bool) -> int:
+        """Returns the bits of a code, enough for the largest codebook."""
+        width = max(1, int(self.stride - 1).bit_length())
+        if not tabled:
+            return width
+        return next(wider for wider in TABLE_WIDTHS if wider >= width)
+
+    def _both(self, bank, index, task):
+        own, shared = bank.masks(task)[index]
+        return tuple(m.reshape(-1)[self._stored] for m in (own, shared))
+
+    def _own_entries(self, bank, index, owner):
+        """Returns slots, codes and codebook of what members use of a task."""
+        component = bank[owner].components[index]
+        book, codes = _codebook_and_codes(component)
+        own = bank.own_slots(owner, index).reshape(-1)
+        code_of = np.zeros(own.size, np.int64)
+        code_of[own] = codes
+        used = np.zeros(own.size, bool)
+        for mask, shared in self._masks.values():
+            used |= mask | shared
+        slots = np.flatnonzero(own[self._stored] & used)
+        if not slots.size:
+            # A list must not be empty; a zero added somewhere does no harm.
+            return np.zeros((1,), int), np.zeros((1,), int), np.zeros(1, "f")
+        return slots, code_of[self._stored][slots], book
+
+    @property
+    def shares(self) -> bool:
+        """Whether any task may use entries of another."""
+        return len(self._owners) > 1
+
+    def count(self, task: str) -> int:
+        """Returns the number of entries up to the last of a task's own."""
+        return int((self._owner_of <= self._owners.index(task)).sum())
+
+    def shared_bits(self, task: str) -> np.ndarray:
+        """Returns a bit for each entry of earlier tasks: whether it is used."""
+        earlier = self._slots[self._owner_of < self._owners.index(task)]
+        _, shared = self._masks[task]
+        return shared[earlier].astype(np.uint8)
+
+
+def _owners(bank: WeightBank, index: int, members: list[str]) -> list[str]:
+    """Returns all tasks of a kernel's plane up to its last member."""
+    plane = bank[members[0]].planes[index]
+    order = [t for t in bank.tasks if bank[t].planes[index] == plane]
+    last = max(order.index(task) for task in members)
+    return order[: last + 1]
+
+
+def _codebook_and_codes(component) -> tuple[np.ndarray, np.ndarray]:
+    if component.width == FLOAT_WIDTH:
+        values = component.own_values()
+        book, codes = np.unique(values, return_inverse=True)
+        if book.size > MAX_VALUES:
+            raise ValueError(
+                f"A task has {book.size} different float32 weights in a "
+                f"kernel, and a bundle takes {MAX_VALUES}. Train it with "
+                "`quantization=`, or export it with `export_task`."
+            )
+        return book, codes.reshape(-1)
+    stream = np.frombuffer(component.codes, np.uint8)
+    codes = packing.unpack_codes(stream, component.width, component.own_count)
+    return component.codebook, codes

@@ -1,8 +1,10 @@
 """A network that trains one task at a time."""
 
+import contextlib
 import functools
 import inspect
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -19,6 +21,7 @@ from tsn_keras.distribution import (
 from tsn_keras.initialization import derived_seed
 from tsn_keras.loss_callback import FiniteLossCallback, check_kernels
 from tsn_keras.pruning import (
+    FollowedFunction,
     PruningScheduleCallback,
     check_second_moments,
     second_moment,
@@ -108,27 +111,55 @@ class TaskTrainer(TaskStarter):
         A function that was traced for another shape first may round another
         way. Then what a task learns would depend on the shapes of earlier
         ones, and on whether the model was loaded in between.
+
+        Steps in which scores learn have traces of their own.
         """
         if self.train_function is not None and not force:
             return
         make, functions = super().make_train_function, {}
         # The same specification comes with each step of an epoch.
-        last_spec, function = object(), None
+        last_key, function = (object(), None), None
 
         def train(iterator):
-            nonlocal last_spec, function
+            nonlocal last_key, function
             spec = getattr(iterator, "element_spec", None)
-            if spec is not last_spec:
-                shapes = repr(spec)
-                if shapes not in functions:
+            scores = self._scores_learn()
+            if spec is not last_key[0] or scores is not last_key[1]:
+                key = repr(spec), scores
+                if key not in functions:
                     current = self.train_function
                     make(force=True)
-                    functions[shapes] = self.train_function
+                    functions[key] = self.train_function
                     self.train_function = current
-                last_spec, function = spec, functions[shapes]
-            return function(iterator)
+                last_key, function = (spec, scores), functions[key]
+            if scores:
+                return function(iterator)
+            with self._fixed_scores():
+                return function(iterator)
 
         self.train_function = train
+
+    def _scores_learn(self) -> bool:
+        """Tells whether scores learn in the step that is next.
+
+        With `steps_per_execution` they learn in all steps of a group or in
+        none.
+        """
+        if not isinstance(self.train_function, FollowedFunction):
+            return True
+        step = self._running.progress.step
+        return step % self.pruning.score_frequency < self.steps_per_execution
+
+    @contextlib.contextmanager
+    def _fixed_scores(self) -> Iterator[None]:
+        """Traces functions that leave the scores alone."""
+        for kernel in self.installation.kernels:
+            kernel.learns_scores = False
+        try:
+            yield
+        finally:
+            for kernel in self.installation.kernels:
+                kernel.learns_scores = True
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras 3.15 fails here with several workers.

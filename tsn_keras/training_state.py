@@ -109,7 +109,7 @@ class TrainingState:
         self._progress = dataclasses.replace(running.progress)
         self._task = dataclasses.replace(running, progress=self._progress)
         self._own = [mask.own for mask in running.masks]
-        self._kinds = ["threshold", "private", "seed"]
+        self._kinds = ["private", "seed"]
         if running.begun or not model.bank.tasks:
             self._kinds.append("kernel")
         if running.begun:
@@ -121,11 +121,6 @@ class TrainingState:
 
     def _variables(self, model) -> Iterator[keras.Variable]:
         variables = training_variables(model)
-        variables["threshold"] = [
-            kernel.threshold
-            for kernel in model.installation.kernels
-            if kernel.threshold is not None
-        ]
         for kind in self._kinds:
             yield from variables[kind]
 
@@ -138,10 +133,7 @@ class TrainingState:
         for mask, before in zip(self._task.masks, self._own):
             mask.own = before
             mask.updated_at = None
-            if mask.kernel.scores is None:
-                mask.apply()
-            else:
-                mask.apply_scores()
+            mask.apply()
         for variable, value in zip(self._variables(model), self._arrays):
             variable.assign(value)
         model._running = self._task

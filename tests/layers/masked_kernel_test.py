@@ -8,19 +8,17 @@ from tsn_keras.layers import MaskedKernel
 SHAPE = (4, 3)
 
 
-def make_kernel(scores=None, threshold=float("-inf"), seed=0):
+def make_kernel(scores=None, seed=0):
     rng = np.random.default_rng(seed)
     own = rng.random(SHAPE) < 0.5
     fixed = np.where(own, 0, rng.normal(size=SHAPE)).astype(np.float32)
-    learned = {}
     if scores is not None:
-        learned["scores"] = keras.Variable(scores)
-        learned["threshold"] = keras.Variable(np.float32(threshold))
+        scores = keras.Variable(scores)
     return MaskedKernel(
         keras.Variable(rng.normal(size=SHAPE).astype(np.float32)),
         keras.Variable(own, dtype="bool"),
         keras.Variable(fixed, trainable=False),
-        **learned,
+        scores,
     )
 
 
@@ -73,43 +71,38 @@ class MaskedKernelTest(parameterized.TestCase):
 
     def test_install_is_exact(self):
         scores = np.full(SHAPE, -5, np.float32)
-        for kernel in (make_kernel(), make_kernel(scores, 1.0)):
+        for kernel in (make_kernel(), make_kernel(scores)):
             value = np.random.default_rng(3).normal(size=SHAPE)
             value = value.astype(np.float32)
             kernel.install(value)
             effective = np.asarray(kernel.effective())
             self.assertEqual(effective.tobytes(), value.tobytes())
 
-    def test_gate_follows_the_scores(self):
-        scores = np.linspace(0, 1, 12, dtype=np.float32).reshape(SHAPE)
-        threshold = scores[1, 1]
-        kernel = make_kernel(scores, threshold)
-        value = np.where(kernel.own_mask, kernel.kernel, kernel.fixed)
-        closed = kernel.own_mask & (scores < threshold)
-        np.testing.assert_array_equal(
-            kernel.effective(), np.where(closed, 0, value)
-        )
-        kernel.open_gate()
-        np.testing.assert_array_equal(kernel.effective(), value)
-
     def test_gradient_passes_straight_through_to_the_scores(self):
+        """Those of slots outside the mask learn, too, and may come back."""
         scores = np.linspace(0, 1, 12, dtype=np.float32).reshape(SHAPE)
-        kernel = make_kernel(scores, scores[2, 0])
-        value = np.where(kernel.own_mask, kernel.kernel, 0)
+        kernel = make_kernel(scores)
+        np.testing.assert_array_equal(
+            kernel.effective(), make_kernel().effective()
+        )
         factors, (weights, learned) = gradients(
             kernel, [kernel.kernel, kernel.scores]
         )
-        np.testing.assert_allclose(learned, factors * value, rtol=1e-6)
-        passes = np.asarray(kernel.own_mask) & (scores >= scores[2, 0])
-        np.testing.assert_array_equal(weights, np.where(passes, factors, 0))
+        np.testing.assert_allclose(learned, factors * kernel.kernel, rtol=1e-6)
+        own = np.asarray(kernel.own_mask)
+        np.testing.assert_array_equal(weights, np.where(own, factors, 0))
 
-    def test_open_gate_without_scores(self):
-        kernel = make_kernel()
-        before = np.asarray(kernel.effective())
-        kernel.open_gate()
-        np.testing.assert_array_equal(kernel.effective(), before)
-        self.assertLen(kernel.state, 2)
-        self.assertLen(make_kernel(before).state, 4)
+    def test_scores_that_do_not_learn(self):
+        kernel = make_kernel(np.zeros(SHAPE, np.float32))
+        kernel.learns_scores = False
+        _, (weights, learned) = gradients(
+            kernel, [kernel.kernel, kernel.scores]
+        )
+        self.assertIsNone(learned)
+        self.assertIsNotNone(weights)
+        without = make_kernel()
+        without.learns_scores = True
+        self.assertFalse(without.learns_scores)
 
     def test_replaced_within_the_context_only(self):
         kernel = make_kernel()

@@ -12,7 +12,8 @@ from tsn_keras.pruning import (
 
 
 def update(pruning, mask, sparsity):
-    pruning.update(mask, pruning.importance(mask), sparsity)
+    mask.prune(pruning.importance(mask), sparsity)
+    mask.apply()
 
 
 class MagnitudePruningTest(parameterized.TestCase):

@@ -91,19 +91,3 @@ class TaskMaskTest(parameterized.TestCase):
         np.testing.assert_array_equal(effective, mask.effective())
         np.testing.assert_array_equal(effective[~mask.mask], 0)
         np.testing.assert_array_equal(mask.kernel.own_mask, mask.own)
-
-    def test_apply_scores_gates_to_the_mask(self):
-        mask = task_mask(learned_scores=True)
-        scores = np.asarray(mask.kernel.scores)
-        mask.prune(scores, 0.7)
-        mask.apply_scores()
-        np.testing.assert_array_equal(mask.kernel.effective(), mask.effective())
-        # A slot whose score rises comes back without a new mask.
-        slot = np.argwhere(mask.available & ~mask.own)[0]
-        risen = scores.copy()
-        risen[tuple(slot)] = 2.0
-        mask.kernel.scores.assign(risen)
-        self.assertEqual(
-            np.asarray(mask.kernel.effective())[tuple(slot)],
-            np.asarray(mask.kernel.kernel)[tuple(slot)],
-        )

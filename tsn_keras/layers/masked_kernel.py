@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.layers.slot_selection import gated_slots, select_slots
+from tsn_keras.layers.slot_selection import scored_slots, select_slots
 
 
 class EffectiveRegularizer:
@@ -65,16 +65,14 @@ class MaskedKernel:
     `mask * where(owned_on_plane, frozen_value, kernel)` with one operation
     a step. No optimizer sees `fixed`, so nothing can move it.
 
-    With learned scores it is `where(own_mask, gate * kernel, fixed)`, where
-    `gate` is 1 for `scores >= threshold` and its gradient is passed
-    straight through to the scores (WSN, Kang et al., ICML 2022).
+    With learned scores the gradient of the mask is passed straight through to
+    a score of each slot (WSN, Kang et al., ICML 2022).
 
     Args:
         kernel: `keras.Variable`, float, any shape; the trainable values.
         own_mask: `keras.Variable`, bool, shape of `kernel`.
         fixed: `keras.Variable`, float, shape of `kernel`.
         scores: `keras.Variable` or `None`, float, shape of `kernel`.
-        threshold: `keras.Variable` or `None`, float scalar.
         path: str or `None`, the name of the kernel for users; its own path
             by default.
     """
@@ -85,14 +83,12 @@ class MaskedKernel:
         own_mask: keras.Variable,
         fixed: keras.Variable,
         scores: keras.Variable | None = None,
-        threshold: keras.Variable | None = None,
         path: str | None = None,
     ):
         self.kernel = kernel
         self.own_mask = own_mask
         self.fixed = fixed
         self.scores = scores
-        self.threshold = threshold
         self.path = path or kernel.path
         self._replacement = None
 
@@ -107,22 +103,32 @@ class MaskedKernel:
     @property
     def state(self) -> list[keras.Variable]:
         """The variables beside the kernel itself, in a fixed order."""
-        variables = [self.own_mask, self.fixed, self.scores, self.threshold]
+        variables = [self.own_mask, self.fixed, self.scores]
         return [v for v in variables if v is not None]
+
+    @property
+    def learns_scores(self) -> bool:
+        """Whether functions that are traced now train the scores."""
+        return self.scores is not None and self.scores.trainable
+
+    @learns_scores.setter
+    def learns_scores(self, value: bool) -> None:
+        if self.scores is not None:
+            self.scores.trainable = value
 
     def effective(self):
         """Returns the tensor that the layer computes with."""
         if self._replacement is not None:
             return self._replacement()
-        if self.scores is None:
+        if not self.learns_scores:
             return select_slots(self.own_mask, self.kernel, self.fixed)
         scores = tf.convert_to_tensor(self.scores)
-        gated = gated_slots(
-            scores,
-            tf.convert_to_tensor(self.threshold),
+        return scored_slots(
+            tf.convert_to_tensor(self.own_mask),
             tf.cast(self.kernel, scores.dtype),
+            tf.convert_to_tensor(self.fixed),
+            scores,
         )
-        return select_slots(self.own_mask, gated, self.fixed)
 
     def stored(self):
         """Returns what `effective` does while no slot is trained."""
@@ -139,12 +145,6 @@ class MaskedKernel:
         assign(self.fixed, value)
         if not is_stored:
             assign(self.own_mask, np.zeros(self.shape, bool))
-            self.open_gate()
-
-    def open_gate(self) -> None:
-        """Lets every slot pass, whatever its score."""
-        if self.threshold is not None:
-            self.threshold.assign(-np.inf)
 
     @contextlib.contextmanager
     def replaced(self, effective: Callable) -> Iterator[None]:

@@ -24,25 +24,26 @@ def select_slots(mask, chosen, other):
 
 
 @tf.custom_gradient
-def gated_slots(scores, threshold, values):
-    """Returns `gate * values` with `gate = (scores >= threshold)`.
+def scored_slots(mask, values, other, scores):
+    """Returns `where(mask, values, other)`, which the scores of slots learn by.
 
-    The gradient of the gate is passed straight through to the scores: they
-    get `upstream * values`, and the values `upstream * gate`.
+    The gradient of the mask is passed straight through to the scores: they
+    get `upstream * values`, and the values `where(mask, upstream, 0)`.
 
     Args:
-        scores: float tensor.
-        threshold: float tensor, scalar.
-        values: float tensor of the shape of `scores`.
+        mask: bool tensor.
+        values: float tensor of the same shape.
+        other: float tensor of the same shape.
+        scores: float tensor of the same shape.
 
     Returns:
-        float tensor of the shape of `values`.
+        Tensor of the shape and dtype of `other`.
     """
-    gate = tf.cast(scores >= threshold, values.dtype)
 
     def gradient(upstream):
         upstream = tf.convert_to_tensor(upstream)
-        return upstream * values, None, upstream * gate
+        nothing = tf.zeros_like(upstream)
+        learned = tf.raw_ops.Select(condition=mask, x=upstream, y=nothing)
+        return None, learned, None, upstream * values
 
-    return values * gate, gradient
-
+    return select_slots(mask, values, other), gradient

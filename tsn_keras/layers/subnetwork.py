@@ -9,6 +9,10 @@ from tsn_keras.layers.kernel_rule import KernelRule, Kernels
 from tsn_keras.layers.masked_kernel import EffectiveRegularizer, MaskedKernel
 from tsn_keras.layers.weight_paths import weight_paths
 
+# Scores move by about the learning rate in each of their steps, and chance must
+# not outweigh what they learn.
+SCORE_RANGE = 0.01
+
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
 class Subnetwork(keras.layers.Wrapper):
@@ -89,17 +93,11 @@ class Subnetwork(keras.layers.Wrapper):
             state["scores"] = self.add_weight(
                 shape=kernel.shape,
                 dtype=kernel.dtype,
-                initializer=keras.initializers.RandomUniform(0.0, 1.0, seed=0),
+                initializer=keras.initializers.RandomUniform(
+                    0.0, SCORE_RANGE, seed=0
+                ),
                 autocast=False,
                 name=f"{name}_scores",
-            )
-            state["threshold"] = self.add_weight(
-                shape=(),
-                dtype=kernel.dtype,
-                initializer=keras.initializers.Constant(float("-inf")),
-                trainable=False,
-                autocast=False,
-                name=f"{name}_threshold",
             )
         masked = MaskedKernel(kernel, path=path, **state)
         if kernel.regularizer is not None:

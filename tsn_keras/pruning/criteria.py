@@ -34,24 +34,36 @@ class ScorePruning(Pruning):
 
     Each slot has a trainable score beside its weight; the gradient of the
     mask is passed straight through to the scores (WSN: Kang et al., "Forget-
-    free continual learning with winning subnetworks", ICML 2022). Between two
-    updates of the threshold the mask follows the scores in every step.
+    free continual learning with winning subnetworks", ICML 2022). The mask
+    follows the scores when the schedule updates it.
 
-    Takes the arguments of `Pruning`.
+    The optimizer moves twice as many variables in steps in which scores
+    learn. Hence they do in a few steps only.
+
+    Args:
+        score_frequency: int, steps from one in which the scores learn to the
+            next; 1 for all steps.
+        **kwargs: As `Pruning`.
     """
 
     learned_scores = True
+
+    def __init__(self, *args, score_frequency: int = 8, **kwargs):
+        super().__init__(*args, **kwargs)
+        if score_frequency < 1:
+            raise ValueError(
+                "`score_frequency` must be at least 1 step. Received: "
+                f"score_frequency={score_frequency}"
+            )
+        self.score_frequency = score_frequency
 
     def importance(self, mask: TaskMask) -> np.ndarray:
         # `largest` ranks absolute values; scores below zero are the lowest.
         scores = np.asarray(mask.kernel.scores)
         return scores - scores.min()
 
-    def update(
-        self, mask: TaskMask, importance: np.ndarray, sparsity: float
-    ) -> None:
-        mask.prune(importance, sparsity)
-        mask.apply_scores()
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "score_frequency": self.score_frequency}
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")

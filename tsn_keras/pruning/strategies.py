@@ -55,6 +55,7 @@ class Pruning:
     """
 
     learned_scores = False
+    score_frequency = 1
     needs_second_moments = False
 
     def __init__(
@@ -192,7 +193,8 @@ class Pruning:
         targets = self._targets(masks, importances)
         for mask, importance, target in zip(masks, importances, targets):
             sparsity = self.sparsity_at(target, step, total_steps)
-            self.update(mask, importance, _of_own(mask, sparsity))
+            mask.prune(importance, _of_own(mask, sparsity))
+            mask.apply()
 
     def finish(
         self, masks: list[TaskMask], step: int, total_steps: int | None
@@ -230,13 +232,6 @@ class Pruning:
     def importance(self, mask: TaskMask) -> np.ndarray:
         """Returns what the slots of a kernel are ranked by."""
         raise NotImplementedError
-
-    def update(
-        self, mask: TaskMask, importance: np.ndarray, sparsity: float
-    ) -> None:
-        """Prunes a kernel of the running task to a sparsity."""
-        mask.prune(importance, sparsity)
-        mask.apply()
 
     def get_config(self) -> dict[str, Any]:
         schedule = self.schedule and self.schedule.get_config()

@@ -90,18 +90,6 @@ class TaskMask:
         """Lets the kernel compute with the mask."""
         self._fix()
         self.kernel.own_mask.assign(self.own)
-        self.kernel.open_gate()
-
-    def apply_scores(self) -> None:
-        """Lets the kernel compute with the mask, open to learned scores.
-
-        The gate chooses among all available slots, so that scores can bring
-        back a slot between two updates of the mask.
-        """
-        self._fix()
-        self.kernel.own_mask.assign(self.available)
-        scores = np.asarray(self.kernel.scores)
-        self.kernel.threshold.assign(scores[self.own].min(initial=np.inf))
 
     def _fix(self) -> None:
         """Lets the kernel hold the inherited values, which never change."""

@@ -1,6 +1,7 @@
 """Tests of how a task ends, with and without each mechanism."""
 
 import json
+import warnings
 
 import keras
 import numpy as np
@@ -130,6 +131,32 @@ class MechanismsTest(parameterized.TestCase):
         taken = sum(component.num_bytes for component in components)
         self.assertLessEqual(taken, budget)
         self.assertGreater(taken, 0.8 * budget)
+
+    @parameterized.parameters("clustered", "linear")
+    def test_a_budget_does_not_cost_more_than_its_bytes(self, codebook):
+        """Codes that should be wider do not take the place of the weights."""
+        kept = []
+        for tolerance in (0.9, 0.0):
+            quantization = AdaptiveCodebook(
+                min_width=1,
+                tolerance=tolerance,
+                fine_tune_steps=5,
+                codebook=codebook,
+            )
+            model = make_model(
+                mlp(16, [keras.layers.Dense(16, activation="relu")]),
+                pruning=MagnitudePruning(budget=200, frequency=5),
+                quantization=quantization,
+            )
+            begin(model, epochs=4)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                consolidate(model)
+            components = model.bank["task 0"].components
+            taken = sum(component.num_bytes for component in components)
+            self.assertLessEqual(taken, 200)
+            kept.append(sum(component.own_count for component in components))
+        self.assertGreater(kept[1], 0.8 * kept[0])
 
     def test_budget_that_nothing_fits(self):
         model = make_model(pruning=MagnitudePruning(budget=5))

@@ -1,5 +1,6 @@
 """From a trained task to the record that the bank keeps."""
 
+import math
 import warnings
 
 import keras
@@ -29,6 +30,9 @@ PRIVATE_SHARE = 0.25
 # The part by which it may raise the loss, where that is less than one example:
 # many a candidate then validates by chance, and its loss gives it away.
 PRIVATE_LOSS = 0.02
+# By this part of a budget codes may be too wide at first. The smallest weights
+# make room for them, which fine-tuning can make up for.
+BUDGET_EXCESS = 0.1
 STAGES = ("prune", "quantize", "fine-tune", "store")
 
 
@@ -173,7 +177,9 @@ class Consolidation:
             self.quantization.min_width,
             self.task.widths,
             self.quantization.codebook,
+            self._max_bits(1 + BUDGET_EXCESS),
         )
+        codebooks = self._keep_budget(codebooks)
         self.progress.update(2)
         while True:
             codebooks, quality = self._tuned(weights, codebooks)
@@ -185,6 +191,7 @@ class Consolidation:
                 codebooks,
                 self.task.widths,
                 self.quantization.codebook,
+                self._max_bits(1.0),
             )
             if wider is None:
                 break
@@ -192,6 +199,17 @@ class Consolidation:
         self._kernels = place_all(weights, self._own, codebooks)
         self.progress.update(3)
         return codebooks
+
+    def _max_bits(self, part: float) -> float:
+        """Returns how many bits codes may take, by a part of the budget."""
+        budget = getattr(self.pruning, "budget", None)
+        if budget is None:
+            return math.inf
+        masks = sum(
+            len(component.own_mask) + len(component.shared_mask)
+            for component in self._components(None)
+        )
+        return 8 * (part * budget - masks)
 
     def _tuned(self, weights, codebooks) -> tuple[list[Codebook], float]:
         """Fine-tunes, and takes the outcome back if it is no better."""

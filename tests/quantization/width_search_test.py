@@ -3,6 +3,7 @@ from absl.testing import parameterized
 
 from tsn_keras.quantization import (
     Codebook,
+    code_bits,
     place_all,
     search_widths,
     widen_worst,
@@ -135,6 +136,32 @@ class WidenWorstTest(parameterized.TestCase):
             steps += 1
         self.assertEqual([c.width for c in last], limits)
         self.assertEqual(steps, 4)
+
+    @parameterized.product(max_bits=(0, 500, 700, 1000), widen=(False, True))
+    def test_no_more_bits_than_there_are(self, max_bits, widen):
+        kernels, own = kernels_and_own()
+        sizes = [np.count_nonzero(mask) for mask in own]
+        limits, kind = [8] * 3, "clustered"
+        least = [Codebook.fit(k[m], 1) for k, m in zip(kernels, own)]
+        if widen:
+            codebooks = least
+            while codebooks is not None:
+                found = codebooks
+                codebooks = widen_worst(
+                    kernels, own, found, limits, kind, max_bits
+                )
+        else:
+            found = search_widths(
+                kernels, own, lambda _: 0.0, 1.0, 1, limits, kind, max_bits
+            )
+        taken = code_bits([c.width for c in found], sizes)
+        self.assertLessEqual(taken, max(max_bits, code_bits([1] * 3, sizes)))
+        # One more bit for the smallest kernel would be too much.
+        wider = min(
+            code_bits([c.width + (i == j) for j, c in enumerate(found)], sizes)
+            for i in range(3)
+        )
+        self.assertGreater(wider, max_bits)
 
     def test_nothing_to_gain(self):
         kernels = [np.float32([[1, -1], [1, -1]])]

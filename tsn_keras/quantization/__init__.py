@@ -4,6 +4,7 @@ from tsn_keras.quantization.codebook import Codebook as Codebook
 from tsn_keras.quantization.strategies import (
     AdaptiveCodebook as AdaptiveCodebook,
 )
+from tsn_keras.quantization.width_search import code_bits as code_bits
 from tsn_keras.quantization.width_search import place_all as place_all
 from tsn_keras.quantization.width_search import search_widths as search_widths
 from tsn_keras.quantization.width_search import widen_worst as widen_worst

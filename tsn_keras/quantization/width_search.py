@@ -1,5 +1,6 @@
 """The search for the smallest width of each kernel's codes."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +23,20 @@ def place_all(
     ]
 
 
+def code_bits(widths: list[int], sizes: list[int]) -> int:
+    """Returns the bits that codes and codebooks of some widths take.
+
+    >>> code_bits([2, 3], [100, 10])
+    614
+
+    Args:
+        widths: list of int, bits a code of each kernel.
+        sizes: list of int, the number of each kernel's own slots.
+    """
+    kernels = zip(widths, sizes)
+    return sum(width * size + 32 * 2**width for width, size in kernels)
+
+
 def search_widths(
     kernels: list[np.ndarray],
     own: list[np.ndarray],
@@ -30,6 +45,7 @@ def search_widths(
     min_width: int,
     limits: list[int],
     kind: str = "clustered",
+    max_bits: float = math.inf,
 ) -> list[Codebook]:
     """Grows the widths of kernels until the validated quality holds.
 
@@ -47,6 +63,7 @@ def search_widths(
         min_width: int, width in bits to begin with.
         limits: list of int, the widest code that each kernel has room for.
         kind: str, `clustered` or `linear`.
+        max_bits: float, bits that codes and codebooks may come to take.
 
     Returns:
         list of `Codebook`.
@@ -65,7 +82,7 @@ def search_widths(
         group = groups.pop()
         for index in group:
             placed[index] = codebooks[index].place(kernels[index], own[index])
-        growing = [index for index in group if widths[index] < limits[index]]
+        growing = _growing(group, widths, sizes, limits, max_bits)
         if not growing or quality(list(placed)) >= acceptable:
             continue
         parts = halves(group, sizes)
@@ -81,12 +98,27 @@ def search_widths(
     return codebooks
 
 
+def _growing(group, widths, sizes, limits, max_bits) -> list[int]:
+    """Returns the kernels of a group that can all have one bit more."""
+    growing, wider = [], list(widths)
+    for index in group:
+        wider[index] += 1
+        if wider[index] <= limits[index] and (
+            code_bits(wider, sizes) <= max_bits
+        ):
+            growing.append(index)
+        else:
+            wider[index] -= 1
+    return growing
+
+
 def widen_worst(
     kernels: list[np.ndarray],
     own: list[np.ndarray],
     codebooks: list[Codebook],
     limits: list[int],
     kind: str = "clustered",
+    max_bits: float = math.inf,
 ) -> list[Codebook] | None:
     """Gives one more bit to the kernel that its codes distort most.
 
@@ -94,13 +126,19 @@ def widen_worst(
 
     Returns:
         The list of codebooks with one replaced, or `None` if all have their
-        widest code or lose nothing.
+        widest code, lose nothing or have no bits left.
     """
+    widths = [codebook.width for codebook in codebooks]
+    sizes = [codebook.codes.size for codebook in codebooks]
     distortions = []
-    for kernel, mask, codebook, limit in zip(kernels, own, codebooks, limits):
+    for index, (kernel, mask, codebook) in enumerate(
+        zip(kernels, own, codebooks)
+    ):
         values = kernel[mask]
         error = np.square(values - codebook.values()).sum()
-        gains = error > 0.0 and codebook.width < limit
+        gains = error > 0.0 and _growing(
+            [index], widths, sizes, limits, max_bits
+        )
         # Weights may all be zero and centroids have moved away from them.
         power = max(np.square(values).sum(), np.finfo(np.float32).tiny)
         distortions.append(error / power if gains else 0.0)

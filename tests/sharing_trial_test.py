@@ -61,6 +61,25 @@ class SharingTrialTest(parameterized.TestCase):
         self.assertIsNone(choice.plane)
         self.assertEqual(model._running.plane, 1)
 
+    def test_other_labels_are_in_doubt(self):
+        """Inputs that look alike are not enough."""
+        similar = ActivationSimilarity(threshold=1e6, doubt=1e7, trial_steps=40)
+        model = make_model(sharing=similar)
+        learn(model, 0, epochs=8)
+        x, y = digits(0, TRAIN)
+        others = np.random.default_rng(3).permutation(10)
+        model.add_task("again", head=keras.layers.Dense(10))
+        model.fit(x, y, epochs=2, verbose=0)
+        self.assertEqual(model._running.choice.reason, "similar")
+        model.discard_task()
+        model.add_task("relabelled", head=keras.layers.Dense(10))
+        model.fit(x, others[y], epochs=2, verbose=0)
+        self.assertEqual(model._running.choice.reason, "trial")
+        model.discard_task()
+        model.add_task("fewer classes", head=keras.layers.Dense(5))
+        model.fit(x, y % 5, epochs=2, verbose=0)
+        self.assertEqual(model._running.choice.reason, "trial")
+
     def test_same_seed_same_choice(self):
         banks = []
         for _ in range(2):

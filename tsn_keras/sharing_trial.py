@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 
 import keras
+import numpy as np
+from keras import tree
 
 from tsn_keras.distribution import mean_over_workers
 from tsn_keras.sharing import PlaneChoice
@@ -12,6 +14,46 @@ from tsn_keras.training_data import TrainingData
 # A task that starts as another is ahead at first, and loses of that lead
 # while it trains on: on permuted MNIST it can be level and end behind.
 LEAD = 0.5
+
+
+# Examples on which labels are predicted.
+LABELS = 256
+
+
+def predicts_labels(
+    model: keras.Model, choice: PlaneChoice, data: TrainingData
+) -> bool:
+    """Tells whether a similar task, as it is, predicts a new task's labels.
+
+    It does if its loss on the new task's data is at most `LEAD` times that
+    with the same labels in another order.
+
+    Args:
+        model: `ContinualModel` with a running task.
+        choice: `PlaneChoice` that joins a plane.
+        data: `TrainingData` of the new task.
+    """
+    nearest = choice.nearest
+    if choice.reason != "similar":
+        return False
+    if model.bank[nearest].head != model._running.head:
+        return False
+    batches = data.first_batches(LABELS)
+    if batches[0][1] is None or model.loss is None:
+        # Nothing but the inputs tells tasks apart.
+        return True
+    x, y = tree.map_structure(
+        lambda *parts: np.concatenate(parts), *(b[:2] for b in batches)
+    )
+    order = np.random.default_rng(0).permutation(len(tree.flatten(y)[0]))
+    others = tree.map_structure(lambda labels: labels[order], y)
+    with model.working_as(nearest):
+        y_pred = model(x, training=False)
+        losses = [
+            mean_over_workers(float(model.compute_loss(x, labels, y_pred)))
+            for labels in (y, others)
+        ]
+    return losses[0] <= LEAD * losses[1]
 
 
 def try_planes(

@@ -23,7 +23,7 @@ from tsn_keras.pruning import Pruning
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.running_task import RunningTask
 from tsn_keras.sharing import Never, PlaneChoice, Sharing
-from tsn_keras.sharing_trial import try_planes
+from tsn_keras.sharing_trial import predicts_labels, try_planes
 from tsn_keras.strategy_names import get_strategy
 from tsn_keras.task_network import HeadFunctions, TaskNetwork
 from tsn_keras.training_data import TrainingData
@@ -144,7 +144,7 @@ class TaskStarter(TaskNetwork):
             backbone_checks.check_reads(self.installation, self._inputs)
             self.bank.set_base(self.installation.base_values())
         choice = self._choose_plane(data)
-        if choice.doubtful:
+        if choice.doubtful and not predicts_labels(self, choice, data):
             choice = try_planes(self, choice, data, self._start)
         self._start(choice)
 

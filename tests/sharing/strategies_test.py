@@ -36,7 +36,7 @@ class StrategiesTest(parameterized.TestCase):
         self.assertEqual(
             (choice.plane, choice.nearest, choice.divergence), (1, "b", 0.02)
         )
-        self.assertEqual((choice.reason, choice.doubtful), ("similar", False))
+        self.assertEqual((choice.reason, choice.trial_steps), ("similar", 200))
         self.assertEqual(choice.own_fraction, sharing.own_fraction)
 
     @parameterized.parameters(0.0, 0.01, 0.02)
@@ -56,7 +56,8 @@ class StrategiesTest(parameterized.TestCase):
 
     def test_similarity_without_limit(self):
         sharing = ActivationSimilarity(threshold=float("inf"))
-        self.assertEqual(sharing.choose({"a": 2}, {"a": 1e9}).plane, 2)
+        choice = sharing.choose({"a": 2}, {"a": 1e9})
+        self.assertEqual((choice.plane, choice.doubtful), (2, False))
         # Infinite where nothing can be compared.
         self.assertIsNone(sharing.choose({"a": 2}, {"a": float("inf")}).plane)
 

@@ -27,8 +27,8 @@ class PlaneChoice:
         divergence: float or `None`, its KL divergence.
         own_fraction: float, how much of the usual number of slots a task
             that joins a plane may add.
-        trial_steps: int. If not 0 the choice is in doubt, and a trial of so
-            many training steps decides between the plane and a new one.
+        trial_steps: int. If not 0 the choice may be in doubt, and a trial of
+            so many training steps decides between the plane and a new one.
         reason: str, one of `REASONS`.
         losses: tuple of two floats or `None`, the held-out losses of a trial
             on the joined and on a new plane.
@@ -153,16 +153,18 @@ class ActivationSimilarity(Sharing):
     is compared with the stored one of that task (`kl_divergence`). The plane
     of the nearest task is joined if its divergence is under `threshold`; the
     new task then starts as that task, shares all its slots and adds few own
-    ones. Between `threshold` and `doubt` a short training on either plane
-    decides: the loss on held-out training data must be half that of an own
-    plane, as an early lead shrinks. Above `doubt`, and for
-    data other than arrays and `tf.data`, the task gets a plane of its own.
+    ones. Above `doubt` the task gets a plane of its own. A short training on
+    either plane decides between `threshold` and `doubt`, and where the nearest
+    task does not predict the new one's labels: classes of one data set look
+    alike, and are not learned alike. The loss on held-out training data must
+    be half that of an own plane, as an early lead shrinks; data other than
+    arrays and `tf.data` have no trial and get a plane of their own.
 
     Args:
         threshold: float, a divergence in nats a unit.
         sample_size: int, number of examples to look at.
         doubt: float, the divergence up to which a trial is worth its time;
-            no trial if it is not above `threshold`.
+            no trials at all if it is not above `threshold`.
         trial_steps: int, training steps of a trial on either plane.
         own_fraction: float in (0, 1], how much of the usual number of slots
             a task adds to those it shares.
@@ -207,6 +209,7 @@ class ActivationSimilarity(Sharing):
         nearest = min(divergences, key=divergences.get)
         divergence = divergences[nearest]
         similar = divergence < self.threshold
+        tries = self.doubt > self.threshold
         if not similar and not divergence < self.doubt:
             return PlaneChoice(None, nearest, divergence, reason="dissimilar")
         return PlaneChoice(
@@ -214,7 +217,7 @@ class ActivationSimilarity(Sharing):
             nearest,
             divergence,
             own_fraction=self.own_fraction,
-            trial_steps=0 if similar else self.trial_steps,
+            trial_steps=self.trial_steps if tries else 0,
             reason="similar" if similar else "trial",
         )
 

@@ -25,13 +25,14 @@ from tsn_keras.running_task import RunningTask
 from tsn_keras.sharing import Never, PlaneChoice, Sharing
 from tsn_keras.sharing_trial import predicts_labels, try_planes
 from tsn_keras.strategy_names import get_strategy
-from tsn_keras.task_network import HeadFunctions, TaskNetwork
+from tsn_keras.task_inference import TaskInference
+from tsn_keras.task_network import HeadFunctions
 from tsn_keras.training_data import TrainingData
 
 FLOAT_WIDTHS = (32, 32)
 
 
-class TaskStarter(TaskNetwork):
+class TaskStarter(TaskInference):
     """Adds tasks, and brings each to the start of its training.
 
     The arguments are those of `ContinualModel`.

@@ -29,20 +29,19 @@ import math
 import numpy as np
 
 from tsn_keras.bank import first_mask_format
-from tsn_keras.bank.density_levels import (
-    best_levels,
-    level_strings,
+from tsn_keras.bank.gap_strings import DamagedError, entropy
+from tsn_keras.bank.mask_plans import (
+    ALL_OFF,
+    ALL_ON,
+    REFERENCE,
+    WITHIN,
+    decode_plan,
+    has_context,
+    make_plans,
 )
-from tsn_keras.bank.gap_strings import (
-    DamagedError,
-    StringDecoder,
-    StringEncoder,
-    entropy,
-)
-from tsn_keras.bank.mask_cells import Cells, decode_levels, live_slots
 
-_ALL_OFF, _RAW, _FIRST_FORMAT, _CODED, _ALL_ON = 0x00, 0x01, 0x02, 0x04, 0x10
-_REFERENCE, _WITHIN = 1, 2
+# Beside the marks of coded masks.
+_RAW, _FIRST_FORMAT = 0x01, 0x02
 # Codes are compared in bytes where their models differ by less than this.
 _CLOSE_BITS = 64
 
@@ -87,10 +86,10 @@ def encode_mask(
     if not matrix.size:
         return b""
     if not matrix.any():
-        return bytes([_ALL_OFF])
+        return bytes([ALL_OFF])
     if matrix.all():
-        return bytes([_ALL_ON])
-    plans = _plans(matrix, *_contexts(mask, reference, within))
+        return bytes([ALL_ON])
+    plans = make_plans(matrix, *_contexts(mask, reference, within))
     best = min(plan.bits for plan in plans)
     codes = [bytes([_RAW]) + np.packbits(matrix).tobytes()]
     for plan in plans:
@@ -134,10 +133,10 @@ def decode_mask(
         return np.zeros(shape, bool)
     if not size or not data:
         raise _damaged(data, shape)
-    if data[0] in (_ALL_OFF, _ALL_ON):
+    if data[0] in (ALL_OFF, ALL_ON):
         if len(data) != 1:
             raise _damaged(data, shape)
-        return np.full(shape, data[0] == _ALL_ON)
+        return np.full(shape, data[0] == ALL_ON)
     if data[0] == _RAW:
         if len(data) != 1 + (size + 7) // 8:
             raise _damaged(data, shape)
@@ -150,7 +149,7 @@ def decode_mask(
             )
         else:
             contexts = _known(data, shape, reference, within)
-            matrix = _decode_coded(data, shape, *contexts)
+            matrix = decode_plan(data, matrix_shape(shape), *contexts)
     except DamagedError as error:
         raise _damaged(data, shape) from error
     return matrix.reshape(shape)
@@ -165,12 +164,12 @@ def from_first_format(data: bytes) -> bytes:
 
 def needs_reference(data: bytes) -> bool:
     """Whether `data` was encoded with the help of the reference."""
-    return _has_context(data) and bool(data[0] & _REFERENCE)
+    return has_context(data) and bool(data[0] & REFERENCE)
 
 
 def needs_within(data: bytes) -> bool:
     """Whether `data` was encoded with the help of `within`."""
-    return _has_context(data) and bool(data[0] & _WITHIN)
+    return has_context(data) and bool(data[0] & WITHIN)
 
 
 def ideal_bits(
@@ -207,7 +206,7 @@ def ideal_bits(
     if matrix.all() or not matrix.any():
         return 8.0
     plain = 8.0 + 8 * ((matrix.size + 7) // 8)
-    plans = _plans(matrix, *_contexts(mask, reference, within))
+    plans = make_plans(matrix, *_contexts(mask, reference, within))
     return min(plain, *(plan.bits for plan in plans))
 
 
@@ -237,83 +236,6 @@ def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     """Returns the two axes of the matrix that a mask is seen as."""
     columns = next((axis for axis in reversed(shape) if axis != 1), 1)
     return math.prod(shape) // max(columns, 1), columns
-
-
-class _Part:
-    """The slots of a domain, and how they are to be coded."""
-
-    def __init__(self, matrix, domain):
-        self.ones = matrix if domain is None else matrix & domain
-        self.domain = domain
-        count = np.count_nonzero(self.ones)
-        slots = matrix.size if domain is None else np.count_nonzero(domain)
-        self.mixed = 0 < count < slots
-        self.bits = 0.0
-        self.head = _ALL_ON if count else _ALL_OFF
-        if self.mixed:
-            if domain is not None:
-                live = live_slots(domain)
-                self.ones, self.domain = self.ones[live], domain[live]
-            self.bits, self.levels = best_levels(self.ones, self.domain)
-            rows, columns = (int(axis.max()) + 1 for axis in self.levels)
-            self.head = 16 * rows + columns
-
-    def encode(self, encoder: StringEncoder) -> None:
-        for levels in self.levels:
-            for string in level_strings(levels):
-                encoder.add(np.flatnonzero(string), string.size)
-        cells = Cells(self.ones.shape, self.domain, *self.levels)
-        for positions, size in cells.positions(self.ones):
-            encoder.add(positions, size)
-
-
-class _Plan:
-    """One way to code a mask: its contexts, its parts, its bits."""
-
-    def __init__(self, matrix, reference, within):
-        self.flags = _REFERENCE * (reference is not None)
-        self.flags += _WITHIN * (within is not None)
-        self.parts = [
-            _Part(matrix, domain) for domain in _domains(reference, within)
-        ]
-        self.mixed = any(part.mixed for part in self.parts)
-        header = (self.flags > 0) + len(self.parts)
-        self.bits = 8 * header + sum(part.bits for part in self.parts)
-
-    def encode(self) -> bytes:
-        head = bytes(part.head for part in self.parts)
-        if self.flags:
-            head = bytes([_CODED + self.flags]) + head
-        if not self.mixed:
-            return head
-        encoder = StringEncoder()
-        for part in self.parts:
-            if part.mixed:
-                part.encode(encoder)
-        return head + encoder.stream()
-
-
-def _plans(matrix, reference, within):
-    """All ways to code a mask."""
-    plans = [_Plan(matrix, None, None)]
-    if within is not None:
-        plans.append(_Plan(matrix, None, within))
-    if reference is not None:
-        plans.append(_Plan(matrix, reference, within))
-    return plans
-
-
-def _domains(reference, within):
-    """The domain of each part, `None` for all slots."""
-    if reference is None:
-        return [within]
-    if within is None:
-        return [reference, ~reference]
-    return [reference & within, within & ~reference]
-
-
-def _has_context(data):
-    return bool(data) and _CODED < data[0] <= _CODED + _REFERENCE + _WITHIN
 
 
 def _as_matrix(mask):
@@ -364,44 +286,6 @@ def _known(data, shape, reference, within):
             )
         contexts[name] = _context(context, name, shape) if need else None
     return tuple(contexts.values())
-
-
-def _decode_coded(data, shape, reference, within):
-    body = int(_has_context(data))
-    domains = _domains(reference, within)
-    heads = data[body : body + len(domains)]
-    body += len(heads)
-    mixed = any(head not in (_ALL_OFF, _ALL_ON) for head in heads)
-    if len(heads) < len(domains) or (not mixed and len(data) > body):
-        raise _damaged(data, shape)
-    decoder = StringDecoder(data[body:])
-    matrix = np.zeros(matrix_shape(shape), bool)
-    for head, domain in zip(heads, domains):
-        if head == _ALL_ON:
-            matrix |= True if domain is None else domain
-        elif head != _ALL_OFF:
-            num_levels = divmod(head, 16)
-            if not all(num_levels):
-                raise _damaged(data, shape)
-            _decode_part(matrix, domain, num_levels, decoder)
-    return matrix
-
-
-def _decode_part(matrix, domain, num_levels, decoder):
-    """Sets the ones of a part in the matrix."""
-    live = None
-    part = matrix
-    if domain is not None:
-        live = live_slots(domain)
-        domain = domain[live]
-        part = np.zeros(domain.shape, bool)
-    levels = [
-        decode_levels(axis, number, decoder)
-        for axis, number in zip(part.shape, num_levels)
-    ]
-    Cells(part.shape, domain, *levels).fill(part, decoder)
-    if live is not None:
-        matrix[live] |= part
 
 
 def _damaged(data, shape):

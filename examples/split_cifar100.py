@@ -43,7 +43,7 @@ BATCH_SIZE = 64
 # 9 % of all slots are left, small kernels denser: in proportion to their sum
 # over their product of sizes (Evci et al., "Rigging the lottery", 2020).
 SPARSITY = {
-    "convolution_0": 0.0,
+    "convolution_0": 0.6,
     "convolution_1": 0.79,
     "convolution_2": 0.86,
     "convolution_3": 0.9,

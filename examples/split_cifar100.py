@@ -41,7 +41,8 @@ CHANNELS = (24, 48, 48, 96, 96, 96)
 POOLED = (1, 3)
 BATCH_SIZE = 64
 # 9 % of all slots are left, small kernels denser: in proportion to their sum
-# over their product of sizes (Evci et al., "Rigging the lottery", 2020).
+# over their product of sizes (Evci et al., "Rigging the lottery", 2020). The
+# first kernel would be full, and leaves room for ten tasks.
 SPARSITY = {
     "convolution_0": 0.6,
     "convolution_1": 0.79,

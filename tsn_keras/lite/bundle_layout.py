@@ -26,7 +26,7 @@ from tsn_keras.lite.task_table import TaskTable
 
 # The part by which a stream may grow so that tables can decode it.
 LOW_GROWTH = 0.1
-CODE_GROWTH = 0.05
+CODE_GROWTH = 0.2
 # Two groups of rows take as many operators again: worth this part, or more.
 GROUP_GAIN = 0.05
 

@@ -111,7 +111,10 @@ class MechanismsTest(parameterized.TestCase):
 
     def test_learned_scores(self):
         model = make_model(pruning=ScorePruning(0.7, frequency=5))
+        before = np.array(model.installation.kernels[0].scores)
         begin(model, epochs=6)
+        after = np.array(model.installation.kernels[0].scores)
+        self.assertGreater(np.abs(after - before).max(), 0)
         report = consolidate(model)
         self.check(model)
         self.assertAlmostEqual(min(report.sparsity.values()), 0.7, places=2)

@@ -153,12 +153,14 @@ class TaskTrainer(TaskStarter):
     @contextlib.contextmanager
     def _fixed_scores(self) -> Iterator[None]:
         """Traces functions that leave the scores alone."""
-        for kernel in self.installation.kernels:
+        # Scores that a user has frozen stay so.
+        learning = [k for k in self.installation.kernels if k.learns_scores]
+        for kernel in learning:
             kernel.learns_scores = False
         try:
             yield
         finally:
-            for kernel in self.installation.kernels:
+            for kernel in learning:
                 kernel.learns_scores = True
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):

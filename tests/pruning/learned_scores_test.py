@@ -69,6 +69,14 @@ class LearnedScoresTest(parameterized.TestCase):
         model.train_on_batch(np.ones((8, 8), "f"), np.ones((8, 2), "f"))
         self.assertTrue((np.array(kernel.scores) != before).any())
 
+    def test_frozen_scores_stay_frozen(self):
+        model = make_model()
+        (kernel,) = model.installation.kernels
+        self.fit(model)
+        kernel.learns_scores = False
+        self.fit(model)
+        self.assertFalse(kernel.learns_scores)
+
     def test_bad_frequency(self):
         with self.assertRaisesRegex(ValueError, "score_frequency=0"):
             ScorePruning(score_frequency=0)

@@ -72,9 +72,8 @@ class PruningScheduleCallbackTest(parameterized.TestCase):
         self.assertEqual(kept[-1], kept_slots(80, 0.8))
         self.assertGreater(len(set(kept)), 2)
         effective = np.asarray(mask.kernel.effective())
-        if strategy is MagnitudePruning:
-            np.testing.assert_array_equal(effective[~mask.mask], 0)
-            self.assertTrue((effective[mask.mask] != 0).all())
+        np.testing.assert_array_equal(effective[~mask.mask], 0)
+        self.assertTrue((effective[mask.mask] != 0).all())
 
     def test_frequency(self):
         pruning = MagnitudePruning(0.8, end=1.0, frequency=5)

@@ -146,7 +146,8 @@ class BundleModule(tf.Module):
             value = functools.partial(tf.gather, book)
             values = self._codes(row, "codes", value)
         # A slice with a new axis would be copied entry by entry.
-        return tf.scatter_nd(tf.reshape(address, [-1, 1]), values, [size])
+        flat = tf.scatter_nd(tf.reshape(address, [-1, 1]), values, [size])
+        return self._ungrouped(block, row, flat) if block.grouped else flat
 
     def _address(self, row: dict, group: str = ""):
         """Returns the positions that are stored as gaps."""
@@ -158,19 +159,31 @@ class BundleModule(tf.Module):
         return tf.cumsum(low) + ones * step
 
     def _grouped_address(self, block: Block, row: dict):
-        """Returns the positions of entries in two groups of rows."""
+        """Returns the positions of entries, one group of rows after another."""
         dense = self._address(row, "dense_")
         sparse = self._address(row, "sparse_") + row["num_dense"]
         address = tf.concat([dense, sparse], axis=0)
-        num_rows, num_columns = block.shape[0], math.prod(block.shape[1:])
-        is_dense = self._marks(row["rows_place"], num_rows)
+        if not block.drops_columns:
+            return address
+        num_columns = math.prod(block.shape[1:])
         is_used = self._marks(row["columns_place"], num_columns)
-        rows = [_places_of(is_dense), _places_of(1 - is_dense)]
-        starts = tf.concat(rows, axis=0) * num_columns
         row_number = address // row["num_columns"]
         column = address - row_number * row["num_columns"]
         column = tf.gather(_places_of(is_used), column)
-        return tf.gather(starts, row_number) + column
+        return row_number * num_columns + column
+
+    def _ungrouped(self, block: Block, row: dict, flat):
+        """Returns a kernel with its rows in order, group after group before.
+
+        Whole rows are moved here, as one of them costs no more than an entry.
+        """
+        is_dense = self._marks(row["rows_place"], block.shape[0])
+        is_sparse = 1 - is_dense
+        in_dense = tf.cumsum(is_dense, exclusive=True)
+        in_sparse = tf.cumsum(is_sparse, exclusive=True)
+        in_sparse += tf.reduce_sum(is_dense)
+        place = is_dense * in_dense + is_sparse * in_sparse
+        return tf.gather(tf.reshape(flat, [block.shape[0], -1]), place)
 
     def _marks(self, place, count: int):
         """Returns 1 or 0 for each of some rows or columns, as int32."""

@@ -27,7 +27,8 @@ from tsn_keras.lite.task_table import TaskTable
 # The part by which a stream may grow so that tables can decode it.
 LOW_GROWTH = 0.1
 CODE_GROWTH = 0.2
-# Two groups of rows take as many operators again: worth this part, or more.
+# Groups of rows take more operators, and so do columns that are left out: worth
+# this part each, or more.
 GROUP_GAIN = 0.05
 
 # Lower bits of gaps without and with tables.
@@ -46,12 +47,14 @@ class Block:
         table: `TaskTable`, the places and counts of bytes.
         shares: bool, whether any task uses entries of another.
         grouped: bool, whether entries are in two groups of rows.
+        drops_columns: bool, whether columns without entries are left out.
     """
 
     shape: tuple[int, ...]
     table: TaskTable
     shares: bool
     grouped: bool
+    drops_columns: bool
 
 
 class Layout:
@@ -81,21 +84,22 @@ class Layout:
         for plane in dict.fromkeys(planes.values()):
             members = [t for t in self.tasks if planes[t] == plane]
             found.append(PlaneEntries(self.bank, index, order, members))
-        grouped = _worth_grouping(found)
+        groups = _row_groups(found)
+        grouped = groups[0] is not None
         shares = any(entries.shares for entries in found)
-        streams = _position_streams(found, grouped)
+        streams = _position_streams(found, groups)
         tabled = {name: _gaps_tabled(p) for name, p in streams.items()}
         tabled["codes"] = _codes_tabled(found)
         rows: dict[str, dict] = {}
-        for number, entries in enumerate(found):
+        for number, (entries, group) in enumerate(zip(found, groups)):
             gaps = {
                 name: encode_gaps(positions[number], GAP_WIDTHS[tabled[name]])
                 for name, positions in streams.items()
             }
             for task in entries.members:
-                rows[task] = self._row(entries, task, gaps, tabled)
+                rows[task] = self._row(entries, group, task, gaps, tabled)
                 if grouped:
-                    rows[task] |= self._group_fields(entries.row_groups)
+                    rows[task] |= self._group_fields(group)
                 if shares:
                     rows[task] |= self._shared_fields(entries, task)
         return Block(
@@ -103,16 +107,22 @@ class Layout:
             table=TaskTable([rows[task] for task in self.tasks], KEPT),
             shares=shares,
             grouped=grouped,
+            drops_columns=grouped and groups[0].used_columns is not None,
         )
 
     def _row(
-        self, entries: PlaneEntries, task: str, gaps: dict, tabled: dict
+        self,
+        entries: PlaneEntries,
+        group: RowGroups | None,
+        task: str,
+        gaps: dict,
+        tabled: dict,
     ) -> dict:
         """Stores a task's part of a plane; says where what is."""
         count = entries.count(task)
         codes = entries.codes
-        if "dense_" in gaps:
-            codes = codes[entries.row_groups.entries]
+        if group is not None:
+            codes = codes[group.entries]
         row = self._value_fields(entries, codes, count, tabled["codes"])
         for name, code in gaps.items():
             first = min(count, code.low.size)
@@ -133,12 +143,17 @@ class Layout:
     def _group_fields(self, groups: RowGroups) -> dict:
         """Stores which rows are dense and which columns are used."""
         rows = np.packbits(groups.dense_rows, bitorder="little")
+        fields = {
+            "rows_place": self.store.append(rows),
+            "num_dense": groups.num_dense,
+        }
+        if groups.used_columns is None:
+            return fields
         columns = np.packbits(groups.used_columns, bitorder="little")
         return {
-            "rows_place": self.store.append(rows),
+            **fields,
             "columns_place": self.store.append(columns),
             "num_columns": groups.num_columns,
-            "num_dense": groups.num_dense,
         }
 
     def _gap_fields(
@@ -197,21 +212,31 @@ class Layout:
         }
 
 
-def _worth_grouping(planes: list[PlaneEntries]) -> bool:
-    """Tells whether two groups of rows spare enough on all planes."""
-    if any(plane.row_groups is None for plane in planes):
-        return False
-    taken = sum(plane.row_groups.num_bits for plane in planes)
-    plain = sum(encode_gaps(plane.positions).num_bits for plane in planes)
-    return taken <= (1 - GROUP_GAIN) * plain
+def _row_groups(planes: list[PlaneEntries]) -> list[RowGroups | None]:
+    """Returns the groups of rows of every plane, `None` if they spare little.
+
+    What takes more operators must spare enough on all planes together.
+    """
+    chosen: list[RowGroups | None] = [None] * len(planes)
+    taken = sum(encode_gaps(plane.positions).num_bits for plane in planes)
+    for drop_columns in (False, True):
+        groups = [plane.row_groups(drop_columns) for plane in planes]
+        if None in groups:
+            continue
+        bits = sum(group.num_bits for group in groups)
+        if bits <= (1 - GROUP_GAIN) * taken:
+            chosen, taken = groups, bits
+    return chosen
 
 
-def _position_streams(planes: list[PlaneEntries], grouped: bool) -> dict:
+def _position_streams(
+    planes: list[PlaneEntries], groups: list[RowGroups | None]
+) -> dict:
     """Returns the positions of all planes' entries, by group of rows."""
-    if not grouped:
+    if groups[0] is None:
         return {"": [plane.positions for plane in planes]}
-    groups = [plane.row_groups.positions for plane in planes]
-    return dict(zip(("dense_", "sparse_"), zip(*groups)))
+    positions = zip(*(group.positions for group in groups))
+    return dict(zip(("dense_", "sparse_"), positions))
 
 
 def _gaps_tabled(positions: Iterable[np.ndarray]) -> bool:

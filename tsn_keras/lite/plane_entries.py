@@ -1,7 +1,5 @@
 """What the tasks of one plane have in a kernel: slots, codes, codebooks."""
 
-import functools
-
 import numpy as np
 
 from tsn_keras.bank import WeightBank, packing
@@ -60,12 +58,16 @@ class PlaneEntries:
             row[: book.size] = book
         self.codebook = books.reshape(-1)
 
-    @functools.cached_property
-    def row_groups(self) -> RowGroups | None:
-        """The slots in two groups of rows; `None` for several owners."""
+    def row_groups(self, drop_columns: bool) -> RowGroups | None:
+        """Returns the slots in two groups of rows; `None` if not possible.
+
+        Args:
+            drop_columns: bool, whether columns without any slot are left out.
+        """
+        # Positions of several owners may fall.
         if self.shares:
             return None
-        return group_rows(self._slots, self._matrix)
+        return group_rows(self._slots, self._matrix, drop_columns)
 
     def code_width(self, tabled: bool) -> int:
         """Returns the bits of a code, enough for the largest codebook."""

@@ -6,13 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tsn_keras.lite.dead_units import (
-    Link,
-    Values,
-    find_links,
-    settle,
-    unwrapped,
-)
+from tsn_keras.lite.dead_units import settle
+from tsn_keras.lite.links import Link, Values, find_links, unwrapped
 
 layers = keras.layers
 

@@ -8,7 +8,7 @@ from keras import layers
 from tests.lite import small_models
 from tsn_keras import lite
 from tsn_keras.lite import replay, task_content
-from tsn_keras.lite.smaller_network import without_dead_units
+from tsn_keras.lite.rewritten_network import rewrite_network
 
 
 def chain(shape, *stages):
@@ -81,7 +81,7 @@ class DeadUnitsTest(parameterized.TestCase):
         expected = outputs_of(model, values, x)
         head = model.heads.head
         inner = model.backbone.layer
-        smaller = without_dead_units(inner, head, variables, values)
+        smaller = rewrite_network(inner, head, variables, values)
         self.assertGreaterEqual(smaller.removed["first"], 1)
         actual = np.asarray(smaller(x))
         np.testing.assert_allclose(actual, expected, atol=1e-5)
@@ -90,7 +90,7 @@ class DeadUnitsTest(parameterized.TestCase):
         model = small_models.make_model(CHAINS["dense"](), tasks=1, kept=0.9)
         variables, values = with_dead_units(model, [0, 4], [7])
         head = model.heads.head
-        smaller = without_dead_units(
+        smaller = rewrite_network(
             model.backbone.layer, head, variables, values
         )
         self.assertEqual(smaller.removed, {"first": 3})
@@ -105,7 +105,7 @@ class DeadUnitsTest(parameterized.TestCase):
         second[3] = 0
         second[3, 2] = 1.0
         head[2] = 0
-        smaller = without_dead_units(
+        smaller = rewrite_network(
             model.backbone.layer, model.heads.head, variables, values
         )
         self.assertEqual(smaller.removed, {"first": 1, "second": 1})
@@ -120,7 +120,7 @@ class DeadUnitsTest(parameterized.TestCase):
         )
         model = small_models.make_model(backbone, tasks=1, kept=0.9)
         variables, values = with_dead_units(model, incoming=[1])
-        smaller = without_dead_units(
+        smaller = rewrite_network(
             model.backbone.layer, model.heads.head, variables, values
         )
         self.assertIsNone(smaller)
@@ -130,7 +130,7 @@ class DeadUnitsTest(parameterized.TestCase):
         x = small_models.random_inputs(model)
         variables, values = with_dead_units(model, range(9))
         expected = outputs_of(model, values, x)
-        smaller = without_dead_units(
+        smaller = rewrite_network(
             model.backbone.layer, model.heads.head, variables, values
         )
         self.assertEqual(smaller.removed["first"], 8)
@@ -165,7 +165,7 @@ class DeadUnitsTest(parameterized.TestCase):
         backbone = keras.Model(inputs, layers.Add()([x, branch]))
         model = small_models.make_model(backbone, tasks=1, kept=0.9)
         variables, values = with_dead_units(model, [1], [2])
-        smaller = without_dead_units(
+        smaller = rewrite_network(
             model.backbone.layer, model.heads.head, variables, values
         )
         self.assertIsNone(smaller)

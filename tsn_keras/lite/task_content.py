@@ -11,9 +11,9 @@ from tsn_keras.lite.conversion import convert, refuse_loops
 from tsn_keras.lite.formats import Precision
 from tsn_keras.lite.int4 import to_int4
 from tsn_keras.lite.replay import replay, task_variables
+from tsn_keras.lite.rewritten_network import RewrittenNetwork, rewrite_network
 from tsn_keras.lite.samples import Samples
 from tsn_keras.lite.signature import flat_outputs, input_specs
-from tsn_keras.lite.smaller_network import SmallerNetwork, without_dead_units
 
 
 def task_content(
@@ -37,13 +37,15 @@ def task_content(
     Returns:
         tuple of the file's bytes and the units removed by layer name.
     """
-    smaller = _smaller(model, values) if remove_dead_units else None
+    # Codes of four bits are exact for the weights as they are.
+    equalizes = precision.weights == "int8"
+    rewritten = _rewritten(model, values, remove_dead_units, equalizes)
     structure = model._inputs
     specs = input_specs(structure, batch_size)
 
     def compute(*parts):
         x = tree.pack_sequence_as(structure, parts)
-        outputs = smaller(x) if smaller else replay(model, x, values)
+        outputs = rewritten(x) if rewritten else replay(model, x, values)
         return flat_outputs(outputs)
 
     function = tf.function(compute, input_signature=specs)
@@ -64,13 +66,20 @@ def task_content(
         content = to_int4(content)
     elif precision.weights == "int8" and precision.sparse:
         content = guard_sparse_integers(content)
-    return content, smaller.removed if smaller else {}
+    return content, rewritten.removed if rewritten else {}
 
 
-def _smaller(model: Any, values: list) -> SmallerNetwork | None:
+def _rewritten(
+    model: Any, values: list, remove_dead_units: bool, equalizes: bool
+) -> RewrittenNetwork | None:
     backbone = model.backbone
     inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
     installation = model.installation
-    variables = task_variables(model) + installation.base
-    arrays = values + installation.base_values()
-    return without_dead_units(inner, model.heads.head, variables, arrays)
+    return rewrite_network(
+        inner,
+        model.heads.head,
+        task_variables(model) + installation.base,
+        values + installation.base_values(),
+        remove_dead_units,
+        equalizes,
+    )

@@ -1,4 +1,4 @@
-"""Rebuilds a network without its dead units."""
+"""Rebuilds a network that computes the same in a better form."""
 
 import dataclasses
 from typing import Any
@@ -7,14 +7,15 @@ import keras
 import numpy as np
 
 from tsn_keras.lite.dead_units import settle
+from tsn_keras.lite.equalization import equalize
 from tsn_keras.lite.links import Link, Values, find_links, unwrapped
 
 layers = keras.layers
 
 
 @dataclasses.dataclass(frozen=True)
-class SmallerNetwork:
-    """A task's network without dead units.
+class RewrittenNetwork:
+    """A task's network, rewritten.
 
     Args:
         backbone: `keras.Model`.
@@ -30,25 +31,29 @@ class SmallerNetwork:
         return self.head(self.backbone(inputs))
 
 
-def without_dead_units(
+def rewrite_network(
     inner: keras.Model,
     head: keras.layers.Layer,
     variables: list[keras.Variable],
     arrays: list[np.ndarray],
-) -> SmallerNetwork | None:
-    """Removes all units that do not matter, which changes no output.
+    remove_dead_units: bool = True,
+    equalize_channels: bool = False,
+) -> RewrittenNetwork | None:
+    """Rewrites chains of layers, which changes no output.
 
     Chains of Dense and convolution layers in Sequential and functional models
-    are made smaller; all else is left as it is.
+    are rewritten; all else is left as it is.
 
     Args:
         inner: `keras.layers.Layer`.
         head: `keras.layers.Layer` that takes its output.
         variables: list of `keras.Variable` of both.
         arrays: list of arrays, their values.
+        remove_dead_units: bool, whether units that do not matter are left out.
+        equalize_channels: bool, whether channels get equal ranges.
 
     Returns:
-        `SmallerNetwork`, or `None` if there is nothing to remove.
+        `RewrittenNetwork`, or `None` if there is nothing to rewrite.
     """
     # Subclasses may do anything in `call`.
     is_keras = type(inner).__module__.startswith("keras.")
@@ -56,17 +61,30 @@ def without_dead_units(
         return None
     links = find_links(inner, head)
     values = Values(variables, arrays)
+    units, removed = {}, {}
+    if remove_dead_units:
+        units, removed = _remove_dead_units(links, values)
+    equalized = equalize_channels and equalize(links, values)
+    if not removed and not equalized:
+        return None
+    return RewrittenNetwork(*_rebuilt(inner, head, units, values), removed)
+
+
+def _remove_dead_units(links: list[Link], values: Values) -> tuple[dict, dict]:
+    """Takes dead units out of all arrays.
+
+    Returns:
+        tuple of dicts: the units that are kept, by layer, and the number of
+        those removed, by layer name.
+    """
     kept = settle(links, values)
     removed = {
         link.producer.name: values[link.producer.kernel].shape[-1] - len(units)
         for link, units in zip(links, kept)
     }
-    removed = {name: count for name, count in removed.items() if count}
-    if not removed:
-        return None
-    units = {id(link.producer): units for link, units in zip(links, kept)}
     _shrink(links, kept, values)
-    return SmallerNetwork(*_rebuilt(inner, head, units, values), removed)
+    units = {id(link.producer): units for link, units in zip(links, kept)}
+    return units, {name: count for name, count in removed.items() if count}
 
 
 def _shrink(links: list[Link], kept: list, values: Values) -> None:

@@ -5,7 +5,9 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+import tsn_keras
 from tests.digits_tasks import (
+    TEST,
     TRAIN,
     VALIDATION,
     begin,
@@ -60,6 +62,32 @@ class SharingTrialTest(parameterized.TestCase):
         self.assertGreater(shared, sharing_trial.LEAD * own)
         self.assertIsNone(choice.plane)
         self.assertEqual(model._running.plane, 1)
+
+    def test_a_trial_for_an_own_plane_leaves_no_trace(self):
+        """The task is trained as it is by a model that never shares."""
+        parts = (digits(0, TRAIN), digits(0, TEST))
+        images = ((x.reshape(-1, 8, 8), y) for x, y in parts)
+        data = tsn_keras.scenarios.ImageData.from_arrays(*images)
+
+        def kernels(sharing):
+            keras.utils.set_random_seed(0)
+            tasks = tsn_keras.scenarios.PermutedPixels(data, 2, seed=1)
+            model = make_model(sharing=sharing)
+            found = []
+            for task in tasks:
+                model.add_task(task.name, head=keras.layers.Dense(10))
+                model.fit(task.train, epochs=8, verbose=0)
+                found += [w.numpy().tobytes() for w in model.weights]
+                model.consolidate(task.validation, verbose=0)
+            return found, model
+
+        expected, _ = kernels("never")
+        found, model = kernels(doubting())
+        report = model.report("permutation_1")
+        self.assertRegex(report.sharing, "own plane.*held-out")
+        self.assertLen(found, len(expected))
+        same = [one == other for one, other in zip(found, expected)]
+        self.assertTrue(all(same))
 
     def test_other_labels_are_in_doubt(self):
         """Inputs that look alike are not enough."""

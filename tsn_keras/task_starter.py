@@ -144,9 +144,10 @@ class TaskStarter(TaskInference):
         if not self.bank.tasks:
             backbone_checks.check_reads(self.installation, self._inputs)
             self.bank.set_base(self.installation.base_values())
-        choice = self._choose_plane(data)
-        if choice.doubtful and not predicts_labels(self, choice, data):
-            choice = try_planes(self, choice, data, self._start)
+        with data.untouched():
+            choice = self._choose_plane(data)
+            if choice.doubtful and not predicts_labels(self, choice, data):
+                choice = try_planes(self, choice, data, self._start)
         self._start(choice)
 
     def _choose_plane(self, data: TrainingData) -> PlaneChoice:

@@ -1,5 +1,6 @@
 """Looking at a task's data before and after `fit` takes them."""
 
+import contextlib
 import itertools
 import math
 import types
@@ -75,6 +76,22 @@ class TrainingData:
     def _num_rows(self) -> int:
         """Returns the number of rows of arrays to train with."""
         return math.floor(num_rows(self.x) * (1.0 - self.validation_split))
+
+    @contextlib.contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Lets data be looked at as if nobody had.
+
+        The order of a scenario's data set depends on how often it was read
+        (`passes`). A task that turns out not to share is then trained exactly
+        as it is without sharing. Data sets that users shuffle go on.
+        """
+        passes = getattr(self.x, "passes", None)
+        before = None if passes is None else passes.numpy()
+        try:
+            yield
+        finally:
+            if passes is not None:
+                passes.assign(before)
 
     def first_batches(self, rows: int) -> list[tuple]:
         """Returns batches `(x, y, sample_weight)` of about `rows` examples.

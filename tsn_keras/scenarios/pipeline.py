@@ -81,7 +81,9 @@ def batches(
             nothing else, not on TensorFlow's global seed either.
 
     Returns:
-        A data set of pairs `(x, y)`.
+        A data set of pairs `(x, y)`. If it is shuffled it has an attribute
+        `passes`, an integer variable of how often it was read, on which the
+        order of the next pass depends.
     """
 
     def gather(rows_of_batch):
@@ -95,21 +97,26 @@ def batches(
     if shuffle_seed is None:
         dataset = tf.data.Dataset.from_tensor_slices(rows)
     else:
-        dataset = _shuffled_rows(rows, shuffle_seed)
-    return (
+        passes = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        dataset = _shuffled_rows(rows, shuffle_seed, passes)
+    dataset = (
         dataset.batch(batch_size)
         .map(gather, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
+    if shuffle_seed is not None:
+        dataset.passes = passes
+    return dataset
 
 
-def _shuffled_rows(rows: np.ndarray, seed: int) -> tf.data.Dataset:
+def _shuffled_rows(
+    rows: np.ndarray, seed: int, passes: tf.Variable
+) -> tf.data.Dataset:
     """Gives row numbers in another order in every pass.
 
     `Dataset.shuffle` would mix the seed with TensorFlow's global one, and so
     with whatever ran before in the same process.
     """
-    passes = tf.Variable(-1, dtype=tf.int64, trainable=False)
 
     def shuffle(_):
         return tf.random.experimental.stateless_shuffle(

@@ -6,7 +6,7 @@ from typing import Any
 
 from tsn_keras.pruning.schedule_callback import Progress
 from tsn_keras.pruning.task_masks import TaskMask
-from tsn_keras.sharing.strategies import PlaneChoice
+from tsn_keras.sharing.plane_choice import PlaneChoice
 
 
 @dataclasses.dataclass

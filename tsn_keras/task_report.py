@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from tsn_keras.bank.weight_bank import WeightBank
-from tsn_keras.sharing.strategies import REASONS
+from tsn_keras.sharing.plane_choice import REASONS
 
 # Quality (1.0 is 100 % accuracy) that a stage may cost without a warning.
 LARGEST_LOSS = 0.01

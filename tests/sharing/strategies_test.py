@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 from absl.testing import parameterized
 
 from tsn_keras.sharing import (
@@ -61,6 +62,33 @@ class StrategiesTest(parameterized.TestCase):
         # Infinite where nothing can be compared.
         self.assertIsNone(sharing.choose({"a": 2}, {"a": float("inf")}).plane)
 
+    def test_full_planes(self):
+        sharing = ActivationSimilarity(
+            threshold=0.1, doubt=0.3, tasks_per_plane=2
+        )
+        planes = {"a": 0, "b": 0, "c": 1}
+        # The nearest task's plane is full, and another similar task's is not.
+        choice = sharing.choose(planes, {"a": 0.01, "b": 0.03, "c": 0.05})
+        self.assertEqual((choice.plane, choice.nearest), (1, "c"))
+        self.assertEqual(choice.reason, "similar")
+        choice = sharing.choose(planes, {"a": 0.01, "b": 0.03, "c": 0.2})
+        self.assertEqual((choice.plane, choice.reason), (1, "trial"))
+        full = sharing.choose(planes, {"a": 0.01, "b": 0.03, "c": 0.5})
+        self.assertEqual(full, PlaneChoice(None, "a", 0.01, reason="full"))
+
+    @parameterized.parameters(1, 2, 5)
+    def test_no_plane_gets_more_tasks(self, limit):
+        sharing = ActivationSimilarity(tasks_per_plane=limit)
+        planes = {}
+        for number in range(12):
+            choice = sharing.choose(planes, dict.fromkeys(planes, 0.0))
+            new = max(planes.values(), default=-1) + 1
+            plane = new if choice.plane is None else choice.plane
+            planes[f"task {number}"] = plane
+        counts = np.bincount(list(planes.values()))
+        self.assertEqual(counts.max(), limit)
+        self.assertLen(counts, -(-12 // limit))
+
     def test_first_task(self):
         first = ActivationSimilarity().choose({}, {})
         self.assertEqual(first, PlaneChoice(None, reason="first"))
@@ -75,6 +103,7 @@ class StrategiesTest(parameterized.TestCase):
         ({"trial_steps": 0}, "trial_steps=0"),
         ({"own_fraction": 0.0}, "own_fraction=0.0"),
         ({"own_fraction": 1.5}, "own_fraction=1.5"),
+        ({"tasks_per_plane": 0}, "tasks_per_plane=0"),
     )
     def test_bad_arguments(self, arguments, message):
         with self.assertRaisesRegex(ValueError, message):

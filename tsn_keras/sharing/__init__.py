@@ -9,11 +9,11 @@ from tsn_keras.sharing.activation_statistics import (
 from tsn_keras.sharing.activation_statistics import (
     masked_layers as masked_layers,
 )
+from tsn_keras.sharing.plane_choice import PlaneChoice as PlaneChoice
 from tsn_keras.sharing.strategies import (
     ActivationSimilarity as ActivationSimilarity,
 )
 from tsn_keras.sharing.strategies import Always as Always
 from tsn_keras.sharing.strategies import Never as Never
-from tsn_keras.sharing.strategies import PlaneChoice as PlaneChoice
 from tsn_keras.sharing.strategies import Sharing as Sharing
 from tsn_keras.sharing.strategies import WarmStart as WarmStart

@@ -1,53 +1,11 @@
 """Which plane a task joins: the sharing strategies."""
 
-import dataclasses
+import collections
 from typing import Any
 
 import keras
 
-REASONS = {
-    "strategy": "the strategy leaves no choice",
-    "first": "there is no earlier task to share with",
-    "similar": "the activations are similar",
-    "dissimilar": "the activations are too different",
-    "trial": "a trial on held-out data decided",
-    "warm": "the nearest task's values are where it started",
-    "untried": "in doubt, and the data cannot be split for a trial",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class PlaneChoice:
-    """The plane of a new task and how it was found.
-
-    Args:
-        plane: int or `None`; `None` opens a new plane.
-        nearest: str or `None`, the most similar earlier task. On its plane
-            the new task uses all slots that it uses.
-        divergence: float or `None`, its KL divergence.
-        own_fraction: float, how much of the usual number of slots a task
-            that joins a plane may add.
-        trial_steps: int. If not 0 the choice may be in doubt, and a trial of
-            so many training steps decides between the plane and a new one.
-        reason: str, one of `REASONS`.
-        losses: tuple of two floats or `None`, the held-out losses of a trial
-            on the joined and on a new plane.
-        warm_start: float, how much of the nearest task's values a task on a
-            new plane starts with; the rest is newly initialized.
-    """
-
-    plane: int | None
-    nearest: str | None = None
-    divergence: float | None = None
-    own_fraction: float = 1.0
-    trial_steps: int = 0
-    reason: str = "strategy"
-    losses: tuple[float, float] | None = None
-    warm_start: float = 0.0
-
-    @property
-    def doubtful(self) -> bool:
-        return self.plane is not None and self.trial_steps > 0
+from tsn_keras.sharing.plane_choice import PlaneChoice
 
 
 def _checked_fraction(own_fraction: float) -> float:
@@ -160,6 +118,11 @@ class ActivationSimilarity(Sharing):
     be half that of an own plane, as an early lead shrinks; data other than
     arrays and `tf.data` have no trial and get a plane of their own.
 
+    A task uses all that its nearest task uses, so subnetworks grow from task
+    to task, by frozen weights that were learned for ever more distant ones.
+    Hence a plane takes a few tasks only. If the nearest one's is full, the
+    nearest of those on planes with room is joined, if it is similar.
+
     Args:
         threshold: float, a divergence in nats a unit.
         sample_size: int, number of examples to look at.
@@ -168,6 +131,7 @@ class ActivationSimilarity(Sharing):
         trial_steps: int, training steps of a trial on either plane.
         own_fraction: float in (0, 1], how much of the usual number of slots
             a task adds to those it shares.
+        tasks_per_plane: int, how many tasks a plane takes.
 
     Example:
 
@@ -185,6 +149,7 @@ class ActivationSimilarity(Sharing):
         doubt: float = 1.0,
         trial_steps: int = 200,
         own_fraction: float = 0.25,
+        tasks_per_plane: int = 5,
     ):
         _check_similarity(threshold, sample_size)
         if not doubt >= 0.0:
@@ -197,21 +162,42 @@ class ActivationSimilarity(Sharing):
                 "`trial_steps` must be at least 1; `doubt=0` switches trials "
                 f"off. Received: trial_steps={trial_steps}"
             )
+        if tasks_per_plane < 1:
+            raise ValueError(
+                "`tasks_per_plane` must be at least 1, which shares nothing. "
+                f"Received: tasks_per_plane={tasks_per_plane}"
+            )
         self.threshold = threshold
         self.sample_size = sample_size
         self.doubt = doubt
         self.trial_steps = trial_steps
         self.own_fraction = _checked_fraction(own_fraction)
+        self.tasks_per_plane = int(tasks_per_plane)
 
     def choose(self, planes, divergences):
         if not divergences:
             return PlaneChoice(None, reason="first")
+        limit = max(self.threshold, self.doubt)
         nearest = min(divergences, key=divergences.get)
-        divergence = divergences[nearest]
+        if not divergences[nearest] < limit:
+            return PlaneChoice(
+                None, nearest, divergences[nearest], reason="dissimilar"
+            )
+        counts = collections.Counter(planes.values())
+        with_room = {
+            name: divergence
+            for name, divergence in divergences.items()
+            if divergence < limit
+            and counts[planes[name]] < self.tasks_per_plane
+        }
+        if not with_room:
+            return PlaneChoice(
+                None, nearest, divergences[nearest], reason="full"
+            )
+        nearest = min(with_room, key=with_room.get)
+        divergence = with_room[nearest]
         similar = divergence < self.threshold
         tries = self.doubt > self.threshold
-        if not similar and not divergence < self.doubt:
-            return PlaneChoice(None, nearest, divergence, reason="dissimilar")
         return PlaneChoice(
             planes[nearest],
             nearest,
@@ -228,6 +214,7 @@ class ActivationSimilarity(Sharing):
             "doubt": self.doubt,
             "trial_steps": self.trial_steps,
             "own_fraction": self.own_fraction,
+            "tasks_per_plane": self.tasks_per_plane,
         }
 
 

@@ -6,6 +6,7 @@ from absl.testing import parameterized
 
 from tsn_keras.bank import PrivateCode
 from tsn_keras.lite.byte_store import ByteReader, ByteStore
+from tsn_keras.lite.code_streams import CodeReader
 from tsn_keras.lite.private_graph import decode_private
 from tsn_keras.lite.private_layout import PrivateLayout
 
@@ -35,9 +36,10 @@ def decoded(tasks):
     store = ByteStore()
     layout = PrivateLayout(tasks, store)
     reader = ByteReader(store.array())
+    numbers = map(tf.constant, range(len(tasks)))
     values = [
-        decode_private(layout, reader, tf.constant(number))
-        for number in range(len(tasks))
+        decode_private(layout, reader, number, CodeReader(reader, number))
+        for number in numbers
     ]
     return values, store.array().size
 

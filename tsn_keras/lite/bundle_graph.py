@@ -11,6 +11,7 @@ from keras import tree
 
 from tsn_keras.lite.bundle_layout import Block, Layout
 from tsn_keras.lite.byte_store import ByteReader
+from tsn_keras.lite.code_streams import CodeReader
 from tsn_keras.lite.private_graph import decode_private
 from tsn_keras.lite.replay import replay, task_variables
 from tsn_keras.lite.signature import flat_outputs, input_specs
@@ -95,8 +96,11 @@ class BundleModule(tf.Module):
     def _select(self, task):
         number = tf.reshape(task, [])
         layout = self._layout
-        decoded = [self._kernel(block, number) for block in layout.kernels]
-        private = decode_private(layout.private, self._reader, number)
+        codes = CodeReader(self._reader, number)
+        decoded = [
+            self._kernel(block, number, codes) for block in layout.kernels
+        ]
+        private = decode_private(layout.private, self._reader, number, codes)
         for value, order in zip(private, self._orders[self._count :]):
             decoded.append(tf.transpose(value, order))
         decoded = [
@@ -127,41 +131,44 @@ class BundleModule(tf.Module):
         x = tree.pack_sequence_as(self._structure, parts[:count])
         return flat_outputs(self._replay(x, values))
 
-    def _kernel(self, block: Block, number):
+    def _kernel(self, block: Block, number, codes: CodeReader):
         """Decodes a kernel: positions, then values, then scattered."""
         row = block.table.read(number)
         size = math.prod(block.shape)
         book = self._reader.floats(row["codebook_place"], row["codebook_bytes"])
         if block.grouped:
-            address = self._grouped_address(block, row)
+            address = self._grouped_address(block, row, codes)
         else:
-            address = self._address(row)
+            address = self._address(block, row, codes)
         if block.shares:
             owner = address // size
             address -= owner * size
             start = owner * row["stride"]
-            codes = self._codes(row, "codes", tf.identity)
-            values = tf.gather(book, codes + start) * self._used(row)
+            values = codes.read(row, "codes", block.digits["codes"])
+            values = tf.gather(book, values + start) * self._used(row)
         else:
             value = functools.partial(tf.gather, book)
-            values = self._codes(row, "codes", value)
+            values = codes.read(row, "codes", block.digits["codes"], value)
         # A slice with a new axis would be copied entry by entry.
         flat = tf.scatter_nd(tf.reshape(address, [-1, 1]), values, [size])
         return self._ungrouped(block, row, flat) if block.grouped else flat
 
-    def _address(self, row: dict, group: str = ""):
+    def _address(self, block: Block, row: dict, codes, group: str = ""):
         """Returns the positions that are stored as gaps."""
         step, high = row[group + "step"], group + "high"
         unary = self._reader.octets(row[f"{high}_place"], row[f"{high}_bytes"])
         # The last byte may hold ones of later entries, too.
         ones = tf.slice(_places_of(unary), [0], row[group + "low_count"])
-        low = self._codes(row, group + "low", lambda low: low + 1 - step)
+        name = group + "low"
+        digits = block.digits[name]
+        low = codes.read(row, name, digits, lambda low: low + (1 - step))
         return tf.cumsum(low) + ones * step
 
-    def _grouped_address(self, block: Block, row: dict):
+    def _grouped_address(self, block: Block, row: dict, codes):
         """Returns the positions of entries, one group of rows after another."""
-        dense = self._address(row, "dense_")
-        sparse = self._address(row, "sparse_") + row["num_dense"]
+        dense = self._address(block, row, codes, "dense_")
+        sparse = self._address(block, row, codes, "sparse_")
+        sparse += row["num_dense"]
         address = tf.concat([dense, sparse], axis=0)
         if not block.drops_columns:
             return address
@@ -189,25 +196,6 @@ class BundleModule(tf.Module):
         """Returns 1 or 0 for each of some rows or columns, as int32."""
         bits = self._reader.octets(place, [-(-count // 8)])
         return tf.cast(tf.reshape(bits, [-1])[:count], tf.int32)
-
-    def _codes(self, row: dict, name: str, meaning):
-        """Returns what the codes of a stream mean.
-
-        Args:
-            row: dict of tensors, the task's row.
-            name: str, of the stream.
-            meaning: function of an int32 tensor of codes. If a table decodes
-                the stream it is called for the table alone.
-        """
-        place, size = row[f"{name}_place"], row[f"{name}_bytes"]
-        count, shape = row[f"{name}_count"], row[f"{name}_shape"]
-        if f"{name}_table" in row:
-            fields = (row[f"{name}_table"], row[f"{name}_size"], shape)
-            table = meaning(self._reader.table(*fields))
-            return self._reader.looked_up(place, size, count, table)
-        extent = row[f"{name}_extent"]
-        codes = self._reader.codes(place, size, count, shape, extent)
-        return meaning(tf.cast(codes, tf.int32))
 
     def _used(self, row: dict):
         """Returns 1 for the entries that a task uses, 0 for the others."""

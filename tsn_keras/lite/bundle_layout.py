@@ -6,17 +6,16 @@ all of its own, and those of earlier tasks for which it has a bit.
 """
 
 import dataclasses
-from collections.abc import Iterable
 
 import numpy as np
 
 from tsn_keras.bank import WeightBank
-from tsn_keras.lite.byte_store import (
-    CODE_TABLES,
-    TABLE_PLACES,
-    TABLE_WIDTHS,
-    ByteStore,
-    code_bytes,
+from tsn_keras.lite.byte_store import ByteStore
+from tsn_keras.lite.code_streams import (
+    DIGIT_WIDTHS,
+    Digit,
+    common_digits,
+    store_codes,
 )
 from tsn_keras.lite.gap_code import GapCode, encode_gaps
 from tsn_keras.lite.plane_entries import PlaneEntries
@@ -24,18 +23,16 @@ from tsn_keras.lite.private_layout import PrivateLayout
 from tsn_keras.lite.row_groups import RowGroups
 from tsn_keras.lite.task_table import TaskTable
 
-# The part by which a stream may grow so that tables can decode it.
+# The part by which a stream may grow so that a code is one digit, which takes a
+# graph half of the operators on every entry.
 LOW_GROWTH = 0.1
 CODE_GROWTH = 0.2
 # Groups of rows take more operators, and so do columns that are left out: worth
 # this part each, or more.
 GROUP_GAIN = 0.05
 
-# Lower bits of gaps without and with tables.
-GAP_WIDTHS = (range(1, 17), TABLE_WIDTHS)
-
 # Fields that say where something is, how much, or how it is decoded.
-KEPT = ("_place", "_count", "_table")
+HIDDEN = ("_place", "_count", "_table")
 
 
 @dataclasses.dataclass
@@ -48,6 +45,7 @@ class Block:
         shares: bool, whether any task uses entries of another.
         grouped: bool, whether entries are in two groups of rows.
         drops_columns: bool, whether columns without entries are left out.
+        digits: dict by stream of codes, a tuple of the `Digit`s of a code.
     """
 
     shape: tuple[int, ...]
@@ -55,6 +53,7 @@ class Block:
     shares: bool
     grouped: bool
     drops_columns: bool
+    digits: dict[str, tuple[Digit, ...]]
 
 
 class Layout:
@@ -87,27 +86,33 @@ class Layout:
         groups = _row_groups(found)
         grouped = groups[0] is not None
         shares = any(entries.shares for entries in found)
-        streams = _position_streams(found, groups)
-        tabled = {name: _gaps_tabled(p) for name, p in streams.items()}
-        tabled["codes"] = _codes_tabled(found)
+        positions = _position_streams(found, groups)
+        gaps = {name: _gap_codes(planes) for name, planes in positions.items()}
+        widths = _code_widths(found)
+        digits = {
+            f"{name}low": common_digits(code.width for code in planes)
+            for name, planes in gaps.items()
+        }
+        digits["codes"] = common_digits(widths)
         rows: dict[str, dict] = {}
         for number, (entries, group) in enumerate(zip(found, groups)):
-            gaps = {
-                name: encode_gaps(positions[number], GAP_WIDTHS[tabled[name]])
-                for name, positions in streams.items()
-            }
+            own_gaps = {name: planes[number] for name, planes in gaps.items()}
+            width = widths[number]
             for task in entries.members:
-                rows[task] = self._row(entries, group, task, gaps, tabled)
+                rows[task] = self._row(
+                    entries, group, task, width, own_gaps, digits
+                )
                 if grouped:
                     rows[task] |= self._group_fields(group)
                 if shares:
                     rows[task] |= self._shared_fields(entries, task)
         return Block(
             shape=tuple(self.bank.shapes[index][axis] for axis in order),
-            table=TaskTable([rows[task] for task in self.tasks], KEPT),
+            table=TaskTable([rows[task] for task in self.tasks], HIDDEN),
             shares=shares,
             grouped=grouped,
             drops_columns=grouped and groups[0].used_columns is not None,
+            digits=digits,
         )
 
     def _row(
@@ -115,18 +120,19 @@ class Layout:
         entries: PlaneEntries,
         group: RowGroups | None,
         task: str,
+        width: int,
         gaps: dict,
-        tabled: dict,
+        digits: dict,
     ) -> dict:
         """Stores a task's part of a plane; says where what is."""
         count = entries.count(task)
         codes = entries.codes
         if group is not None:
             codes = codes[group.entries]
-        row = self._value_fields(entries, codes, count, tabled["codes"])
+        row = self._value_fields(entries, codes, width, count, digits["codes"])
         for name, code in gaps.items():
             first = min(count, code.low.size)
-            row |= self._gap_fields(name, code, first, tabled[name])
+            row |= self._gap_fields(name, code, first, digits[f"{name}low"])
         return row
 
     def _shared_fields(self, entries: PlaneEntries, task: str) -> dict:
@@ -157,58 +163,37 @@ class Layout:
         }
 
     def _gap_fields(
-        self, prefix: str, gaps: GapCode, count: int, tabled: bool
+        self, prefix: str, gaps: GapCode, count: int, digits: tuple
     ) -> dict:
         """Stores gaps; returns the fields for the first `count` of them."""
-        low = self._code_fields(
-            prefix + "low", gaps.low, gaps.width, count, tabled
+        low = store_codes(
+            self.store, f"{prefix}low", gaps.low, gaps.width, count, digits
         )
         return {
             **low,
-            prefix + "step": gaps.step,
-            prefix + "high_place": self.store.append(gaps.high),
-            prefix + "high_bytes": -(-int(gaps.ends[count - 1]) // 8),
+            f"{prefix}step": gaps.step,
+            f"{prefix}high_place": self.store.append(gaps.high),
+            f"{prefix}high_bytes": -(-int(gaps.ends[count - 1]) // 8),
         }
 
     def _value_fields(
-        self, entries: PlaneEntries, codes: np.ndarray, count: int, tabled: bool
+        self,
+        entries: PlaneEntries,
+        codes: np.ndarray,
+        width: int,
+        count: int,
+        digits: tuple,
     ) -> dict:
         """Stores codes and codebooks."""
-        width = entries.code_width(tabled)
         codebook = entries.codebook
-        if tabled:
+        if len(digits) == 1:
             # The whole table is looked up in it, codes that nobody has, too.
-            missing = max(0, 2**width - codebook.size)
-            codebook = np.pad(codebook, (0, missing))
+            codebook = np.pad(codebook, (0, 2**width - codebook.size))
         return {
-            **self._code_fields("codes", codes, width, count, tabled),
+            **store_codes(self.store, "codes", codes, width, count, digits),
             "codebook_place": self.store.append(codebook.tobytes()),
             "codebook_bytes": codebook.nbytes,
             "stride": entries.stride,
-        }
-
-    def _code_fields(
-        self, name: str, codes: np.ndarray, width: int, count: int, tabled: bool
-    ) -> dict:
-        """Stores a stream of codes of equal width.
-
-        What a graph would have to reckon from other fields is a field, too,
-        since that takes operators.
-        """
-        row = {
-            f"{name}_place": self.store.append_codes(codes, width),
-            f"{name}_bytes": code_bytes(count, width),
-            f"{name}_count": count,
-        }
-        if not tabled:
-            row[f"{name}_shape"] = (-1, width)
-            row[f"{name}_extent"] = (width, 1)
-            return row
-        return {
-            **row,
-            f"{name}_table": TABLE_PLACES[width],
-            f"{name}_size": CODE_TABLES[width].size,
-            f"{name}_shape": CODE_TABLES[width].shape,
         }
 
 
@@ -239,24 +224,30 @@ def _position_streams(
     return dict(zip(("dense_", "sparse_"), positions))
 
 
-def _gaps_tabled(positions: Iterable[np.ndarray]) -> bool:
-    """Tells whether tables may decode the gaps of all planes of a kernel."""
-    best, taken = (
-        sum(encode_gaps(p, widths).num_bits for p in positions)
-        for widths in GAP_WIDTHS
-    )
-    return taken <= (1 + LOW_GROWTH) * best
-
-
-def _codes_tabled(planes: list[PlaneEntries]) -> bool:
-    """Tells whether tables may decode the codes of all planes of a kernel."""
-    if any(plane.code_width(False) > max(TABLE_WIDTHS) for plane in planes):
-        return False
+def _gap_codes(positions: list[np.ndarray]) -> list[GapCode]:
+    """Returns the coded gaps of all planes of a kernel."""
+    exact = [encode_gaps(plane) for plane in positions]
+    one_digit = [encode_gaps(plane, DIGIT_WIDTHS) for plane in positions]
     taken, best = (
-        sum(p.codes.size * p.code_width(tabled) for p in planes)
-        for tabled in (True, False)
+        sum(code.num_bits for code in codes) for codes in (one_digit, exact)
     )
-    return taken <= (1 + CODE_GROWTH) * best
+    return one_digit if taken <= (1 + LOW_GROWTH) * best else exact
+
+
+def _code_widths(planes: list[PlaneEntries]) -> list[int]:
+    """Returns the stored bits of a code, for all planes of a kernel."""
+    exact = [plane.code_width for plane in planes]
+    if max(exact) > max(DIGIT_WIDTHS):
+        return exact
+    one_digit = [
+        min(digit for digit in DIGIT_WIDTHS if digit >= width)
+        for width in exact
+    ]
+    taken, best = (
+        sum(plane.codes.size * width for plane, width in zip(planes, widths))
+        for widths in (one_digit, exact)
+    )
+    return one_digit if taken <= (1 + CODE_GROWTH) * best else exact
 
 
 def packed_bytes(bank: WeightBank, tasks: list[str]) -> int:

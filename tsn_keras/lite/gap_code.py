@@ -12,7 +12,7 @@ is by `step - 1`, which this sum subtracts once too often.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class GapCode:
 
 
 def encode_gaps(
-    positions: np.ndarray, widths: Iterable[int] = range(1, 17)
+    positions: np.ndarray, widths: Sequence[int] = range(1, 17)
 ) -> GapCode:
     """Encodes rising positions with the width that takes the fewest bits.
 
@@ -53,13 +53,12 @@ def encode_gaps(
 
     Args:
         positions: int array, strictly rising, from 0.
-        widths: iterable of int, those to choose from.
+        widths: sequence of int, those to choose from.
 
     Returns:
         `GapCode`.
     """
     gaps = np.diff(positions, prepend=-1) - 1
-    widths = list(widths)
     sizes = [width * gaps.size + (gaps >> width).sum() for width in widths]
     width = widths[int(np.argmin(sizes))]
     gaps[:1] += 2**width - 1

@@ -4,7 +4,6 @@ import numpy as np
 
 from tsn_keras.bank import WeightBank, packing
 from tsn_keras.bank.component import FLOAT_WIDTH
-from tsn_keras.lite.byte_store import TABLE_WIDTHS
 from tsn_keras.lite.row_groups import RowGroups, group_rows
 
 # A code has 16 bits at most.
@@ -69,12 +68,10 @@ class PlaneEntries:
             return None
         return group_rows(self._slots, self._matrix, drop_columns)
 
-    def code_width(self, tabled: bool) -> int:
-        """Returns the bits of a code, enough for the largest codebook."""
-        width = max(1, int(self.stride - 1).bit_length())
-        if not tabled:
-            return width
-        return next(wider for wider in TABLE_WIDTHS if wider >= width)
+    @property
+    def code_width(self) -> int:
+        """The bits of a code, enough for the largest codebook."""
+        return max(1, int(self.stride - 1).bit_length())
 
     def _both(self, bank, index, task):
         own, shared = bank.masks(task)[index]

@@ -4,14 +4,18 @@ import numpy as np
 import tensorflow as tf
 
 from tsn_keras.bank.private_code import FULL, HALF
-from tsn_keras.lite.byte_store import ByteReader, code_bytes
+from tsn_keras.lite.byte_store import ByteReader
+from tsn_keras.lite.code_streams import CodeReader, common_digits
 from tsn_keras.lite.private_layout import PrivateLayout
 
 FLOATS = {HALF: tf.float16, FULL: tf.float32}
 
 
 def decode_private(
-    layout: PrivateLayout, reader: ByteReader, number: tf.Tensor
+    layout: PrivateLayout,
+    reader: ByteReader,
+    number: tf.Tensor,
+    codes: CodeReader,
 ) -> list[tf.Tensor]:
     """Returns all private variables of a task.
 
@@ -19,18 +23,18 @@ def decode_private(
         layout: `PrivateLayout`.
         reader: `ByteReader` of the bytes that it refers to.
         number: int32 scalar, the number of the task.
+        codes: `CodeReader` of the same bytes.
     """
     row = layout.streams_table.read(number)
-    entries, scales = _streams(layout, reader, row)
+    entries, scales = _streams(layout, reader, row, codes)
     if layout.uses_others:
         other = layout.streams_table.read(tf.reshape(row["other"], []))
-        more_entries, more_scales = _streams(layout, reader, other)
+        more_entries, more_scales = _streams(layout, reader, other, codes)
         entries, scales = entries + more_entries, scales + more_scales
+    # A zero that the converter does not know, lest it computes constants.
+    zero = tf.minimum(number, 0)
     if layout.zeros:
-        size = [code_bytes(layout.zeros, 1)]
-        entries.append(
-            reader.codes(row["zeros"], size, [layout.zeros], (-1, 1), (1, 1))
-        )
+        entries.append(tf.fill([layout.zeros], tf.cast(zero, tf.float32)))
     # Behind a concatenation: the converter would gather a lone stream of
     # float16 before its cast, and LiteRT has no such operator.
     entries.append(tf.zeros([1]))
@@ -41,7 +45,7 @@ def decode_private(
         tf.reshape(tf.concat(scales, axis=0), [-1, 2]),
         row["cuts"],
         row["scales"],
-        number,
+        zero,
     )
     return [
         tf.reshape(part, shape)
@@ -49,7 +53,7 @@ def decode_private(
     ]
 
 
-def _cut(layout: PrivateLayout, entries, scales, places, pairs, number):
+def _cut(layout: PrivateLayout, entries, scales, places, pairs, zero):
     """Returns the entries of all variables, scaled, one after another.
 
     All at once: a bundle has a few operators here, not some for each variable.
@@ -57,8 +61,6 @@ def _cut(layout: PrivateLayout, entries, scales, places, pairs, number):
     sizes = np.array(layout.sizes)
     starts = (np.cumsum(sizes) - sizes).astype(np.int32)
     total = int(sizes.sum())
-    # A zero that the converter does not know, lest it computes constants.
-    zero = tf.minimum(number, 0)
     marks = tf.scatter_nd(starts[:, None], tf.ones_like(starts) + zero, [total])
     variable = tf.cumsum(marks) - 1
     place = tf.range(total + zero) + tf.gather(places - starts, variable)
@@ -69,16 +71,18 @@ def _cut(layout: PrivateLayout, entries, scales, places, pairs, number):
 
 
 def _streams(
-    layout: PrivateLayout, reader: ByteReader, row: dict[str, tf.Tensor]
+    layout: PrivateLayout,
+    reader: ByteReader,
+    row: dict[str, tf.Tensor],
+    codes: CodeReader,
 ) -> tuple[list, list]:
     """Decodes the streams of a task, and its scales."""
     entries = []
     for width in layout.widths:
-        place, size = row[f"{width}_place"], row[f"{width}_bytes"]
         if width in FLOATS:
+            place, size = row[f"{width}_place"], row[f"{width}_bytes"]
             entries.append(reader.floats(place, size, FLOATS[width]))
         else:
-            shapes = (-1, width), (width, 1)
-            count = row[f"{width}_count"]
-            entries.append(reader.codes(place, size, count, *shapes))
+            found = codes.read(row, f"{width}", common_digits([width]))
+            entries.append(tf.cast(found, tf.float32))
     return entries, [reader.floats(row["scales_place"], row["scales_bytes"])]

@@ -13,7 +13,8 @@ import numpy as np
 
 from tsn_keras.bank import PrivateCode, packing
 from tsn_keras.bank.private_code import CONSTANT, FULL, HALF
-from tsn_keras.lite.byte_store import ByteStore, code_bytes
+from tsn_keras.lite.byte_store import ByteStore
+from tsn_keras.lite.code_streams import common_digits, store_codes
 from tsn_keras.lite.task_table import TaskTable
 
 FLOATS = {HALF: np.float16, FULL: np.float32}
@@ -72,13 +73,12 @@ class PrivateLayout:
         ]
         self.zeros = max(constants, default=0)
         self._store = store
-        zeros = store.append(bytes(-(-self.zeros // 8)))
         self.streams_table = TaskTable(
             [
-                {**self._stream_row(streams), "zeros": zeros, "other": other}
+                {**self._stream_row(streams), "other": other}
                 for streams, other in zip(self._streams, self._others)
             ],
-            kept=("_place", "zeros", "other"),
+            hidden=("_place", "_table", "other"),
         )
         self.variables_table = TaskTable(
             [self._variable_row(i, codes) for i, codes in enumerate(tasks)]
@@ -107,10 +107,10 @@ class PrivateLayout:
                 row[f"{width}_place"] = self._store.append(data)
                 row[f"{width}_bytes"] = len(data)
             else:
-                place = self._store.append_codes(stream, width)
-                row[f"{width}_place"] = place
-                row[f"{width}_bytes"] = code_bytes(stream.size, width)
-            row[f"{width}_count"] = stream.size
+                digits = common_digits([width])
+                row |= store_codes(
+                    self._store, width, stream, width, stream.size, digits
+                )
         scales = self._scales(streams).tobytes()
         row["scales_place"] = self._store.append(scales)
         row["scales_bytes"] = len(scales)

@@ -12,8 +12,8 @@ class TaskTable:
     equal share their columns, and numbers that fit in 16 bits take no more.
 
     What is to be decoded must depend on the task's number, or the converter
-    would compute it in advance. The fields that see to that are kept in the
-    table in any case.
+    would compute it in advance. Hence a zero that it does not know is added to
+    those constants that say where something is.
 
     >>> table = TaskTable([{"place": 0, "size": 8}, {"place": 9, "size": 8}])
     >>> table.num_bytes, table.read(tf.constant(1))["place"].numpy()
@@ -22,18 +22,22 @@ class TaskTable:
     Args:
         rows: list of dict, for each task an integer or a sequence of integers
             by field.
-        kept: tuple of str, endings of names of fields that are kept.
+        hidden: tuple of str, endings of names of fields that the converter
+            must not know.
     """
 
-    def __init__(self, rows: list[dict], kept: tuple[str, ...] = ()):
+    def __init__(self, rows: list[dict], hidden: tuple[str, ...] = ()):
         self._constants: dict[str, np.ndarray] = {}
+        self._hidden: dict[str, np.ndarray] = {}
         self._columns: dict[str, bytes] = {}
         found: dict[bytes, np.ndarray] = {}
         for name in rows[0]:
             values = [np.atleast_1d(row[name]) for row in rows]
             values = np.array(values, np.int32)
-            if (values == values[0]).all() and not name.endswith(kept):
-                self._constants[name] = values[0]
+            if (values == values[0]).all():
+                is_hidden = name.endswith(hidden)
+                kind = self._hidden if is_hidden else self._constants
+                kind[name] = values[0]
             else:
                 self._columns[name] = values.tobytes()
                 found[values.tobytes()] = values
@@ -61,8 +65,19 @@ class TaskTable:
             tensors.update(zip(columns, tf.split(row, sizes)))
         return {
             **{name: tf.constant(v) for name, v in self._constants.items()},
+            **_unknown(self._hidden, number),
             **{name: tensors[key] for name, key in self._columns.items()},
         }
+
+
+def _unknown(values: dict, number: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns tensors of values that the converter does not know."""
+    if not values:
+        return {}
+    zero = tf.minimum(number, 0)
+    together = tf.constant(np.concatenate(list(values.values()))) + zero
+    sizes = [value.size for value in values.values()]
+    return dict(zip(values, tf.split(together, sizes)))
 
 
 def _by_dtype(found: dict) -> dict:

@@ -5,7 +5,9 @@
 Six 3x3 convolutions with batch normalization and global pooling; 5 % of the
 training images for validation, no augmentation. The tasks are learned three
 times: by a dense network for each task, by a model that chooses for each task
-whether it shares with an earlier one, and by a model that never shares.
+whether it shares with an earlier one, and by a model that never shares. With
+`--networks=joint` one dense network learns all tasks at once: what there is to
+gain from other tasks, if nothing had to be learned one after another.
 CIFAR-100 comes from TensorFlow Datasets; with `--data_dir` it is read from
 there and not downloaded. A run that was stopped goes on with `--resume`.
 """
@@ -20,7 +22,7 @@ from absl import app, flags, logging
 import tsn_keras
 from examples.choices import define_choices
 
-layers = keras.layers
+layers, ops = keras.layers, keras.ops
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS folder; None to download.")
@@ -31,15 +33,16 @@ flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 define_choices(
     "networks",
     ["dense", "chosen", "never"],
-    ["dense", "chosen", "never"],
+    ["dense", "chosen", "never", "joint"],
     "Dense single-task networks; a model that chooses what to share; a model "
-    "that never shares.",
+    "that never shares; one dense network of all tasks at once.",
 )
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 
 CHANNELS = (24, 48, 48, 96, 96, 96)
 POOLED = (1, 3)
 BATCH_SIZE = 64
+NUM_CLASSES = 10
 # 9 % of all slots are left, small kernels denser: in proportion to their sum
 # over their product of sizes (Evci et al., "Rigging the lottery", 2020). The
 # first kernel would be full, and leaves room for ten tasks.
@@ -77,12 +80,13 @@ def make_backbone() -> keras.Sequential:
     return keras.Sequential(stages)
 
 
-def compile_model(model: keras.Model, steps: int) -> None:
+def compile_model(model: keras.Model, steps: int, loss=None) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(1e-3, steps)
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        loss=loss or cross_entropy,
+        metrics=[] if loss else ["accuracy"],
     )
 
 
@@ -106,7 +110,7 @@ def dense_accuracies(tasks, steps: int, path: pathlib.Path) -> list[float]:
     for index in range(len(accuracies), len(tasks)):
         task = tasks[index]
         keras.utils.set_random_seed(1000 * FLAGS.seed + index)
-        network = keras.Sequential([make_backbone(), layers.Dense(10)])
+        network = keras.Sequential([make_backbone(), layers.Dense(NUM_CLASSES)])
         compile_model(network, steps)
         network.fit(task.train, epochs=FLAGS.epochs, verbose=0)
         results = network.evaluate(task.test, verbose=0, return_dict=True)
@@ -116,11 +120,46 @@ def dense_accuracies(tasks, steps: int, path: pathlib.Path) -> list[float]:
     return accuracies
 
 
+def joint_accuracy(tasks) -> float:
+    """Trains one dense network with a head for each task on all at once."""
+    inputs, labels = [], []
+    for number, task in enumerate(tasks):
+        for x, y in task.train.as_numpy_iterator():
+            inputs.append(x)
+            labels.append(y + NUM_CLASSES * number)
+    x, y = np.concatenate(inputs), np.concatenate(labels)
+    heads = (len(tasks), NUM_CLASSES)
+
+    def loss(y_true, y_pred):
+        """Cross-entropy among the classes of an example's own task."""
+        y_true = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+        own = ops.one_hot(y_true // NUM_CLASSES, len(tasks))
+        logits = ops.reshape(y_pred, (-1, *heads))
+        logits = ops.einsum("btc,bt->bc", logits, own)
+        return keras.losses.sparse_categorical_crossentropy(
+            y_true % NUM_CLASSES, logits, from_logits=True
+        )
+
+    keras.utils.set_random_seed(FLAGS.seed)
+    head = layers.Dense(len(tasks) * NUM_CLASSES)
+    network = keras.Sequential([make_backbone(), head])
+    compile_model(network, FLAGS.epochs * -(-len(x) // BATCH_SIZE), loss)
+    network.fit(
+        x, y, batch_size=BATCH_SIZE, epochs=FLAGS.epochs, verbose=2
+    )
+    accuracies = []
+    for number, task in enumerate(tasks):
+        logits = network.predict(task.test, verbose=0).reshape(-1, *heads)
+        labels = np.concatenate([y for _, y in task.test.as_numpy_iterator()])
+        accuracies.append(np.mean(logits[:, number].argmax(-1) == labels))
+    return float(np.mean(accuracies))
+
+
 def learn_all(run: tsn_keras.evaluation.ScenarioRun, name: str) -> None:
     """Learns the remaining tasks, and prints a line for each."""
     while run.remaining:
         task = run.remaining[0]
-        report = run.learn(layers.Dense(10), epochs=FLAGS.epochs)
+        report = run.learn(layers.Dense(NUM_CLASSES), epochs=FLAGS.epochs)
         index = run.learned - 1
         print(
             f"{name:<8}{task.name}: {run.matrix.values[index, index]:.2%}, "
@@ -141,7 +180,7 @@ def main(_):
     tasks = tsn_keras.scenarios.ClassSplits(
         data,
         FLAGS.num_tasks,
-        10,
+        NUM_CLASSES,
         seed=FLAGS.seed,
         validation_split=0.05,
         batch_size=BATCH_SIZE,
@@ -151,6 +190,8 @@ def main(_):
     if "dense" in FLAGS.networks:
         dense = dense_accuracies(tasks, steps, folder / "dense.json")
         lines.append(f"dense   average accuracy {np.mean(dense):.2%}")
+    if "joint" in FLAGS.networks:
+        lines.append(f"joint   average accuracy {joint_accuracy(tasks):.2%}")
     strategies = {
         "chosen": tsn_keras.sharing.ActivationSimilarity(),
         "never": tsn_keras.sharing.Never(),

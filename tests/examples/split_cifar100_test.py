@@ -30,9 +30,9 @@ class SplitCifar100Test(absltest.TestCase):
 
     def test_compares_and_resumes(self):
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        networks = "--networks=dense,chosen"
+        networks = "--networks=dense,chosen,joint"
         printed = self.run_tasks(folder, networks)
-        for network in ("dense", "chosen"):
+        for network in ("dense", "chosen", "joint"):
             self.assertRegex(printed, rf"\n{network} +average accuracy \d")
         self.assertNotIn("\nnever", printed)
         dense = json.loads((folder / "dense.json").read_text())

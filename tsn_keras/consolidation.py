@@ -19,6 +19,7 @@ from tsn_keras.quantization import (
     widen_worst,
 )
 from tsn_keras.running_task import RunningTask
+from tsn_keras.task_packing import make_record, pack_kernels
 from tsn_keras.validation import Validation
 
 # Widths may lose so many tolerances more at first: fine-tuning may win it back,
@@ -256,53 +257,17 @@ class Consolidation:
         return self.validation.loss > loss + PRIVATE_LOSS * abs(loss)
 
     def _components(self, codebooks) -> list[Component]:
-        components = []
-        for index, mask in enumerate(self.task.masks):
-            if codebooks is None:
-                quantized = {"width": FLOAT_WIDTH}
-            else:
-                codebook = codebooks[index]
-                quantized = {
-                    "width": codebook.width,
-                    "codebook": codebook.centroids,
-                    "codes": codebook.codes,
-                }
-            component = Component.encode(
-                self._own[index],
-                self._shared[index],
-                mask.owned,
-                self._kernels[index],
-                reference=self.reference and self.reference[index],
-                **quantized,
-            )
-            components.append(component)
-        return components
-
-    def _record(self, codebooks, private, qualities) -> TaskRecord:
-        sign, choice = self.validation.sign, self.task.choice
-        before, pruned, after = (round(sign * q, 6) for q in qualities)
-        components = self._components(codebooks)
-        return TaskRecord(
-            name=self.task.name,
-            planes=(self.task.plane,) * len(components),
-            head=self.task.head,
-            components=tuple(components),
-            private=tuple(private),
-            statistics=np.zeros(0, np.float16),
-            facts={
-                "nearest": choice.nearest,
-                "divergence": _rounded(choice.divergence),
-                "reason": choice.reason,
-                "losses": choice.losses,
-                "monitor": self.validation.monitor,
-                "better": int(sign),
-                "before": before,
-                "pruned": pruned,
-                "after": after,
-            },
+        return pack_kernels(
+            self.task.masks,
+            self._own,
+            self._shared,
+            self._kernels,
+            codebooks,
+            self.reference,
         )
 
-
-def _rounded(divergence: float | None) -> float | None:
-    # The bank counts every digit.
-    return None if divergence is None else float(f"{divergence:.4g}")
+    def _record(self, codebooks, private, qualities) -> TaskRecord:
+        components = self._components(codebooks)
+        return make_record(
+            self.task, components, private, self.validation, qualities
+        )

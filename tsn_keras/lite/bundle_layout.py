@@ -78,61 +78,47 @@ class Layout:
         self.private = PrivateLayout(private, self.store)
 
     def _kernel_block(self, index: int, order: tuple[int, ...]) -> Block:
-        planes = {t: self.bank[t].planes[index] for t in self.tasks}
+        plane_of = {t: self.bank[t].planes[index] for t in self.tasks}
         found = []
-        for plane in dict.fromkeys(planes.values()):
-            members = [t for t in self.tasks if planes[t] == plane]
+        for plane in dict.fromkeys(plane_of.values()):
+            members = [t for t in self.tasks if plane_of[t] == plane]
             found.append(PlaneEntries(self.bank, index, order, members))
-        groups = _row_groups(found)
-        grouped = groups[0] is not None
+        planes = _streams(found)
         shares = any(entries.shares for entries in found)
-        positions = _position_streams(found, groups)
-        gaps = {name: _gap_codes(planes) for name, planes in positions.items()}
-        widths = _code_widths(found)
         digits = {
-            f"{name}low": common_digits(code.width for code in planes)
-            for name, planes in gaps.items()
+            name: common_digits(plane.widths[name] for plane in planes)
+            for name in planes[0].widths
         }
-        digits["codes"] = common_digits(widths)
-        rows: dict[str, dict] = {}
-        for number, (entries, group) in enumerate(zip(found, groups)):
-            own_gaps = {name: planes[number] for name, planes in gaps.items()}
-            width = widths[number]
-            for task in entries.members:
-                rows[task] = self._row(
-                    entries, group, task, width, own_gaps, digits
-                )
-                if grouped:
-                    rows[task] |= self._group_fields(group)
-                if shares:
-                    rows[task] |= self._shared_fields(entries, task)
+        rows = {
+            task: self._row(plane, task, digits, shares)
+            for plane in planes
+            for task in plane.entries.members
+        }
+        groups = planes[0].groups
         return Block(
             shape=tuple(self.bank.shapes[index][axis] for axis in order),
             table=TaskTable([rows[task] for task in self.tasks], HIDDEN),
             shares=shares,
-            grouped=grouped,
-            drops_columns=grouped and groups[0].used_columns is not None,
+            grouped=groups is not None,
+            drops_columns=groups is not None
+            and groups.used_columns is not None,
             digits=digits,
         )
 
     def _row(
-        self,
-        entries: PlaneEntries,
-        group: RowGroups | None,
-        task: str,
-        width: int,
-        gaps: dict,
-        digits: dict,
+        self, plane: "_Streams", task: str, digits: dict, shares: bool
     ) -> dict:
         """Stores a task's part of a plane; says where what is."""
+        entries = plane.entries
         count = entries.count(task)
-        codes = entries.codes
-        if group is not None:
-            codes = codes[group.entries]
-        row = self._value_fields(entries, codes, width, count, digits["codes"])
-        for name, code in gaps.items():
+        row = self._value_fields(plane, count, digits["codes"])
+        for name, code in plane.gaps.items():
             first = min(count, code.low.size)
             row |= self._gap_fields(name, code, first, digits[f"{name}low"])
+        if plane.groups is not None:
+            row |= self._group_fields(plane.groups)
+        if shares:
+            row |= self._shared_fields(entries, task)
         return row
 
     def _shared_fields(self, entries: PlaneEntries, task: str) -> dict:
@@ -177,15 +163,13 @@ class Layout:
         }
 
     def _value_fields(
-        self,
-        entries: PlaneEntries,
-        codes: np.ndarray,
-        width: int,
-        count: int,
-        digits: tuple,
+        self, plane: "_Streams", count: int, digits: tuple
     ) -> dict:
         """Stores codes and codebooks."""
-        codebook = entries.codebook
+        entries, width = plane.entries, plane.widths["codes"]
+        codes, codebook = entries.codes, entries.codebook
+        if plane.groups is not None:
+            codes = codes[plane.groups.entries]
         if len(digits) == 1:
             # The whole table is looked up in it, codes that nobody has, too.
             codebook = np.pad(codebook, (0, 2**width - codebook.size))
@@ -195,6 +179,42 @@ class Layout:
             "codebook_bytes": codebook.nbytes,
             "stride": entries.stride,
         }
+
+
+@dataclasses.dataclass
+class _Streams:
+    """How the entries of one plane of a kernel are coded.
+
+    Args:
+        entries: `PlaneEntries`.
+        groups: `RowGroups`, or `None` if rows are not in groups.
+        gaps: dict of `GapCode` by group of rows.
+        widths: dict of int by stream of codes, the bits of each.
+    """
+
+    entries: PlaneEntries
+    groups: RowGroups | None
+    gaps: dict[str, GapCode]
+    widths: dict[str, int]
+
+
+def _streams(planes: list[PlaneEntries]) -> list[_Streams]:
+    """Chooses how all planes of a kernel are coded.
+
+    A graph decodes all of them with the same operators.
+    """
+    groups = _row_groups(planes)
+    gaps = {
+        name: _gap_codes(positions)
+        for name, positions in _position_streams(planes, groups).items()
+    }
+    found = []
+    for index, width in enumerate(_code_widths(planes)):
+        own_gaps = {name: codes[index] for name, codes in gaps.items()}
+        widths = {f"{name}low": code.width for name, code in own_gaps.items()}
+        widths["codes"] = width
+        found.append(_Streams(planes[index], groups[index], own_gaps, widths))
+    return found
 
 
 def _row_groups(planes: list[PlaneEntries]) -> list[RowGroups | None]:

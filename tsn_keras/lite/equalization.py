@@ -3,31 +3,9 @@
 import keras
 import numpy as np
 
-from tsn_keras.lite.links import Link, Values, outgoing
+from tsn_keras.lite.links import SCALABLE, Link, Values, outgoing
 
 layers = keras.layers
-# Layers that put out `s * y` for `s * x`, for any positive `s` a channel.
-SCALABLE = (
-    layers.ReLU,
-    layers.LeakyReLU,
-    layers.Activation,
-    layers.Dropout,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.MaxPooling1D,
-    layers.MaxPooling2D,
-    layers.AveragePooling1D,
-    layers.AveragePooling2D,
-    layers.GlobalMaxPooling1D,
-    layers.GlobalMaxPooling2D,
-    layers.GlobalAveragePooling1D,
-    layers.GlobalAveragePooling2D,
-    layers.UpSampling1D,
-    layers.UpSampling2D,
-    layers.ZeroPadding1D,
-    layers.ZeroPadding2D,
-    layers.Flatten,
-)
 SCALABLE_ACTIVATIONS = ("linear", "relu", "leaky_relu")
 # A normalized channel hardly ever goes beyond so many standard deviations.
 DEVIATIONS = 4.0

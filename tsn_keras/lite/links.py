@@ -13,16 +13,14 @@ from tsn_keras.layers import Subnetwork
 
 layers = keras.layers
 PRODUCERS = (layers.Dense, layers.Conv1D, layers.Conv2D)
-# Layers that treat every channel for itself.
-CHANNELWISE = (
+# Layers that treat every channel for itself, and put out `s * y` for `s * x`
+# with any positive `s` a channel; ReLU, if it has no other limit than zero.
+SCALABLE = (
     layers.ReLU,
     layers.LeakyReLU,
-    layers.ELU,
     layers.Dropout,
     layers.SpatialDropout1D,
     layers.SpatialDropout2D,
-    layers.GaussianNoise,
-    layers.GaussianDropout,
     layers.MaxPooling1D,
     layers.MaxPooling2D,
     layers.AveragePooling1D,
@@ -36,6 +34,12 @@ CHANNELWISE = (
     layers.ZeroPadding1D,
     layers.ZeroPadding2D,
     layers.Flatten,
+)
+# Layers that treat every channel for itself.
+CHANNELWISE = SCALABLE + (
+    layers.ELU,
+    layers.GaussianNoise,
+    layers.GaussianDropout,
 )
 ELEMENTWISE = frozenset(
     ("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu")

@@ -120,8 +120,10 @@ def dense_accuracies(tasks, steps: int, path: pathlib.Path) -> list[float]:
     return accuracies
 
 
-def joint_accuracy(tasks) -> float:
+def joint_accuracy(tasks, path: pathlib.Path) -> float:
     """Trains one dense network with a head for each task on all at once."""
+    if FLAGS.resume and path.exists():
+        return json.loads(path.read_text())
     inputs, labels = [], []
     for number, task in enumerate(tasks):
         for x, y in task.train.as_numpy_iterator():
@@ -152,6 +154,7 @@ def joint_accuracy(tasks) -> float:
         logits = network.predict(task.test, verbose=0).reshape(-1, *heads)
         labels = np.concatenate([y for _, y in task.test.as_numpy_iterator()])
         accuracies.append(np.mean(logits[:, number].argmax(-1) == labels))
+    path.write_text(json.dumps(float(np.mean(accuracies))))
     return float(np.mean(accuracies))
 
 
@@ -191,7 +194,8 @@ def main(_):
         dense = dense_accuracies(tasks, steps, folder / "dense.json")
         lines.append(f"dense   average accuracy {np.mean(dense):.2%}")
     if "joint" in FLAGS.networks:
-        lines.append(f"joint   average accuracy {joint_accuracy(tasks):.2%}")
+        joint = joint_accuracy(tasks, folder / "joint.json")
+        lines.append(f"joint   average accuracy {joint:.2%}")
     strategies = {
         "chosen": tsn_keras.sharing.ActivationSimilarity(),
         "never": tsn_keras.sharing.Never(),

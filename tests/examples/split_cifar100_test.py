@@ -48,8 +48,10 @@ class SplitCifar100Test(absltest.TestCase):
         planes = [task["plane"] for task in report["tasks"]]
         self.assertEqual(planes, [0, 1])
         again = self.run_tasks(folder, networks, "--resume")
-        lines = [x for x in printed.splitlines() if x.startswith("chosen  av")]
-        self.assertIn(lines[0], again)
+        for start in ("chosen  av", "joint   av"):
+            lines = [x for x in printed.splitlines() if x.startswith(start)]
+            self.assertIn(lines[0], again)
+        self.assertNotIn("Epoch", again)
 
     def test_unknown_network(self):
         with self.assertRaisesRegex(AssertionError, "--networks takes any of"):

@@ -70,7 +70,9 @@ def common_digits(widths: Iterable[int]) -> tuple[Digit, ...]:
 
 
 def _common(digits: tuple) -> Digit:
-    widths = {digit.width for digit in digits if digit}
+    # A missing digit is read from a stream of the code's own, which has at
+    # least a bit for each code.
+    widths = {digit.width if digit else 1 for digit in digits}
     units = {digit.unit if digit else 0 for digit in digits}
     return Digit(
         widths.pop() if len(widths) == 1 else None,
@@ -117,7 +119,7 @@ def store_codes(
             place = store.append(stream.ljust(size, b"\0"))
         else:
             # Any bytes will do.
-            digit = Digit(read.width or 1, 0)
+            digit = Digit(1, 0)
         row[f"{field}_place"] = place
         row[f"{field}_bytes"] = _stream_bytes(count, digit.width)
         if read.width is None:

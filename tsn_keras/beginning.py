@@ -32,7 +32,7 @@ def statistics_of(installation: Installation, sample) -> np.ndarray:
         sample: nest of arrays, the inputs of some examples.
 
     Returns:
-        float16 array.
+        float32 array.
     """
     backbone = installation.backbone
     kernels = [kernel.kernel for kernel in installation.kernels]
@@ -54,7 +54,7 @@ def divergences_of(
             new task's sample in that task's subnetwork.
     """
     return {
-        name: kl_divergence(statistics(name), bank[name].statistics)
+        name: kl_divergence(statistics(name), bank[name].statistics.decode())
         for name in bank.tasks
     }
 

@@ -83,7 +83,7 @@ def make_record(
         head=task.head,
         components=tuple(components),
         private=tuple(private),
-        statistics=np.zeros(0, np.float16),
+        statistics=PrivateCode.encode(np.zeros(0, np.float32), FLOAT_WIDTH),
         facts={
             "nearest": choice.nearest,
             "divergence": divergence,

@@ -58,7 +58,9 @@ def random_record(
         head=0,
         components=tuple(components),
         private=tuple(map(PrivateCode.encode, values, (8, 16, 32, 4), private)),
-        statistics=rng.normal(size=12).astype(np.float16),
+        statistics=PrivateCode.encode(
+            rng.normal(size=12).astype(np.float32), 8
+        ),
         facts={"monitor": "accuracy", "divergence": None, "after": 0.5},
         reference=reference,
     )

@@ -80,7 +80,7 @@ def add_random_task(
             head=model.heads.selected,
             components=tuple(components),
             private=tuple(private),
-            statistics=np.zeros(0, np.float16),
+            statistics=PrivateCode.encode(np.zeros(0, np.float32), 32),
             facts=facts,
         )
     )

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+from tsn_keras.bank import PrivateCode
 from tsn_keras.layers import Subnetwork
 from tsn_keras.sharing import (
     activation_statistics,
@@ -21,19 +22,18 @@ def statistics_of(layer, x):
 class KLDivergenceTest(parameterized.TestCase):
     def test_zero_for_the_same(self):
         for seed in range(5):
-            statistics = np.abs(normal((20,), seed)).astype(np.float16)
+            statistics = normal((20,), seed)
             self.assertEqual(kl_divergence(statistics, statistics), 0.0)
 
     def test_positive_for_others(self):
         for seed in range(20):
-            one = np.abs(normal((20,), seed)).astype(np.float16)
-            other = np.abs(normal((20,), seed + 99)).astype(np.float16)
+            one, other = normal((20,), seed), normal((20,), seed + 99)
             self.assertGreater(kl_divergence(one, other), 0.0)
 
     def test_formula(self):
         # KL(N(1, 2) || N(3, 4)) and KL(N(0, 1) || N(0, 1)), their mean.
-        new = np.float16([1, 0, 2, 1])
-        stored = np.float16([3, 0, 4, 1])
+        new = np.float64([1 / 2, 0, np.log(2), 0])
+        stored = np.float64([3 / 4, 0, np.log(4), 0])
         first = np.log(4 / 2) + (2**2 + (1 - 3) ** 2) / (2 * 4**2) - 0.5
         self.assertAlmostEqual(kl_divergence(new, stored), first / 2)
         self.assertNotEqual(
@@ -41,10 +41,10 @@ class KLDivergenceTest(parameterized.TestCase):
         )
 
     def test_nothing_to_compare(self):
-        empty = np.zeros(0, np.float16)
+        empty = np.zeros(0, np.float32)
         self.assertEqual(kl_divergence(empty, empty), float("inf"))
         self.assertEqual(
-            kl_divergence(np.ones(4, np.float16), np.ones(2, np.float16)),
+            kl_divergence(np.ones(4), np.ones(2)),
             float("inf"),
         )
 
@@ -55,9 +55,14 @@ class ActivationStatisticsTest(parameterized.TestCase):
         x = normal((200, 4))
         y = np.asarray(layer(x))
         statistics = statistics_of(layer, x)
-        self.assertEqual(statistics.dtype, np.float16)
-        np.testing.assert_allclose(statistics[:3], y.mean(0), atol=2e-3)
-        np.testing.assert_allclose(statistics[3:], y.std(0), rtol=2e-3)
+        mean, deviation = y.mean(0), y.std(0)
+        self.assertEqual(statistics.dtype, np.float32)
+        np.testing.assert_allclose(
+            statistics[:3], mean / deviation, rtol=1e-4, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            statistics[3:], np.log(deviation), rtol=1e-4, atol=1e-5
+        )
 
     def test_nearer_inputs_are_nearer(self):
         layer = keras.layers.Dense(8, activation="relu")
@@ -75,8 +80,9 @@ class ActivationStatisticsTest(parameterized.TestCase):
         statistics = statistics_of(layer, normal((4, 8, 8, 2)))
         self.assertEqual(statistics.shape, (32,))
         y = np.asarray(layer(normal((4, 8, 8, 2)))).reshape(-1, 100)
-        np.testing.assert_allclose(statistics[0], y[:, 0].mean(), atol=1e-3)
-        np.testing.assert_allclose(statistics[15], y[:, 99].mean(), atol=1e-3)
+        for place, unit in ((0, 0), (15, 99)):
+            expected = y[:, unit].mean() / y[:, unit].std()
+            self.assertAlmostEqual(statistics[place], expected, places=3)
 
     def test_dead_units_have_the_floor_both_ways(self):
         layer = keras.layers.Dense(4)
@@ -84,7 +90,7 @@ class ActivationStatisticsTest(parameterized.TestCase):
         kernel = np.eye(4, dtype=np.float32)
         kernel[:, 0] = 0
         layer.set_weights([kernel, np.zeros(4, np.float32)])
-        deviations = statistics_of(layer, normal((500, 4)))[4:]
+        deviations = np.exp(statistics_of(layer, normal((500, 4)))[4:])
         self.assertBetween(deviations[0], 0.07, 0.1)
         # A unit that comes alive, or dies, does not count without bound.
         kernel[0, 0] = 1
@@ -97,7 +103,7 @@ class ActivationStatisticsTest(parameterized.TestCase):
     def test_all_dead(self):
         layer = keras.layers.Dense(4, kernel_initializer="zeros")
         statistics = statistics_of(layer, normal((50, 3)))
-        self.assertTrue((statistics[4:] > 0).all())
+        self.assertTrue(np.isfinite(statistics).all())
         self.assertEqual(kl_divergence(statistics, statistics), 0.0)
 
     def test_huge_activations_stay_finite(self):
@@ -106,6 +112,24 @@ class ActivationStatisticsTest(parameterized.TestCase):
         self.assertTrue(np.isfinite(statistics).all())
         other = statistics_of(layer, normal((50, 3)))
         self.assertTrue(np.isfinite(kl_divergence(statistics, other)))
+
+    def test_almost_constant_units_have_bounds(self):
+        layer = keras.layers.Dense(4, bias_initializer="ones")
+        statistics = statistics_of(layer, 1e-3 * normal((50, 3)))
+        np.testing.assert_array_equal(statistics[:4], 16.0)
+
+    @parameterized.parameters(0, 1, 2)
+    def test_eight_bits_hold_them(self, seed):
+        layer = keras.layers.Dense(16, activation="relu")
+        first, second = normal((300, 6), seed), normal((300, 6), seed + 9)
+        new, stored = (statistics_of(layer, x) for x in (first, second * 1.2))
+        code = PrivateCode.encode(stored, 8)
+        self.assertLen(code.data, 8 + 32)
+        self.assertAlmostEqual(
+            kl_divergence(new, code.decode()),
+            kl_divergence(new, stored),
+            delta=0.01,
+        )
 
     def test_low_precision(self):
         layer = keras.layers.Dense(4, dtype="mixed_bfloat16")

@@ -10,12 +10,14 @@ dictionary of what a bank is likely to say.
 | --- | --- |
 | `shapes` | of each kernel |
 | `base` | of each frozen weight: width, shape, dtype, length |
-| `tasks` | columns: name, head, reference, number of statistics |
+| `tasks` | columns: name, head, reference; in version 4 also the number of |
+| | statistics |
 | `planes` | a column for each kernel |
 | `components` | for each kernel, columns: width, own slots, bytes of the own |
 | | mask, of the shared mask, and of the codebook |
 | `private` | all lists of (shape, dtype) that occur; a column that says which |
-| | of them a task has; a column of widths for each variable |
+| | of them a task has; a column of widths for each variable; the last |
+| | one are the statistics |
 | `facts` | all lists of names that occur; a column that says which of them a |
 | | task has; a column of values for each name |
 """
@@ -41,7 +43,8 @@ _DICTIONARY = (
     b'{"shapes":[],"base":[],"tasks":[[],[],[],[]],"planes":[],"components":[]'
     b',"private":[[],[],[]],"facts":[[],[],[]]}'
 )
-_TASK_COLUMNS = ("name", "head", "reference", "statistics")
+_TASK_COLUMNS = ("name", "head", "reference")
+_COLUMNS_OF_VERSION_4 = (*_TASK_COLUMNS, "statistics")
 
 
 def code_bytes(width: int, count: int) -> int:
@@ -108,7 +111,7 @@ def decode_metadata(
     text = zlib.decompressobj(wbits=_WINDOW, zdict=_DICTIONARY)
     columns = json.loads(text.decompress(data))
     tasks = zip(*columns["tasks"])
-    entries = [dict(zip(_TASK_COLUMNS, values)) for values in tasks]
+    entries = [dict(zip(_COLUMNS_OF_VERSION_4, values)) for values in tasks]
     kinds, numbers, widths = columns["private"]
     names, named, values = columns["facts"]
     for index, entry in enumerate(entries):

@@ -6,9 +6,9 @@
     | for each task: private variables, statistics
 
 The metadata (`metadata`) holds names, widths and the lengths of all parts. All
-numbers are little-endian. Earlier versions had an object of JSON for each task
-and another coding of masks; version 2 had one plane a task and no reference,
-version 1 no base either. They are still read.
+numbers are little-endian. Version 4 had statistics in float16, version 3 an
+object of JSON for each task and another coding of masks, version 2 one plane a
+task and no reference, version 1 no base either. They are still read.
 """
 
 import json
@@ -21,11 +21,11 @@ import numpy as np
 from tsn_keras.bank.component import Component
 from tsn_keras.bank.mask_coding import from_first_format
 from tsn_keras.bank.metadata import decode_metadata, encode_metadata
-from tsn_keras.bank.private_code import PrivateCode
+from tsn_keras.bank.private_code import FULL, PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
 
 MAGIC = b"TSNB"
-VERSION = 4
+VERSION = 5
 HEADER = struct.Struct("<4sBI")
 LENGTH = struct.Struct("<I")
 
@@ -56,8 +56,7 @@ def _describe(record: TaskRecord) -> dict:
         "reference": record.reference,
         "head": record.head,
         "components": components,
-        "private": _describe_codes(record.private),
-        "statistics": record.statistics.size,
+        "private": _describe_codes([*record.private, record.statistics]),
         "facts": record.facts,
     }
 
@@ -89,7 +88,7 @@ def to_bytes(
         for component in record.components:
             parts += _component_parts(component)
         parts += [code.data for code in record.private]
-        parts.append(record.statistics.tobytes())
+        parts.append(record.statistics.data)
     body = b"".join(parts)
     return HEADER.pack(MAGIC, VERSION, zlib.crc32(body)) + body
 
@@ -108,7 +107,7 @@ def count_bytes(
         "masks": sum(masks),
         "codebooks": sum(c.codebook.nbytes for c in components),
         "private": sum(private),
-        "statistics": sum(record.statistics.nbytes for record in records),
+        "statistics": sum(len(record.statistics.data) for record in records),
         "base": sum(len(code.data) for code in base),
         "metadata": HEADER.size
         + LENGTH.size
@@ -177,7 +176,7 @@ def from_bytes(
 
 
 def _read_metadata(data: bytes, version: int):
-    if version == VERSION:
+    if version > 3:
         return decode_metadata(data)
     described = json.loads(zlib.decompress(data))
     base, tasks = described if version > 1 else ([], described)
@@ -196,6 +195,14 @@ def _read_codes(entries: list, reader: _Reader) -> tuple[PrivateCode, ...]:
     )
 
 
+def _read_halves(count: int, reader: _Reader) -> PrivateCode:
+    """Reads statistics of version 4: means, then deviations, in float16."""
+    halves = np.frombuffer(reader.take(2 * count), np.float16)
+    means, deviations = np.split(halves.astype(np.float32), 2)
+    statistics = np.concatenate([means / deviations, np.log(deviations)])
+    return PrivateCode.encode(statistics, FULL)
+
+
 def _read_record(entry: dict, reader: _Reader) -> TaskRecord:
     components = []
     mask = from_first_format if "first_mask_format" in entry else bytes
@@ -210,13 +217,16 @@ def _read_record(entry: dict, reader: _Reader) -> TaskRecord:
         )
         components.append(component)
     private = _read_codes(entry["private"], reader)
-    statistics = np.frombuffer(reader.take(2 * entry["statistics"]), np.float16)
+    if "statistics" in entry:
+        statistics = _read_halves(entry["statistics"], reader)
+    else:
+        *private, statistics = private
     return TaskRecord(
         name=entry["name"],
         planes=tuple(entry["planes"]),
         head=entry["head"],
         components=tuple(components),
-        private=private,
+        private=tuple(private),
         statistics=statistics,
         facts=entry["facts"],
         reference=entry["reference"],

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import numpy as np
-
 from tsn_keras.bank.component import Component
 from tsn_keras.bank.private_code import PrivateCode
 
@@ -18,8 +16,8 @@ class TaskRecord:
         head: int, index of the head it uses.
         components: tuple of `Component`, one a kernel.
         private: tuple of `PrivateCode`, one a private variable.
-        statistics: float16 array, the activation statistics that later
-            tasks are compared with; empty if none are kept.
+        statistics: `PrivateCode` of the activation statistics that later
+            tasks are compared with; of an empty array if none are kept.
         facts: dict of numbers and strings for the task's report.
         reference: int or `None`, the number of an earlier task (0 for the
             first) that masks and private variables may refer to.
@@ -30,7 +28,7 @@ class TaskRecord:
     head: int
     components: tuple[Component, ...]
     private: tuple[PrivateCode, ...]
-    statistics: np.ndarray
+    statistics: PrivateCode
     facts: dict
     reference: int | None = None
 

@@ -10,7 +10,8 @@ from keras import tree
 
 MOST_UNITS = 16
 SMALLEST_DEVIATION = 0.1
-LARGEST = float(np.finfo(np.float16).max)
+# So many deviations off zero a unit is as good as constant.
+FARTHEST = 16.0
 
 
 def masked_layers(
@@ -71,14 +72,17 @@ def activation_statistics(
     """Returns mean and deviation of some units of every masked layer.
 
     At most 16 evenly spaced units a layer are kept; a deviation is at least
-    a tenth of the layer's, so that dead units do not count for too much.
+    a tenth of the layer's, so that dead units do not count for too much. In
+    deviations and logarithms all units have one scale, whatever their layer's,
+    so that a few bits hold them.
 
     Args:
         forward: function that runs the network eagerly on the sample.
         layers: list of layers to observe.
 
     Returns:
-        float16 array, all means followed by all deviations.
+        float32 array, all means in deviations (at most 16 off zero), followed
+        by the logarithms of all deviations.
     """
     outputs: dict[int, np.ndarray] = {}
     with _observed(layers, outputs):
@@ -94,9 +98,10 @@ def activation_statistics(
         means.append(units.mean(axis=0))
         deviations.append(np.maximum(deviation, max(floor, 1e-4)))
     if not means:
-        return np.zeros(0, np.float16)
-    statistics = np.concatenate(means + deviations)
-    return statistics.clip(-LARGEST, LARGEST).astype(np.float16)
+        return np.zeros(0, np.float32)
+    mean, deviation = np.concatenate(means), np.concatenate(deviations)
+    shift = (mean / deviation).clip(-FARTHEST, FARTHEST)
+    return np.concatenate([shift, np.log(deviation)])
 
 
 def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:
@@ -107,8 +112,8 @@ def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:
     `KL(p || q) = log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2`
 
     Args:
-        new: float16 array, statistics `p` of the new task's sample.
-        stored: float16 array, statistics `q` of the stored task.
+        new: float array, statistics `p` of the new task's sample.
+        stored: float array, statistics `q` of the stored task.
 
     Returns:
         float, 0 for equal statistics; infinite where nothing can be
@@ -116,8 +121,8 @@ def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:
     """
     if new.size != stored.size or not new.size:
         return float("inf")
-    mean_p, deviation_p = np.split(new.astype(np.float64), 2)
-    mean_q, deviation_q = np.split(stored.astype(np.float64), 2)
-    ratio = deviation_p / deviation_q
-    shift = (mean_p - mean_q) / deviation_q
-    return float(np.mean(-np.log(ratio) + (ratio**2 + shift**2 - 1.0) / 2.0))
+    mean_p, log_p = np.split(new.astype(np.float64), 2)
+    mean_q, log_q = np.split(stored.astype(np.float64), 2)
+    ratio = np.exp(log_p - log_q)
+    shift = mean_p * ratio - mean_q
+    return float(np.mean(log_q - log_p + (ratio**2 + shift**2 - 1.0) / 2.0))

@@ -5,11 +5,25 @@ from typing import Any
 import keras
 import numpy as np
 
+from tsn_keras import followed_function
+
 REMEDY = (
     "the training has diverged, or the data contain NaN. Lower the learning "
     "rate, clip the gradients (`clipnorm`), or clean the data. The task is as "
     "it was before `fit`, and the weight bank is unchanged."
 )
+# Calls of the training function from one look at the loss to the next.
+FREQUENCY = 50
+
+
+def loss_of(outputs: Any) -> float:
+    """Returns the mean loss of an epoch so far; 0 if there is none.
+
+    Args:
+        outputs: what a training step returned, or an epoch's logs.
+    """
+    loss = outputs.get("loss") if isinstance(outputs, dict) else None
+    return 0.0 if loss is None else float(loss)
 
 
 def check_kernels(kernels: list) -> None:
@@ -28,37 +42,48 @@ def check_kernels(kernels: list) -> None:
 class FiniteLossCallback(keras.callbacks.Callback):
     """Ends `fit` with an error once the loss or a kernel is NaN or infinite.
 
-    Where the user's `keras.callbacks.TerminateOnNaN` has stopped the training
-    already, no error is raised, and `stopped` is true.
-
-    Keras may call it in another thread, so that no step waits for its loss.
-    The error then comes a few steps later, at the latest when the epoch ends.
+    The loss is looked at every 50 steps and when an epoch ends: it is the mean
+    over the epoch, and stays NaN. Where the user's
+    `keras.callbacks.TerminateOnNaN` has stopped the training already, no error
+    is raised, and `stopped` is true.
 
     Args:
         kernels: list of `MaskedKernel`.
     """
 
-    async_safe = True
-
     def __init__(self, kernels: list):
         super().__init__()
         self._kernels = kernels
+        self._outputs = None
+        self._calls = 0
         self.stopped = False
         self.message = ""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        followed_function.follow(self.model, self._look)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is None or np.isfinite(loss):
+    def _look(self, outputs: Any) -> None:
+        self._calls += 1
+        if self._calls % FREQUENCY == 0:
+            # Not this step's: `TerminateOnNaN` sees that after us.
+            self._check_loss(self._outputs)
+        self._outputs = outputs
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._outputs = None
+        self._check_loss(logs)
+        if not self.stopped:
+            check_kernels(self._kernels)
+
+    def _check_loss(self, outputs: Any) -> None:
+        loss = loss_of(outputs)
+        if np.isfinite(loss):
             return
         where = f"The loss is {loss} in epoch {self._epoch + 1}"
         self.message = f"{where}: {REMEDY}"
         if not self.model.stop_training:
             raise FloatingPointError(self.message)
         self.stopped = True
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if not self.stopped:
-            check_kernels(self._kernels)

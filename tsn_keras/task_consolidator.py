@@ -119,9 +119,9 @@ class TaskConsolidator(TaskTrainer):
 
     def _finish_masks(self, running: RunningTask) -> None:
         """Brings masks to their target where training stopped before it."""
-        if self.pruning is not None:
+        progress = running.progress
+        if self.pruning is not None and not progress.settled:
             self.watch_gradients()
-            progress = running.progress
             self.pruning.finish(
                 running.masks, progress.step, progress.total_steps
             )

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras import input_checks
+from tsn_keras import followed_function, input_checks
 from tsn_keras.distribution import (
     has_workers,
     in_strategy_scope,
@@ -21,7 +21,6 @@ from tsn_keras.distribution import (
 from tsn_keras.initialization import derived_seed
 from tsn_keras.loss_callback import FiniteLossCallback, check_kernels
 from tsn_keras.pruning import (
-    FollowedFunction,
     PruningScheduleCallback,
     check_second_moments,
     second_moment,
@@ -99,7 +98,7 @@ class TaskTrainer(TaskStarter):
                 before.restore(self)
             raise
         finally:
-            PruningScheduleCallback.leave(self)
+            followed_function.leave(self)
         if finite_loss.stopped:
             before.restore(self)
             warnings.warn(finite_loss.message, stacklevel=3)
@@ -142,12 +141,14 @@ class TaskTrainer(TaskStarter):
     def _scores_learn(self) -> bool:
         """Tells whether scores learn in the step that is next.
 
-        With `steps_per_execution` they learn in all steps of a group or in
-        none.
+        They do not once the masks stay as they are. With
+        `steps_per_execution` they learn in all steps of a group or in none.
         """
-        if not isinstance(self.train_function, FollowedFunction):
+        if self.pruning is None or not followed_function.is_followed(self):
             return True
         step = self._running.progress.step
+        if self._running.progress.settled:
+            return False
         return step % self.pruning.score_frequency < self.steps_per_execution
 
     @contextlib.contextmanager

@@ -84,6 +84,15 @@ def schedule_sparsity(schedule, step: int) -> float:
     return _sparsity(schedule, step)
 
 
+def schedule_end(schedule) -> int | None:
+    """Returns the step after which a schedule changes no mask any more.
+
+    `None` for schedules that have no end, or do not say it.
+    """
+    end_step = getattr(schedule, "end_step", -1)
+    return None if end_step < 0 else int(end_step)
+
+
 @functools.lru_cache(maxsize=256)
 def _sparsity(schedule, step: int) -> float:
     # A schedule is a dozen small operations: at every update of the masks,

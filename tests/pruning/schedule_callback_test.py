@@ -3,6 +3,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from tsn_keras import tfmot
 from tsn_keras.layers import SubnetDense
 from tsn_keras.pruning import (
     MagnitudePruning,
@@ -67,7 +68,7 @@ class PruningScheduleCallbackTest(parameterized.TestCase):
         kept = fit(
             model, mask, pruning, progress, *data(), epochs=2, batch_size=BATCH
         )
-        self.assertEqual(progress, Progress(step=24, total_steps=24))
+        self.assertEqual(progress, Progress(24, 24, settled=True))
         self.assertEqual(kept, sorted(kept, reverse=True))
         self.assertEqual(kept[-1], kept_slots(80, 0.8))
         self.assertGreater(len(set(kept)), 2)
@@ -101,7 +102,7 @@ class PruningScheduleCallbackTest(parameterized.TestCase):
         model, mask = model_and_mask(pruning)
         progress = Progress()
         kept = fit(model, mask, pruning, progress, dataset, epochs=3)
-        self.assertEqual(progress, Progress(step=36, total_steps=36))
+        self.assertEqual(progress, Progress(36, 36, settled=True))
         self.assertEqual(kept[:12], [80] * 12)
         self.assertLess(kept[12], 80)
         self.assertEqual(kept[-1], kept_slots(80, 0.8))
@@ -124,7 +125,7 @@ class PruningScheduleCallbackTest(parameterized.TestCase):
             steps_per_epoch=6,
             epochs=2,
         )
-        self.assertEqual(progress, Progress(step=12, total_steps=12))
+        self.assertEqual(progress, Progress(12, 12, settled=True))
         self.assertEqual(mask.mask.sum(), kept_slots(80, 0.8))
 
     def test_later_fit_stays_at_the_target(self):
@@ -135,7 +136,7 @@ class PruningScheduleCallbackTest(parameterized.TestCase):
             kept = fit(
                 model, mask, pruning, progress, *data(), batch_size=BATCH
             )
-        self.assertEqual(progress, Progress(step=24, total_steps=12))
+        self.assertEqual(progress, Progress(24, 12, settled=True))
         self.assertEqual(set(kept), {kept_slots(80, 0.8)})
 
     def test_initial_epoch(self):
@@ -152,4 +153,54 @@ class PruningScheduleCallbackTest(parameterized.TestCase):
             epochs=5,
             initial_epoch=3,
         )
-        self.assertEqual(progress, Progress(step=24, total_steps=24))
+        self.assertEqual(progress, Progress(24, 24, settled=True))
+
+    @parameterized.parameters(MagnitudePruning, ScorePruning)
+    def test_masks_stay_after_the_end(self, strategy):
+        pruning = strategy(0.8, end=0.5, frequency=1)
+        model, mask = model_and_mask(pruning)
+        progress = Progress()
+        own = []
+
+        class Masks(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                own.append(mask.own)
+                if epoch >= 1:
+                    # Values by which all slots would be ranked anew.
+                    for variable in (mask.kernel.kernel, mask.kernel.scores):
+                        if variable is not None:
+                            variable.assign(variable[::-1])
+
+        updates = PruningScheduleCallback(pruning, [mask], progress)
+        for _ in range(2):
+            model.fit(
+                *data(),
+                batch_size=BATCH,
+                epochs=4,
+                verbose=0,
+                callbacks=[updates, Masks()],
+            )
+        self.assertTrue(progress.settled)
+        for later in own[2:]:
+            np.testing.assert_array_equal(later, own[1])
+        np.testing.assert_array_equal(mask.kernel.own_mask, own[1])
+
+    @parameterized.parameters((-1, False), (8, True), (100, False))
+    def test_schedule_of_ones_own_ends_where_it_says(self, end, settled):
+        schedule = tfmot.schedule_from_config(
+            {
+                "class_name": "ConstantSparsity",
+                "config": {
+                    "target_sparsity": 0.5,
+                    "begin_step": 0,
+                    "end_step": end,
+                    "frequency": 2,
+                },
+            }
+        )
+        pruning = MagnitudePruning(schedule=schedule, frequency=2)
+        model, mask = model_and_mask(pruning)
+        progress = Progress()
+        fit(model, mask, pruning, progress, *data(), batch_size=BATCH)
+        self.assertEqual(progress.settled, settled)
+        self.assertEqual(mask.mask.sum(), 40)

@@ -52,6 +52,20 @@ def assign(variable: keras.Variable, value: np.ndarray) -> None:
     tf.raw_ops.AssignVariableOp(resource=held.handle, value=np.array(value))
 
 
+def read(variable: keras.Variable) -> np.ndarray:
+    """Returns the value of a variable, as fast as `assign` sets it.
+
+    Args:
+        variable: `keras.Variable`.
+    """
+    held = variable.value
+    if isinstance(held, tf.distribute.DistributedValues):
+        return keras.ops.convert_to_numpy(variable)
+    return np.asarray(
+        tf.raw_ops.ReadVariableOp(resource=held.handle, dtype=held.dtype)
+    )
+
+
 class MaskedKernel:
     """A kernel and the variables that turn it into its effective value.
 

@@ -4,9 +4,6 @@ from tsn_keras.pruning.criteria import FisherPruning as FisherPruning
 from tsn_keras.pruning.criteria import MagnitudePruning as MagnitudePruning
 from tsn_keras.pruning.criteria import ScorePruning as ScorePruning
 from tsn_keras.pruning.refinement import refine as refine
-from tsn_keras.pruning.schedule_callback import (
-    FollowedFunction as FollowedFunction,
-)
 from tsn_keras.pruning.schedule_callback import Progress as Progress
 from tsn_keras.pruning.schedule_callback import (
     PruningScheduleCallback as PruningScheduleCallback,

@@ -1,12 +1,12 @@
 """The callback that moves the masks along the pruning schedule."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
+from tsn_keras import followed_function
 from tsn_keras.pruning.strategies import Pruning
 from tsn_keras.pruning.task_masks import TaskMask
 
@@ -19,32 +19,17 @@ class Progress:
         step: int, steps done.
         total_steps: int or `None`, steps of the task's first `fit`, over
             which the schedule runs; `None` while it is not known.
+        settled: bool, whether the schedule has come to its end. The masks
+            then stay as they are.
     """
 
     step: int = 0
     total_steps: int | None = None
-
-
-@dataclasses.dataclass
-class FollowedFunction:
-    """A model's training function, followed by a look at what it returned.
-
-    Args:
-        function: function of an iterator, the model's own.
-        follow: function of what that returned.
-    """
-
-    function: Callable
-    follow: Callable
-
-    def __call__(self, iterator: Any) -> Any:
-        outputs = self.function(iterator)
-        self.follow(outputs)
-        return outputs
+    settled: bool = False
 
 
 class PruningScheduleCallback(keras.callbacks.Callback):
-    """Updates the masks every `frequency` steps of training.
+    """Updates the masks every `frequency` steps, until the schedule's end.
 
     The steps are counted where the model's training function returns, and not
     by a hook at the end of batches: Keras would wait for the loss and the
@@ -66,45 +51,31 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         self.progress = progress
 
     def on_train_begin(self, logs=None):
-        self.leave(self.model)
-        function = self.model.train_function
-        self.model.train_function = FollowedFunction(function, self._follow)
+        followed_function.follow(self.model, self._look)
 
     def on_train_end(self, logs=None):
-        self.leave(self.model)
-
-    @staticmethod
-    def leave(model: keras.Model) -> None:
-        """Gives a model back the training function that was followed.
-
-        A training that an error has ended needs this, where no
-        `on_train_end` is called.
-
-        Args:
-            model: `keras.Model`.
-        """
-        if isinstance(model.train_function, FollowedFunction):
-            model.train_function = model.train_function.function
+        followed_function.leave(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._first_step = self.progress.step
         if self.progress.total_steps is None and self.params["steps"]:
             epochs = self.params["epochs"] - epoch
             self.progress.total_steps = self.params["steps"] * epochs
-        if self.progress.step and self.progress.total_steps is not None:
+        begun = self.progress.step and self.progress.total_steps is not None
+        if begun and not self.progress.settled:
             # A checkpoint restored just now was saved by a callback that ran
             # before `on_epoch_end` of this one.
             step = self.progress.step
             if any(mask.updated_at != step for mask in self.masks):
                 self.update()
 
-    def _follow(self, outputs: Any) -> None:
+    def _look(self, outputs: Any) -> None:
         before = self.progress.step
         done = before - self._first_step + self.model.steps_per_execution
         # The last group of `steps_per_execution` may be counted in full.
         done = min(done, self.params["steps"] or done)
         self.progress.step = self._first_step + done
-        if self.progress.total_steps is None:
+        if self.progress.total_steps is None or self.progress.settled:
             return
         frequency = self.pruning.frequency
         if self.progress.step // frequency == before // frequency:
@@ -118,7 +89,7 @@ class PruningScheduleCallback(keras.callbacks.Callback):
             epochs = self.params["epochs"] - epoch
             steps = self.progress.step - self._first_step
             self.progress.total_steps = steps * epochs
-        if not _diverged(logs):
+        if not self.progress.settled and not _diverged(logs):
             self.update()
 
     def update(self) -> None:
@@ -127,6 +98,8 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         self.pruning.follow(self.masks, progress.step, progress.total_steps)
         for mask in self.masks:
             mask.updated_at = progress.step
+        last = self.pruning.last_step(progress.total_steps)
+        progress.settled = last is not None and progress.step >= last
 
 
 def _diverged(outputs: Any) -> bool:

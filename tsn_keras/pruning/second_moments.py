@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tsn_keras.layers.masked_kernel import read
+
 
 def second_moment(optimizer: Any, variable: keras.Variable) -> np.ndarray:
     """Returns the running mean of a variable's squared gradients.
@@ -26,7 +28,7 @@ def second_moment(optimizer: Any, variable: keras.Variable) -> np.ndarray:
     if optimizer.built:
         check_second_moments(optimizer)
         index = optimizer._get_variable_index(variable)
-        return keras.ops.convert_to_numpy(optimizer._velocities[index])
+        return read(optimizer._velocities[index])
     return np.zeros(variable.shape, np.float32)
 
 

@@ -34,7 +34,8 @@ class Pruning:
 
     The mask goes from dense to the target sparsity while the task trains,
     under a schedule of TF Model Optimization (by default cubic: Zhu & Gupta,
-    "To prune, or not to prune", 2017), and stays there. `consolidate` then
+    "To prune, or not to prune", 2017). At the schedule's end it has come to
+    rest, as with TF Model Optimization itself. `consolidate` then
     prunes on as long as the validated quality stays within `tolerance`.
 
     Args:
@@ -171,13 +172,23 @@ class Pruning:
         """
         if self.schedule is not None:
             return tfmot.schedule_sparsity(self.schedule, step)
-        end_step = max(1, int(self.end * total_steps))
+        end_step = self.last_step(total_steps)
         begin_step = min(int(self.begin * total_steps), end_step - 1)
         schedule = tfmot.cubic_schedule(
             target, begin_step, end_step, self.frequency
         )
         # It stays where it is then, and need not be evaluated again.
         return tfmot.schedule_sparsity(schedule, min(step, end_step))
+
+    def last_step(self, total_steps: int) -> int | None:
+        """Returns the step at which the schedule ends; `None` if it never does.
+
+        Args:
+            total_steps: int, steps that the task will be trained for.
+        """
+        if self.schedule is not None:
+            return tfmot.schedule_end(self.schedule)
+        return max(1, int(self.end * total_steps))
 
     def follow(
         self, masks: list[TaskMask], step: int, total_steps: int

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tsn_keras.layers.masked_kernel import MaskedKernel
+from tsn_keras.layers.masked_kernel import MaskedKernel, assign, read
 from tsn_keras.pruning.threshold import largest
 
 
@@ -66,7 +66,7 @@ class TaskMask:
 
     def values(self) -> np.ndarray:
         """Returns what each slot would hold if the mask contained it."""
-        trainable = np.asarray(self.kernel.kernel)
+        trainable = read(self.kernel.kernel)
         if not self._inherits:
             return trainable
         return np.where(self.owned, self.frozen, trainable)
@@ -89,13 +89,13 @@ class TaskMask:
     def apply(self) -> None:
         """Lets the kernel compute with the mask."""
         self._fix()
-        self.kernel.own_mask.assign(self.own)
+        assign(self.kernel.own_mask, self.own)
 
     def _fix(self) -> None:
         """Lets the kernel hold the inherited values, which never change."""
         if not self._is_fixed:
             fixed = np.where(self.shared, self.frozen, np.float32(0))
-            self.kernel.fixed.assign(fixed)
+            assign(self.kernel.fixed, fixed)
             self._is_fixed = True
 
 

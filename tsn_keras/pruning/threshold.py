@@ -5,8 +5,11 @@ import numpy as np
 _INFINITY_BITS = 0x7F800000
 # Up to this many values, finding the threshold among all of them is faster
 # than narrowing it down with a sample first.
-_SMALL = 1 << 17
+_SMALL = 1 << 13
 _SAMPLE = 1 << 14
+# A sample has no more than one in so many values. Odd, so that it does not see
+# the same few output channels of a kernel only.
+_STRIDE = 31
 
 
 def largest(
@@ -97,7 +100,8 @@ def _threshold(integers, count):
     """Returns the `count`-th largest integer."""
     if integers.size <= _SMALL:
         return _partitioned(integers, count)
-    sample = np.sort(integers[:: integers.size // _SAMPLE])
+    stride = max(_STRIDE, integers.size // _SAMPLE | 1)
+    sample = np.sort(integers[::stride])
     place = sample.size * (1 - count / integers.size)
     # Five standard deviations of the place in a random sample.
     margin = 2.5 * np.sqrt(sample.size)

@@ -1,5 +1,7 @@
 """What a training step and an inference cost over plain Keras'."""
 
+import functools
+
 from absl import flags
 
 from examples.benchmarks import networks
@@ -20,9 +22,16 @@ def _compare_steps(name, ours, baseline, network, repetitions) -> dict:
     batches = networks.make_batches(network, network.steps)
 
     def fit(model):
-        return lambda: model.fit(batches, verbose=0, shuffle=False)
+        networks.restart_schedule(model, network.steps)
+        model.fit(batches, verbose=0, shuffle=False)
 
-    return compare(name, fit(ours), fit(baseline), repetitions, network.steps)
+    return compare(
+        name,
+        functools.partial(fit, ours),
+        functools.partial(fit, baseline),
+        repetitions,
+        network.steps,
+    )
 
 
 def _running(network, pruning="magnitude", num_tasks=1, **arguments):

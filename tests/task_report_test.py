@@ -4,7 +4,14 @@ import dataclasses
 
 from absl.testing import parameterized
 
-from tests.digits_tasks import learn, make_model
+from tests.digits_tasks import (
+    VALIDATION,
+    begin,
+    consolidate,
+    digits,
+    learn,
+    make_model,
+)
 from tsn_keras.pruning import MagnitudePruning
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.task_report import make_report
@@ -60,6 +67,36 @@ class TaskReportTest(parameterized.TestCase):
         learn(model)
         (warning,) = with_facts(model.bank, "task 0", **facts).warnings
         self.assertRegex(warning, message)
+
+    @parameterized.parameters(
+        ({"better": 1, "before": 0.85, "denser": 0.9}, -0.05),
+        ({"better": -1, "before": 0.5, "denser": 0.4}, -0.1),
+        ({"better": 1, "before": 0.9, "denser": 0.89}, 0.01),
+    )
+    def test_what_training_with_fewer_slots_lost(self, facts, effect):
+        model = make_model()
+        learn(model)
+        stages = dict.fromkeys(("pruned", "after"), facts["before"])
+        report = with_facts(model.bank, "task 0", **facts, **stages)
+        self.assertAlmostEqual(report.effects["training"], effect)
+        warned = any("since the masks held" in w for w in report.warnings)
+        self.assertEqual(warned, effect < 0)
+
+    @parameterized.parameters("accuracy", "loss")
+    def test_denser_epochs_are_those_that_fit_validated(self, monitor):
+        model = make_model(pruning=MagnitudePruning(0.97, end=0.6))
+        validation = digits(0, VALIDATION)
+        history = begin(model, validation_data=validation, epochs=5).history
+        report = consolidate(model, monitor=monitor)
+        validated = history[f"val_{monitor}"][:3]
+        best = max(validated) if monitor == "accuracy" else -min(validated)
+        sign = 1 if monitor == "accuracy" else -1
+        self.assertAlmostEqual(
+            report.effects["training"],
+            sign * report.quality_before - best,
+            places=4,
+        )
+        self.assertIsNone(learn(model, 1).effects["training"])
 
     def test_negative_transfer(self):
         model = make_model(sharing="always")

@@ -77,6 +77,20 @@ def make_record(
     if divergence is not None:
         # The bank counts every digit.
         divergence = float(f"{divergence:.4g}")
+    facts = {
+        "nearest": choice.nearest,
+        "divergence": divergence,
+        "reason": choice.reason,
+        "losses": choice.losses,
+        "monitor": validation.monitor,
+        "better": int(sign),
+        "before": before,
+        "pruned": pruned,
+        "after": after,
+    }
+    if validation.monitor in task.progress.denser:
+        lowest, highest = task.progress.denser[validation.monitor]
+        facts["denser"] = round(highest if sign > 0 else lowest, 6)
     return TaskRecord(
         name=task.name,
         planes=(task.plane,) * len(components),
@@ -84,15 +98,5 @@ def make_record(
         components=tuple(components),
         private=tuple(private),
         statistics=PrivateCode.encode(np.zeros(0, np.float32), FLOAT_WIDTH),
-        facts={
-            "nearest": choice.nearest,
-            "divergence": divergence,
-            "reason": choice.reason,
-            "losses": choice.losses,
-            "monitor": validation.monitor,
-            "better": int(sign),
-            "before": before,
-            "pruned": pruned,
-            "after": after,
-        },
+        facts=facts,
     )

@@ -30,9 +30,11 @@ class TaskReport:
         monitor: str, the name of the measured quality.
         quality_before: float, validated before consolidation.
         quality_after: float, validated with the stored bits.
-        effects: dict, what `pruning` and `quantization` in the consolidation
-            added to the validated quality, and `sharing` to the negative loss
-            in its trial (`None` without one); negative is lost.
+        effects: dict, what each stage added to the validated quality; negative
+            is lost. `training`: since the best epoch in which the masks held
+            more slots than at the end, `None` if `fit` validated no such epoch.
+            `pruning` and `quantization`: in the consolidation. `sharing`: to
+            the negative loss in its trial, `None` without one.
         warnings: list of str, known failures and their remedies.
     """
 
@@ -108,8 +110,10 @@ def _effects(facts: dict) -> dict[str, float | None]:
     better = facts.get("better", 1)
     before, after = facts["before"], facts["after"]
     pruned = facts.get("pruned", before)
-    losses = facts.get("losses")
+    losses, denser = facts.get("losses"), facts.get("denser")
+    training = None if denser is None else round(better * (before - denser), 6)
     return {
+        "training": training,
         "pruning": round(better * (pruned - before), 6),
         "quantization": round(better * (after - pruned), 6),
         "sharing": round(losses[1] - losses[0], 6) if losses else None,
@@ -127,6 +131,12 @@ def _pruning_warnings(effects: dict, masks: dict) -> list[str]:
                 "no incoming weight. Lower `sparsity`, or raise `budget`, in "
                 "`pruning`."
             )
+    if (effects["training"] or 0.0) < -LARGEST_LOSS:
+        texts.append(
+            f"Over-pruned: training has lost {-effects['training']:.4f} of the "
+            "quality since the masks held more slots. Lower `sparsity`, or "
+            "raise `budget`, in `pruning`, or train for more epochs."
+        )
     if effects["pruning"] < -LARGEST_LOSS:
         texts.append(
             f"Over-pruned: pruning in `consolidate` cost "

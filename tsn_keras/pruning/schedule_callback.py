@@ -21,11 +21,27 @@ class Progress:
             which the schedule runs; `None` while it is not known.
         settled: bool, whether the schedule has come to its end. The masks
             then stay as they are.
+        denser: dict, lowest and highest value of every metric that `fit`
+            validated at the ends of epochs before that.
     """
 
     step: int = 0
     total_steps: int | None = None
     settled: bool = False
+    denser: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+
+    def note_denser(self, logs: dict[str, float]) -> None:
+        """Notes what was validated while masks held more slots.
+
+        Args:
+            logs: dict, an epoch's results.
+        """
+        for key, value in logs.items():
+            name = key.removeprefix("val_")
+            if name != key:
+                known = self.denser.get(name, [])
+                values = [*known, float(value)]
+                self.denser[name] = [min(values), max(values)]
 
 
 class PruningScheduleCallback(keras.callbacks.Callback):
@@ -90,6 +106,7 @@ class PruningScheduleCallback(keras.callbacks.Callback):
             steps = self.progress.step - self._first_step
             self.progress.total_steps = steps * epochs
         if not self.progress.settled and not _diverged(logs):
+            self.progress.note_denser(logs or {})
             self.update()
 
     def update(self) -> None:

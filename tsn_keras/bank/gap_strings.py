@@ -48,10 +48,10 @@ def _model(rare: int, size: int):
     """
     q = rare / size
     longest = min(_MAX_GAP, int(np.ceil(3 / q)))
-    runs = np.full(longest + 1, 1.0 - q)
-    runs[0] = 1.0
-    runs = np.multiply.accumulate(runs)
-    probabilities = np.append(q * runs[:-1], runs[-1])
+    probabilities = np.full(longest + 1, 1.0 - q)
+    probabilities[0] = 1.0
+    np.multiply.accumulate(probabilities, out=probabilities)
+    probabilities[:-1] *= q
     model = constriction.stream.model.Categorical(
         probabilities, perfect=False, lazy=False
     )
@@ -192,8 +192,8 @@ class StringDecoder:
             parts.append(part)
             missing = int(np.count_nonzero(part == longest))
         symbols = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        ends = np.cumsum(symbols + (symbols < longest), dtype=np.int64)
-        positions = ends[symbols < longest] - 1
+        is_rare = symbols < longest
+        positions = np.cumsum(symbols + is_rare, dtype=np.int64)[is_rare] - 1
         if positions[-1] >= size:
             raise DamagedError("The stream is damaged.")
         return positions, ones_are_rare

@@ -1,5 +1,7 @@
 """Codes of a few bits each, as one contiguous stream of bits."""
 
+import functools
+
 import numpy as np
 
 _MAX_WIDTH = 16
@@ -120,6 +122,7 @@ def _stream_length(count, width):
     return -(-count * width // 8)
 
 
+@functools.cache
 def _low_bits(bits, field):
     """The low `bits` bits of every `field`-bit field of a 64-bit word."""
     return np.uint64(

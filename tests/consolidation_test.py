@@ -228,6 +228,23 @@ class MechanismsTest(parameterized.TestCase):
         widths = {code.width for code in model.bank["task 0"].private}
         self.assertLess(max(widths), 16)
 
+    def test_widths_keep_the_loss_where_examples_are_few(self):
+        """Of many candidates some get a handful of examples right by chance."""
+        rises = []
+        for tolerance in (0.002, 0.02):
+            quantization = AdaptiveCodebook(tolerance, fine_tune_steps=0)
+            model = make_model(quantization=quantization)
+            begin(model, epochs=8)
+            validation = digits(0, VALIDATION)
+            before = model.evaluate(*validation, verbose=0, return_dict=True)
+            consolidate(model)
+            after = model.evaluate(*validation, verbose=0, return_dict=True)
+            rises.append(after["loss"] / before["loss"] - 1)
+            # A quarter of it more for the private variables.
+            error = max(1 - before["accuracy"], 1 / len(validation[1]))
+            self.assertLess(rises[-1], 1.3 * tolerance / error)
+        self.assertLess(rises[0], rises[1])
+
     def test_loss_as_the_quality(self):
         model = make_model()
         begin(model)

@@ -28,9 +28,6 @@ WON_BACK = 2.0
 # The part of the tolerance that storing private variables may cost. With all
 # of it, bits are saved wherever the noise of the validation allows it.
 PRIVATE_SHARE = 0.25
-# The part by which it may raise the loss, where that is less than one example:
-# many a candidate then validates by chance, and its loss gives it away.
-PRIVATE_LOSS = 0.02
 # By this part of a budget codes may be too wide at first. The smallest weights
 # make room for them, which fine-tuning can make up for.
 BUDGET_EXCESS = 0.1
@@ -96,6 +93,11 @@ class Consolidation:
             self._known = self.validation.quality()
         return self._known
 
+    def _measured(self, kernels: list[np.ndarray]) -> float:
+        """What the monitored metric is, whatever the quality goes by."""
+        self._quality(kernels)
+        return self.validation.measured
+
     def _install_private(self, values: list[np.ndarray]) -> None:
         self.installation.install_private(values)
         self._known = None
@@ -103,19 +105,23 @@ class Consolidation:
     def run(self) -> TaskRecord:
         """Returns what the bank is to store; the network computes with it."""
         before = acceptable = self._quality(self._kernels)
-        for strategy in (self.pruning, self.quantization):
-            acceptable -= getattr(strategy, "tolerance", None) or 0.0
+        tolerances = [
+            getattr(strategy, "tolerance", None) or 0.0
+            for strategy in (self.pruning, self.quantization)
+        ]
+        self.validation.go_by_loss(max(tolerances))
+        acceptable -= sum(tolerances)
         self._prune_on()
-        pruned = self._quality(self._kernels)
+        pruned = self._measured(self._kernels)
         self.progress.update(1)
         codebooks = None
         if self.quantization is not None:
             codebooks = self._quantize(acceptable)
         codebooks = self._keep_budget(codebooks)
         private = self._store_private()
-        after = self._quality(self._kernels)
+        after = self._measured(self._kernels)
         self.progress.update(len(STAGES))
-        if after < acceptable:
+        if self._known < acceptable:
             self._warn(before, after)
         return self._record(codebooks, private, (before, pruned, after))
 
@@ -123,8 +129,9 @@ class Consolidation:
         warnings.warn(
             f"Task '{self.task.name}': no width kept the quality within "
             f"tolerance; the best found has {self.validation.monitor} "
-            f"{abs(after):.4f} instead of {abs(before):.4f}. Raise `max_width` "
-            "or `tolerance`, or train and prune more gently.",
+            f"{abs(after):.4f} instead of {abs(before):.4f}"
+            f"{self.validation.by_loss}. Raise `max_width` or `tolerance`, or "
+            "train and prune more gently.",
             stacklevel=5,
         )
 
@@ -182,8 +189,9 @@ class Consolidation:
         )
         codebooks = self._keep_budget(codebooks)
         self.progress.update(2)
+        private = self.installation.private_values()
         while True:
-            codebooks, quality = self._tuned(weights, codebooks)
+            tuned, quality = self._tuned(weights, codebooks)
             if quality >= acceptable:
                 break
             wider = widen_worst(
@@ -196,10 +204,12 @@ class Consolidation:
             )
             if wider is None:
                 break
+            # From where training left all of it, which belongs together.
             codebooks = wider
-        self._kernels = place_all(weights, self._own, codebooks)
+            self._install_private(private)
+        self._kernels = place_all(weights, self._own, tuned)
         self.progress.update(3)
-        return codebooks
+        return tuned
 
     def _max_bits(self, part: float) -> float:
         """Returns how many bits codes may take, by a part of the budget."""
@@ -235,26 +245,15 @@ class Consolidation:
         else:
             allowed = PRIVATE_SHARE * self.quantization.tolerance
             acceptable = self._quality(self._kernels) - allowed
-            is_blind = allowed * self.validation.num_examples < 1.0
-            loss = self.validation.loss if is_blind else None
-
-            def quality(codes):
-                found = self._private_quality(codes)
-                return -np.inf if self._is_worse_than(loss) else found
-
-            codes = search_private_widths(values, quality, acceptable)
+            codes = search_private_widths(
+                values, self._private_quality, acceptable
+            )
         self._private_quality(codes)
         return codes
 
     def _private_quality(self, codes: list[PrivateCode]) -> float:
         self._install_private([c.decode() for c in codes])
         return self._quality(self._kernels)
-
-    def _is_worse_than(self, loss: float | None) -> bool:
-        """Tells whether the loss is clearly above an earlier one."""
-        if loss is None:
-            return False
-        return self.validation.loss > loss + PRIVATE_LOSS * abs(loss)
 
     def _components(self, codebooks) -> list[Component]:
         return pack_kernels(

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from unittest import mock
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from tests.digits_tasks import (
     make_model,
     mlp,
 )
+from tsn_keras.consolidation import Consolidation
 from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
 
@@ -212,6 +214,23 @@ class MechanismsTest(parameterized.TestCase):
         begin(model, epochs=6)
         with self.assertWarnsRegex(UserWarning, "no width kept .*max_width"):
             consolidate(model, monitor="loss")
+
+    def test_few_fine_tunings_even_if_none_is_enough(self):
+        total_bits = []
+
+        def hopeless(self, weights, codebooks):
+            total_bits.append(sum(codebook.width for codebook in codebooks))
+            return codebooks, -np.inf
+
+        hidden = keras.layers.Dense(32)
+        model = make_model(
+            mlp(32, [hidden]), quantization=AdaptiveCodebook(0.9, 1, 8)
+        )
+        begin(model)
+        with mock.patch.object(Consolidation, "_tuned", hopeless):
+            consolidate(model)
+        self.assertEqual(total_bits[:4], [2, 3, 5, 9])
+        self.assertLen(total_bits, 5)
 
     def test_private_variables_keep_the_loss(self):
         """Accuracy is blind where the tolerance is less than an example."""

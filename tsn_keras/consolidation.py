@@ -190,12 +190,29 @@ class Consolidation:
         codebooks = self._keep_budget(codebooks)
         self.progress.update(2)
         private = self.installation.private_values()
+        bits = 1
         while True:
             tuned, quality = self._tuned(weights, codebooks)
             if quality >= acceptable:
                 break
+            wider = self._widened(codebooks, bits)
+            if wider is codebooks:
+                break
+            # From where training left all of it, which belongs together. Twice
+            # as many bits each time, so that it takes few fine-tunings.
+            codebooks, bits = wider, 2 * bits
+            self._install_private(private)
+        self._kernels = place_all(weights, self._own, tuned)
+        self.progress.update(3)
+        return tuned
+
+    def _widened(
+        self, codebooks: list[Codebook], bits: int
+    ) -> list[Codebook]:
+        """Gives so many bits more to the kernels that codes distort most."""
+        for _ in range(bits):
             wider = widen_worst(
-                weights,
+                self._kernels,
                 self._own,
                 codebooks,
                 self.task.widths,
@@ -204,12 +221,8 @@ class Consolidation:
             )
             if wider is None:
                 break
-            # From where training left all of it, which belongs together.
             codebooks = wider
-            self._install_private(private)
-        self._kernels = place_all(weights, self._own, tuned)
-        self.progress.update(3)
-        return tuned
+        return codebooks
 
     def _max_bits(self, part: float) -> float:
         """Returns how many bits codes may take, by a part of the budget."""

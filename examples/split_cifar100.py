@@ -95,7 +95,7 @@ def make_model(sharing: tsn_keras.sharing.Sharing) -> tsn_keras.ContinualModel:
         make_backbone(),
         pruning=tsn_keras.pruning.FisherPruning(SPARSITY, end=0.45),
         quantization=tsn_keras.quantization.AdaptiveCodebook(
-            min_width=2, tolerance=0.01
+            min_width=2, tolerance=0.005
         ),
         sharing=sharing,
         seed=FLAGS.seed,

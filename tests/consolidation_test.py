@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from unittest import mock
 
 import keras
 import numpy as np
@@ -19,7 +18,6 @@ from tests.digits_tasks import (
     make_model,
     mlp,
 )
-from tsn_keras.consolidation import Consolidation
 from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
 
@@ -215,23 +213,6 @@ class MechanismsTest(parameterized.TestCase):
         with self.assertWarnsRegex(UserWarning, "no width kept .*max_width"):
             consolidate(model, monitor="loss")
 
-    def test_few_fine_tunings_even_if_none_is_enough(self):
-        total_bits = []
-
-        def hopeless(self, weights, codebooks):
-            total_bits.append(sum(codebook.width for codebook in codebooks))
-            return codebooks, -np.inf
-
-        hidden = keras.layers.Dense(32)
-        model = make_model(
-            mlp(32, [hidden]), quantization=AdaptiveCodebook(0.9, 1, 8)
-        )
-        begin(model)
-        with mock.patch.object(Consolidation, "_tuned", hopeless):
-            consolidate(model)
-        self.assertEqual(total_bits[:4], [2, 3, 5, 9])
-        self.assertLen(total_bits, 5)
-
     def test_private_variables_keep_the_loss(self):
         """Accuracy is blind where the tolerance is less than an example."""
         model = make_model(
@@ -246,23 +227,6 @@ class MechanismsTest(parameterized.TestCase):
         self.assertLess(after, 1.04 * before)
         widths = {code.width for code in model.bank["task 0"].private}
         self.assertLess(max(widths), 16)
-
-    def test_widths_keep_the_loss_where_examples_are_few(self):
-        """Of many candidates some get a handful of examples right by chance."""
-        rises = []
-        for tolerance in (0.002, 0.02):
-            quantization = AdaptiveCodebook(tolerance, fine_tune_steps=0)
-            model = make_model(quantization=quantization)
-            begin(model, epochs=8)
-            validation = digits(0, VALIDATION)
-            before = model.evaluate(*validation, verbose=0, return_dict=True)
-            consolidate(model)
-            after = model.evaluate(*validation, verbose=0, return_dict=True)
-            rises.append(after["loss"] / before["loss"] - 1)
-            # A quarter of it more for the private variables.
-            error = max(1 - before["accuracy"], 1 / len(validation[1]))
-            self.assertLess(rises[-1], 1.3 * tolerance / error)
-        self.assertLess(rises[0], rises[1])
 
     def test_loss_as_the_quality(self):
         model = make_model()

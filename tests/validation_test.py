@@ -37,33 +37,6 @@ class ValidationTest(parameterized.TestCase):
         self.assertAlmostEqual(validation.loss, results["loss"], places=5)
         self.assertEqual(validation.num_examples, len(DATA[1]))
 
-    def test_few_examples_go_by_the_loss(self):
-        validation = self.validation()
-        before = validation.quality()
-        validation.go_by_loss(9 / len(DATA[1]))
-        self.assertAlmostEqual(validation.quality(), before)
-        (kernel,) = self.model.installation.kernels
-        snapshot = self.model.installation.snapshot()
-        loss = validation.loss
-        kernel.kernel.assign(0.9 * kernel.kernel)
-        quality = validation.quality()
-        self.model.installation.restore(snapshot)
-        # Errors are taken to grow as the loss does.
-        self.assertAlmostEqual(
-            (1 - quality) / (1 - before), validation.loss / loss, places=4
-        )
-        accuracy = round(validation.measured * len(DATA[1]), 3)
-        self.assertEqual(accuracy, round(accuracy))
-        self.assertIn(f"{validation.loss:.4f}", validation.by_loss)
-
-    def test_what_examples_can_tell_does_not_go_by_the_loss(self):
-        for monitor, tolerance in ((None, 10 / len(DATA[1])), ("loss", 0.0)):
-            validation = self.validation(monitor=monitor)
-            validation.quality()
-            validation.go_by_loss(tolerance)
-            self.assertEqual(validation.by_loss, "")
-            self.assertEqual(validation.quality(), validation.measured)
-
     def test_the_form_of_the_data_does_not_count(self):
         x, y = DATA
         dataset = tf.data.Dataset.from_tensor_slices(DATA).batch(30)

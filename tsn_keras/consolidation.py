@@ -28,6 +28,9 @@ WON_BACK = 2.0
 # The part of the tolerance that storing private variables may cost. With all
 # of it, bits are saved wherever the noise of the validation allows it.
 PRIVATE_SHARE = 0.25
+# The part by which it may raise the loss, where that is less than one example:
+# many a candidate then validates by chance, and its loss gives it away.
+PRIVATE_LOSS = 0.02
 # By this part of a budget codes may be too wide at first. The smallest weights
 # make room for them, which fine-tuning can make up for.
 BUDGET_EXCESS = 0.1
@@ -93,11 +96,6 @@ class Consolidation:
             self._known = self.validation.quality()
         return self._known
 
-    def _measured(self, kernels: list[np.ndarray]) -> float:
-        """What the monitored metric is, whatever the quality goes by."""
-        self._quality(kernels)
-        return self.validation.measured
-
     def _install_private(self, values: list[np.ndarray]) -> None:
         self.installation.install_private(values)
         self._known = None
@@ -105,23 +103,19 @@ class Consolidation:
     def run(self) -> TaskRecord:
         """Returns what the bank is to store; the network computes with it."""
         before = acceptable = self._quality(self._kernels)
-        tolerances = [
-            getattr(strategy, "tolerance", None) or 0.0
-            for strategy in (self.pruning, self.quantization)
-        ]
-        self.validation.go_by_loss(max(tolerances))
-        acceptable -= sum(tolerances)
+        for strategy in (self.pruning, self.quantization):
+            acceptable -= getattr(strategy, "tolerance", None) or 0.0
         self._prune_on()
-        pruned = self._measured(self._kernels)
+        pruned = self._quality(self._kernels)
         self.progress.update(1)
         codebooks = None
         if self.quantization is not None:
             codebooks = self._quantize(acceptable)
         codebooks = self._keep_budget(codebooks)
         private = self._store_private()
-        after = self._measured(self._kernels)
+        after = self._quality(self._kernels)
         self.progress.update(len(STAGES))
-        if self._known < acceptable:
+        if after < acceptable:
             self._warn(before, after)
         return self._record(codebooks, private, (before, pruned, after))
 
@@ -129,9 +123,8 @@ class Consolidation:
         warnings.warn(
             f"Task '{self.task.name}': no width kept the quality within "
             f"tolerance; the best found has {self.validation.monitor} "
-            f"{abs(after):.4f} instead of {abs(before):.4f}"
-            f"{self.validation.by_loss}. Raise `max_width` or `tolerance`, or "
-            "train and prune more gently.",
+            f"{abs(after):.4f} instead of {abs(before):.4f}. Raise `max_width` "
+            "or `tolerance`, or train and prune more gently.",
             stacklevel=5,
         )
 
@@ -189,30 +182,12 @@ class Consolidation:
         )
         codebooks = self._keep_budget(codebooks)
         self.progress.update(2)
-        private = self.installation.private_values()
-        bits = 1
         while True:
-            tuned, quality = self._tuned(weights, codebooks)
+            codebooks, quality = self._tuned(weights, codebooks)
             if quality >= acceptable:
                 break
-            wider = self._widened(codebooks, bits)
-            if wider is codebooks:
-                break
-            # From where training left all of it, which belongs together. Twice
-            # as many bits each time, so that it takes few fine-tunings.
-            codebooks, bits = wider, 2 * bits
-            self._install_private(private)
-        self._kernels = place_all(weights, self._own, tuned)
-        self.progress.update(3)
-        return tuned
-
-    def _widened(
-        self, codebooks: list[Codebook], bits: int
-    ) -> list[Codebook]:
-        """Gives so many bits more to the kernels that codes distort most."""
-        for _ in range(bits):
             wider = widen_worst(
-                self._kernels,
+                weights,
                 self._own,
                 codebooks,
                 self.task.widths,
@@ -222,6 +197,8 @@ class Consolidation:
             if wider is None:
                 break
             codebooks = wider
+        self._kernels = place_all(weights, self._own, codebooks)
+        self.progress.update(3)
         return codebooks
 
     def _max_bits(self, part: float) -> float:
@@ -258,15 +235,26 @@ class Consolidation:
         else:
             allowed = PRIVATE_SHARE * self.quantization.tolerance
             acceptable = self._quality(self._kernels) - allowed
-            codes = search_private_widths(
-                values, self._private_quality, acceptable
-            )
+            is_blind = allowed * self.validation.num_examples < 1.0
+            loss = self.validation.loss if is_blind else None
+
+            def quality(codes):
+                found = self._private_quality(codes)
+                return -np.inf if self._is_worse_than(loss) else found
+
+            codes = search_private_widths(values, quality, acceptable)
         self._private_quality(codes)
         return codes
 
     def _private_quality(self, codes: list[PrivateCode]) -> float:
         self._install_private([c.decode() for c in codes])
         return self._quality(self._kernels)
+
+    def _is_worse_than(self, loss: float | None) -> bool:
+        """Tells whether the loss is clearly above an earlier one."""
+        if loss is None:
+            return False
+        return self.validation.loss > loss + PRIVATE_LOSS * abs(loss)
 
     def _components(self, codebooks) -> list[Component]:
         return pack_kernels(

@@ -12,8 +12,6 @@ from tsn_keras.input_checks import check_several_classes
 from tsn_keras.training_data import evaluation_batches, num_rows
 
 MODES = ("auto", "min", "max")
-# A tolerance of fewer validation examples than these is within chance.
-FEWEST_EXAMPLES = 10
 LOWER_IS_BETTER = (
     *("loss", "error", "mse", "mae", "mape", "msle", "perplexity"),
     *("crossentropy", "divergence"),
@@ -61,9 +59,6 @@ class Validation:
         if mode not in MODES:
             raise ValueError(f"`mode` must be one of {MODES}. Received: {mode}")
         self.loss: float | None = None
-        self.measured: float | None = None
-        # Quality and loss that a quality by the loss is reckoned from.
-        self._origin: tuple[float, float] | None = None
         self._mode = mode
         self._model = model
         self._loop = loop
@@ -132,39 +127,8 @@ class Validation:
             tree.map_structure(lambda *p: np.concatenate(p)[:rows], *inputs)
         )
 
-    def go_by_loss(self, tolerance: float) -> None:
-        """Lets the loss tell the quality, if examples are too few for that.
-
-        Of 250 examples, half a percent is one: which of many candidates gets
-        it right is chance. The loss of the same examples moves with every
-        weight. From the quality `q0` and the loss `l0` that were measured last,
-        the quality is reckoned as if errors grew as the loss does:
-
-        `quality = q0 - (1 - q0) * (loss - l0) / l0`
-
-        Args:
-            tolerance: float, the quality that is to be told apart.
-        """
-        q0, l0 = self.measured, self.loss
-        few = tolerance * self.num_examples < FEWEST_EXAMPLES
-        known = l0 is not None and l0 > 0.0 and 0.0 < q0 <= 1.0
-        if few and known and self.monitor != "loss":
-            self._origin = q0, l0
-
-    @property
-    def by_loss(self) -> str:
-        """What to tell users if the loss tells the quality, or nothing."""
-        if self._origin is None:
-            return ""
-        return (
-            f", and loss {self.loss:.4f} instead of {self._origin[1]:.4f}, "
-            f"which tells more of {self.num_examples} examples"
-        )
-
     def quality(self) -> float:
-        """Returns the quality; higher is better.
-
-        What was measured, and the loss, are noted as `measured` and `loss`.
+        """Returns the quality; higher is better. Notes the loss beside it.
 
         Raises:
             ValueError: If it is NaN.
@@ -179,9 +143,4 @@ class Validation:
                 )
         if "loss" in results:
             self.loss = mean_over_workers(results["loss"])
-        self.measured = mean_over_workers(self.sign * results[self.monitor])
-        if self._origin is None:
-            return self.measured
-        q0, l0 = self._origin
-        error = max(1.0 - q0, 1.0 / self.num_examples)
-        return q0 - error * (self.loss - l0) / l0
+        return mean_over_workers(self.sign * results[self.monitor])

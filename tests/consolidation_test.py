@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from unittest import mock
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from tests.digits_tasks import (
     make_model,
     mlp,
 )
+from tsn_keras.consolidation import Consolidation
 from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
 
@@ -212,6 +214,30 @@ class MechanismsTest(parameterized.TestCase):
         begin(model, epochs=6)
         with self.assertWarnsRegex(UserWarning, "no width kept .*max_width"):
             consolidate(model, monitor="loss")
+
+    def test_the_best_found_where_no_width_is_enough(self):
+        qualities, found = iter((0.1, 0.3, 0.3, 0.2)), []
+
+        def hopeless(self, weights, codebooks):
+            found.append(codebooks)
+            values = self.installation.private_values()
+            self._install_private([value + 1 for value in values])
+            return codebooks, next(qualities, 0.0)
+
+        model = make_model(quantization=AdaptiveCodebook(0.0, 2, 8))
+        begin(model, epochs=4)
+        start = model.installation.private_values()
+        with (
+            mock.patch.object(Consolidation, "_tuned", hopeless),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            report = consolidate(model)
+        self.assertGreater(len(found), 4)
+        (width,) = report.bits.values()
+        self.assertEqual(width, found[1][0].width)
+        for value, before in zip(model.bank.private("task 0"), start):
+            np.testing.assert_allclose(value, before + 2, atol=0.3)
 
     def test_private_variables_keep_the_loss(self):
         """Accuracy is blind where the tolerance is less than an example."""

@@ -182,8 +182,12 @@ class Consolidation:
         )
         codebooks = self._keep_budget(codebooks)
         self.progress.update(2)
+        best, most = None, -np.inf
         while True:
             codebooks, quality = self._tuned(weights, codebooks)
+            if quality > most:
+                best = codebooks, self.installation.private_values()
+                most = quality
             if quality >= acceptable:
                 break
             wider = widen_worst(
@@ -197,6 +201,9 @@ class Consolidation:
             if wider is None:
                 break
             codebooks = wider
+        # Where none is acceptable, the narrowest of the best.
+        codebooks, private = best
+        self._install_private(private)
         self._kernels = place_all(weights, self._own, codebooks)
         self.progress.update(3)
         return codebooks

@@ -239,6 +239,20 @@ class MechanismsTest(parameterized.TestCase):
         for value, before in zip(model.bank.private("task 0"), start):
             np.testing.assert_allclose(value, before + 2, atol=0.3)
 
+    def test_the_narrowest_where_all_are_equally_bad(self):
+        found = []
+
+        def hopeless(self, weights, codebooks):
+            found.append(codebooks)
+            return codebooks, -np.inf
+
+        model = make_model(quantization=AdaptiveCodebook(0.0, 2, 8))
+        begin(model)
+        with mock.patch.object(Consolidation, "_tuned", hopeless):
+            report = consolidate(model)
+        self.assertGreater(len(found), 1)
+        self.assertEqual([*report.bits.values()], [found[0][0].width])
+
     def test_private_variables_keep_the_loss(self):
         """Accuracy is blind where the tolerance is less than an example."""
         model = make_model(

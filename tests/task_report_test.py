@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 from absl.testing import parameterized
 
 from tests.digits_tasks import (
@@ -97,6 +98,19 @@ class TaskReportTest(parameterized.TestCase):
             places=4,
         )
         self.assertIsNone(learn(model, 1).effects["training"])
+
+    def test_a_metric_of_each_class_is_no_quality(self):
+        class Counts(keras.metrics.Metric):
+            def update_state(self, *arguments, **keywords):
+                pass
+
+            def result(self):
+                return keras.ops.ones(10)
+
+        model = make_model(metrics=["accuracy", Counts(name="counts")])
+        begin(model, validation_data=digits(0, VALIDATION))
+        self.assertIn("accuracy", model._running.progress.denser)
+        self.assertNotIn("counts", model._running.progress.denser)
 
     def test_negative_transfer(self):
         model = make_model(sharing="always")

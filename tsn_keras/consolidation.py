@@ -182,12 +182,12 @@ class Consolidation:
         )
         codebooks = self._keep_budget(codebooks)
         self.progress.update(2)
-        best, most = None, -np.inf
+        best = None
         while True:
             codebooks, quality = self._tuned(weights, codebooks)
-            if quality > most:
-                best = codebooks, self.installation.private_values()
-                most = quality
+            if best is None or quality > best[0]:
+                values = self.installation.private_values()
+                best = quality, codebooks, values
             if quality >= acceptable:
                 break
             wider = widen_worst(
@@ -202,8 +202,9 @@ class Consolidation:
                 break
             codebooks = wider
         # Where none is acceptable, the narrowest of the best.
-        codebooks, private = best
-        self._install_private(private)
+        if codebooks is not best[1]:
+            _, codebooks, values = best
+            self._install_private(values)
         self._kernels = place_all(weights, self._own, codebooks)
         self.progress.update(3)
         return codebooks

@@ -30,6 +30,16 @@ class FollowedFunction:
         return outputs
 
 
+def loss_of(outputs: Any) -> float:
+    """Returns the mean loss of an epoch so far; 0 if there is none.
+
+    Args:
+        outputs: what a training step returned, or an epoch's logs.
+    """
+    loss = outputs.get("loss") if isinstance(outputs, dict) else None
+    return 0.0 if loss is None else float(loss)
+
+
 def follow(model: keras.Model, look: Callable) -> None:
     """Lets a function see what the following training steps return.
 

@@ -16,16 +16,6 @@ REMEDY = (
 FREQUENCY = 50
 
 
-def loss_of(outputs: Any) -> float:
-    """Returns the mean loss of an epoch so far; 0 if there is none.
-
-    Args:
-        outputs: what a training step returned, or an epoch's logs.
-    """
-    loss = outputs.get("loss") if isinstance(outputs, dict) else None
-    return 0.0 if loss is None else float(loss)
-
-
 def check_kernels(kernels: list) -> None:
     """Refuses kernels with NaN, which a ReLU can hide from the loss.
 
@@ -79,7 +69,7 @@ class FiniteLossCallback(keras.callbacks.Callback):
             check_kernels(self._kernels)
 
     def _check_loss(self, outputs: Any) -> None:
-        loss = loss_of(outputs)
+        loss = followed_function.loss_of(outputs)
         if np.isfinite(loss):
             return
         where = f"The loss is {loss} in epoch {self._epoch + 1}"

@@ -19,7 +19,7 @@ from tsn_keras.task_report import TaskReport, make_report
 from tsn_keras.task_trainer import TaskTrainer
 from tsn_keras.validation import Validation, evaluation_loop
 
-# Bits of an activation statistic: a divergence is off by less than 0.01 nats.
+# Bits of an activation statistic.
 STATISTICS_WIDTH = 8
 
 

@@ -89,8 +89,8 @@ def schedule_end(schedule) -> int | None:
 
     `None` for schedules that have no end, or do not say it.
     """
-    end_step = getattr(schedule, "end_step", -1)
-    return None if end_step < 0 else int(end_step)
+    end_step = getattr(schedule, "end_step", None)
+    return None if end_step is None or end_step < 0 else int(end_step)
 
 
 @functools.lru_cache(maxsize=256)

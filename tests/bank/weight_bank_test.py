@@ -338,7 +338,9 @@ class WeightBankTest(parameterized.TestCase):
             for one, other in zip(bank.effective(task), again.effective(task)):
                 self.assertEqual(one.tobytes(), other.tobytes())
         other = WeightBank([SHAPES[0], (3, 3, 2, 5)], PATHS)
-        with self.assertRaisesRegex(ValueError, "damaged|shapes"):
+        # Only later ones say what shapes their kernels have.
+        message = "damaged" if version < 4 else "kernels of shapes"
+        with self.assertRaisesRegex(ValueError, message):
             other.load_bytes(saved)
         self.assertEqual(other.tasks, ())
 

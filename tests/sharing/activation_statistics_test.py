@@ -106,9 +106,10 @@ class ActivationStatisticsTest(parameterized.TestCase):
         self.assertTrue(np.isfinite(statistics).all())
         self.assertEqual(kl_divergence(statistics, statistics), 0.0)
 
-    def test_huge_activations_stay_finite(self):
+    @parameterized.parameters(1e7, 1e30)
+    def test_huge_activations_stay_finite(self, scale):
         layer = keras.layers.Dense(4)
-        statistics = statistics_of(layer, normal((50, 3)) * 1e7)
+        statistics = statistics_of(layer, normal((50, 3)) * np.float32(scale))
         self.assertTrue(np.isfinite(statistics).all())
         other = statistics_of(layer, normal((50, 3)))
         self.assertTrue(np.isfinite(kl_divergence(statistics, other)))

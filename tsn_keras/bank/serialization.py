@@ -21,7 +21,7 @@ import numpy as np
 from tsn_keras.bank.component import Component
 from tsn_keras.bank.mask_coding import from_first_format
 from tsn_keras.bank.metadata import decode_metadata, encode_metadata
-from tsn_keras.bank.private_code import FULL, PrivateCode
+from tsn_keras.bank.private_code import HALF, PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
 
 MAGIC = b"TSNB"
@@ -200,7 +200,7 @@ def _read_halves(count: int, reader: _Reader) -> PrivateCode:
     halves = np.frombuffer(reader.take(2 * count), np.float16)
     means, deviations = np.split(halves.astype(np.float32), 2)
     statistics = np.concatenate([means / deviations, np.log(deviations)])
-    return PrivateCode.encode(statistics, FULL)
+    return PrivateCode.encode(statistics, HALF)
 
 
 def _read_record(entry: dict, reader: _Reader) -> TaskRecord:

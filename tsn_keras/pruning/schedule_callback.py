@@ -38,7 +38,8 @@ class Progress:
         """
         for key, value in logs.items():
             name = key.removeprefix("val_")
-            if name != key:
+            # A metric may have a value for each class.
+            if name != key and not np.ndim(value):
                 known = self.denser.get(name, [])
                 values = [*known, float(value)]
                 self.denser[name] = [min(values), max(values)]
@@ -121,5 +122,4 @@ class PruningScheduleCallback(keras.callbacks.Callback):
 
 def _diverged(outputs: Any) -> bool:
     """Tells whether kernels are NaN, in which nothing can be ranked."""
-    loss = outputs.get("loss") if isinstance(outputs, dict) else None
-    return loss is not None and not np.isfinite(float(loss))
+    return not np.isfinite(followed_function.loss_of(outputs))

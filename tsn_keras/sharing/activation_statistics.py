@@ -93,15 +93,15 @@ def activation_statistics(
         count = min(MOST_UNITS, units.shape[1])
         chosen = np.linspace(0, units.shape[1] - 1, count).astype(int)
         units = units[:, chosen]
-        deviation = units.std(axis=0)
+        deviation = units.std(axis=0, dtype=np.float64)
         floor = SMALLEST_DEVIATION * np.sqrt(np.square(deviation).mean())
-        means.append(units.mean(axis=0))
+        means.append(units.mean(axis=0, dtype=np.float64))
         deviations.append(np.maximum(deviation, max(floor, 1e-4)))
     if not means:
         return np.zeros(0, np.float32)
     mean, deviation = np.concatenate(means), np.concatenate(deviations)
     shift = (mean / deviation).clip(-FARTHEST, FARTHEST)
-    return np.concatenate([shift, np.log(deviation)])
+    return np.concatenate([shift, np.log(deviation)]).astype(np.float32)
 
 
 def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:

@@ -6,6 +6,7 @@ import keras
 from absl.testing import parameterized
 
 from tests.digits_tasks import (
+    TRAIN,
     VALIDATION,
     begin,
     consolidate,
@@ -98,6 +99,25 @@ class TaskReportTest(parameterized.TestCase):
             places=4,
         )
         self.assertIsNone(learn(model, 1).effects["training"])
+
+    def test_a_fit_that_fails_leaves_no_note(self):
+        model = make_model()
+        model.add_task("a", keras.layers.Dense(10))
+
+        class Diverges(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                if epoch:
+                    raise FloatingPointError("too much")
+
+        arguments = {"validation_data": digits(0, VALIDATION), "verbose": 0}
+        with self.assertRaisesRegex(FloatingPointError, "too much"):
+            model.fit(
+                *digits(0, TRAIN),
+                epochs=3,
+                callbacks=[Diverges()],
+                **arguments,
+            )
+        self.assertEmpty(model._running.progress.denser)
 
     def test_a_metric_of_each_class_is_no_quality(self):
         class Counts(keras.metrics.Metric):

@@ -42,7 +42,8 @@ class Progress:
             if name != key and not np.ndim(value):
                 known = self.denser.get(name, [])
                 values = [*known, float(value)]
-                self.denser[name] = [min(values), max(values)]
+                # Copies of this object keep what they have.
+                self.denser = {**self.denser, name: [min(values), max(values)]}
 
 
 class PruningScheduleCallback(keras.callbacks.Callback):

@@ -7,7 +7,8 @@ training images for validation, no augmentation. The tasks are learned three
 times: by a dense network for each task, by a model that chooses for each task
 whether it shares with an earlier one, and by a model that never shares. With
 `--networks=joint` one dense network learns all tasks at once: what there is to
-gain from other tasks, if nothing had to be learned one after another.
+gain from other tasks, if nothing had to be learned one after another. With
+`--networks=first` every task shares the first three kernels of the one before.
 CIFAR-100 comes from TensorFlow Datasets; with `--data_dir` it is read from
 there and not downloaded. A run that was stopped goes on with `--resume`.
 """
@@ -33,9 +34,10 @@ flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 define_choices(
     "networks",
     ["dense", "chosen", "never"],
-    ["dense", "chosen", "never", "joint"],
+    ["dense", "chosen", "never", "joint", "first"],
     "Dense single-task networks; a model that chooses what to share; a model "
-    "that never shares; one dense network of all tasks at once.",
+    "that never shares; one dense network of all tasks at once; a model that "
+    "shares the first kernels always.",
 )
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 
@@ -199,6 +201,7 @@ def main(_):
     strategies = {
         "chosen": tsn_keras.sharing.ActivationSimilarity(),
         "never": tsn_keras.sharing.Never(),
+        "first": tsn_keras.sharing.Always(own_fraction=0.25, depth=0.5),
     }
     for name, sharing in strategies.items():
         if name not in FLAGS.networks:

@@ -61,7 +61,7 @@ class SharingTrialTest(parameterized.TestCase):
         shared, own = choice.losses
         self.assertGreater(shared, sharing_trial.LEAD * own)
         self.assertIsNone(choice.plane)
-        self.assertEqual(model._running.plane, 1)
+        self.assertEqual(set(model._running.planes), {1})
 
     def test_a_trial_for_an_own_plane_leaves_no_trace(self):
         """The task is trained as it is by a model that never shares."""

@@ -63,15 +63,17 @@ def take_plane(task: RunningTask, choice: PlaneChoice, bank: WeightBank):
     """Puts a task on the plane that was chosen for it.
 
     Args:
-        task: `RunningTask`, whose plane and the like are set.
+        task: `RunningTask`, whose planes and the like are set.
         choice: `PlaneChoice`.
         bank: `WeightBank`.
     """
-    planes = [bank[name].plane for name in bank.tasks]
-    joins = choice.plane is not None
-    task.plane = choice.plane if joins else max(planes, default=-1) + 1
-    task.inherits = choice.nearest if joins else None
-    task.own_fraction = choice.own_fraction if joins else 1.0
+    new = max((bank[name].plane for name in bank.tasks), default=-1) + 1
+    planes = [new] * len(bank.shapes)
+    joined = choice.num_joined(len(planes))
+    if joined:
+        planes[:joined] = bank[choice.nearest].planes[:joined]
+    task.planes = tuple(planes)
+    task.inherits = choice.nearest if joined else None
     task.choice = choice
 
 
@@ -81,7 +83,9 @@ def plane_masks(
     bank: WeightBank,
     available: list[np.ndarray],
 ) -> list[TaskMask]:
-    """Returns masks over a task's plane, with what the task inherits.
+    """Returns masks over a task's planes, with what the task inherits.
+
+    A kernel on a new plane inherits nothing: no slot of it is owned there.
 
     Args:
         task: `RunningTask`.
@@ -89,12 +93,15 @@ def plane_masks(
         bank: `WeightBank`.
         available: list of bool arrays, the slots with bits left.
     """
-    view = bank.plane_view((task.plane,) * len(kernels))
+    view = bank.plane_view(task.planes)
     inherited = view.owned
     if task.inherits is not None:
         inherited = bank.used_slots(task.inherits)
     parts = zip(kernels, view.owned, view.frozen, available, inherited)
-    return [TaskMask(*p, task.own_fraction, task.width) for p in parts]
+    return [
+        TaskMask(*part, task.own_fraction(index), task.width)
+        for index, part in enumerate(parts)
+    ]
 
 
 def room_for_task(
@@ -120,12 +127,13 @@ def room_for_task(
     if pruning is not None:
         sizes = [kernel.size for kernel in installation.kernels]
         pruning.check_budget(sizes, task.width)
-    owned = bank.plane_view((task.plane,) * len(bank.shapes)).owned
+    owned = bank.plane_view(task.planes).owned
     limits, available = [], []
     for index, kernel in enumerate(installation.kernels):
         used, taken = bank.used_bits(index), owned[index]
         sparsity = pruning.target(kernel.path) if pruning else 0.0
-        count = round(task.own_fraction * kept_slots(kernel.size, sparsity))
+        count = kept_slots(kernel.size, sparsity)
+        count = round(task.own_fraction(index) * count)
         count = min(count + taken.sum(), kernel.size)
         width = widest_width(used, taken, count, *widths, kernel.path)
         # The sum is taken in a wide type: 32 + 32 would pass in uint8 too,
@@ -147,9 +155,11 @@ def start_values(
 
     The first task takes the backbone as it is, so that pretrained weights
     count. A later one that inherits another's subnetwork starts as that task:
-    its own slots hold zeros, and the private variables are the other's. A
-    warm start mixes these values with newly initialized ones, and owns them.
-    Any other task starts from newly initialized kernels and private variables.
+    its own slots hold zeros, and the private variables are the other's. If
+    it inherits the first kernels only, that holds up to the first that it does
+    not. A warm start mixes these values with newly initialized ones, and owns
+    them. Any other task starts from newly initialized kernels and private
+    variables.
 
     Args:
         task: `RunningTask`.
@@ -167,33 +177,63 @@ def start_values(
         return
     values = fresh_weights(backbone, inputs)
     fresh = dict(zip(map(id, backbone.weights), values))
-    inherits = task.inherits is not None
-    part = 1.0 if inherits else task.choice.warm_start
-    nearest = task.choice.nearest if part else None
-    values = [fresh[id(kernel.kernel)] for kernel in installation.kernels]
-    if inherits:
-        values = [np.zeros_like(value) for value in values]
-    elif nearest is not None:
-        slots = zip(values, bank.effective(nearest), bank.used_slots(nearest))
-        values = [
-            np.where(used, _mixed(value, other, part), value)
-            for value, other, used in slots
-        ]
-    for kernel, value in zip(installation.kernels, values):
-        kernel.kernel.assign(value)
+    for kernel in installation.kernels:
         if kernel.scores is not None:
             kernel.scores.assign(fresh[id(kernel.scores)])
-    private = [fresh[id(v)] for v in installation.private_of_backbone]
-    if nearest is not None:
-        others = bank.private(nearest)
-        if bank[nearest].head == task.head and not task.keeps_head:
-            head = installation.heads.head.weights
-            private += map(keras.ops.convert_to_numpy, head)
-        private = [
-            _mixed(value, other, part) for value, other in zip(private, others)
-        ]
-    for variable, value in zip(installation.private, private):
+    values = [fresh[id(kernel.kernel)] for kernel in installation.kernels]
+    values = _start_of_kernels(task, bank, values)
+    for kernel, value in zip(installation.kernels, values):
+        kernel.kernel.assign(value)
+    values = [fresh[id(v)] for v in installation.private_of_backbone]
+    values = _start_of_private(task, installation, bank, values)
+    for variable, value in zip(installation.private, values):
         variable.assign(value)
+
+
+def _start_of_kernels(
+    task: RunningTask, bank: WeightBank, fresh: list[np.ndarray]
+) -> list[np.ndarray]:
+    part = task.choice.warm_start
+    if task.num_joined:
+        joined = [np.zeros_like(value) for value in fresh[: task.num_joined]]
+        return joined + fresh[task.num_joined :]
+    if not part:
+        return fresh
+    nearest = task.choice.nearest
+    slots = zip(fresh, bank.effective(nearest), bank.used_slots(nearest))
+    return [
+        np.where(used, _mixed(value, other, part), value)
+        for value, other, used in slots
+    ]
+
+
+def _start_of_private(
+    task: RunningTask,
+    installation: Installation,
+    bank: WeightBank,
+    fresh: list[np.ndarray],
+) -> list[np.ndarray]:
+    """Returns values of the backbone's variables, and the head's if known."""
+    part = 1.0 if task.num_joined else task.choice.warm_start
+    if not part:
+        return fresh
+    nearest = task.choice.nearest
+    others = bank.private(nearest)
+    if task.num_joined not in (0, len(task.planes)):
+        count = _private_before(installation, task.num_joined)
+        return others[:count] + fresh[count:]
+    if bank[nearest].head == task.head and not task.keeps_head:
+        head = installation.heads.head.weights
+        fresh = fresh + [keras.ops.convert_to_numpy(v) for v in head]
+    return [_mixed(value, other, part) for value, other in zip(fresh, others)]
+
+
+def _private_before(installation: Installation, kernel: int) -> int:
+    """Returns how many private variables come before a kernel's."""
+    weights = list(map(id, installation.backbone.weights))
+    limit = weights.index(id(installation.kernels[kernel].kernel))
+    private = installation.private_of_backbone
+    return sum(weights.index(id(variable)) < limit for variable in private)
 
 
 def _mixed(value: np.ndarray, other: np.ndarray, part: float) -> np.ndarray:

@@ -18,9 +18,9 @@ class RunningTask:
         head: int, index of its head.
         keeps_head: bool, whether the head came with weights to start from.
         begun: bool, whether it has been trained.
-        plane: int or `None`, its plane once it has begun.
+        planes: tuple of int, for each kernel its plane; empty until it has
+            begun.
         inherits: str or `None`, the earlier task whose slots it shares.
-        own_fraction: float, how much of the usual number of slots it may own.
         choice: `PlaneChoice`, how its plane was found.
         fits: int, number of calls of `fit` so far.
         progress: `Progress` of the training.
@@ -36,9 +36,8 @@ class RunningTask:
     head: int
     keeps_head: bool = False
     begun: bool = False
-    plane: int | None = None
+    planes: tuple[int, ...] = ()
     inherits: str | None = None
-    own_fraction: float = 1.0
     choice: PlaneChoice = PlaneChoice(None)
     fits: int = 0
     progress: Progress = dataclasses.field(default_factory=Progress)
@@ -47,6 +46,20 @@ class RunningTask:
     masks: list[TaskMask] = dataclasses.field(default_factory=list)
     data: Any = None
     callbacks: list = dataclasses.field(default_factory=list)
+
+    @property
+    def num_joined(self) -> int:
+        """How many kernels, from the first on, join an earlier task's."""
+        return self.choice.num_joined(len(self.planes))
+
+    def own_fraction(self, kernel: int) -> float:
+        """Returns how much of the usual number of slots a kernel may own.
+
+        Args:
+            kernel: int.
+        """
+        joins = kernel < self.num_joined
+        return self.choice.own_fraction if joins else 1.0
 
     def go_on_from(self, loaded: "RunningTask") -> None:
         """Takes over a saved state of this task; keeps data and callbacks.
@@ -72,9 +85,8 @@ class RunningTask:
                 "head": self.head,
                 "keeps_head": self.keeps_head,
                 "begun": self.begun,
-                "plane": self.plane,
+                "planes": self.planes,
                 "inherits": self.inherits,
-                "own_fraction": self.own_fraction,
                 "choice": dataclasses.asdict(self.choice),
                 "fits": self.fits,
                 "progress": dataclasses.asdict(self.progress),
@@ -89,4 +101,10 @@ class RunningTask:
         entries = json.loads(text)
         entries["progress"] = Progress(**entries["progress"])
         entries["choice"] = PlaneChoice(**entries["choice"])
+        if "plane" in entries:
+            # Once all kernels of a task were on one plane.
+            del entries["own_fraction"]
+            plane = entries.pop("plane")
+            entries["planes"] = [plane] * len(entries["widths"])
+        entries["planes"] = tuple(entries["planes"])
         return cls(**entries)

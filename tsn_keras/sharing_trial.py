@@ -64,10 +64,10 @@ def try_planes(
 ) -> PlaneChoice:
     """Validates a doubtful choice on held-out data of the new task.
 
-    From the starting values of either choice the task is trained for some
+    From the starting values of each candidate the task is trained for some
     steps, dense in the slots it may own. It joins the plane if its loss on
     examples that took no part is then at most `LEAD` times that on a plane
-    of its own.
+    of its own: with all kernels, or else with the first ones only.
 
     Args:
         model: `ContinualModel` with a running task.
@@ -84,17 +84,43 @@ def try_planes(
     split = data.held_out(choice.trial_steps)
     if split is None:
         return dataclasses.replace(own, reason="untried")
+    loss_of_all = _held_out_loss(model, choice, split, start)
+    loss_of_own = _held_out_loss(model, own, split, start)
+    if loss_of_all is None or loss_of_own is None:
+        # A subclass has metrics of its own.
+        return dataclasses.replace(own, reason="untried")
+    taken, loss = choice, loss_of_all
+    if loss > LEAD * loss_of_own and _is_partial(model, choice):
+        first = dataclasses.replace(choice, depth=choice.trial_depth)
+        loss_of_first = _held_out_loss(model, first, split, start)
+        if loss_of_first < loss:
+            taken, loss = first, loss_of_first
+    if loss > LEAD * loss_of_own:
+        taken = own
+    losses = loss, loss_of_own
+    return dataclasses.replace(taken, reason="trial", losses=losses)
+
+
+def _is_partial(model: keras.Model, choice: PlaneChoice) -> bool:
+    """Tells whether the depth of a second trial is less than all kernels."""
+    num_kernels = len(model.bank.shapes)
+    first = dataclasses.replace(choice, depth=choice.trial_depth)
+    return first.num_joined(num_kernels) < num_kernels
+
+
+def _held_out_loss(
+    model: keras.Model,
+    choice: PlaneChoice,
+    split: tuple[dict, dict],
+    start: Callable[[PlaneChoice], None],
+) -> float | None:
+    """Trains from where a choice starts; `None` if there is no loss."""
     training, held_out = split
-    losses = []
-    for candidate in (choice, own):
-        start(candidate)
-        keras.Model.fit(model, **training, verbose=0)
-        results = keras.Model.evaluate(
-            model, **held_out, verbose=0, return_dict=True
-        )
-        if "loss" not in results:
-            # A subclass has metrics of its own.
-            return dataclasses.replace(own, reason="untried")
-        losses.append(round(mean_over_workers(results["loss"]), 4))
-    best = choice if losses[0] <= LEAD * losses[1] else own
-    return dataclasses.replace(best, reason="trial", losses=tuple(losses))
+    start(choice)
+    keras.Model.fit(model, **training, verbose=0)
+    results = keras.Model.evaluate(
+        model, **held_out, verbose=0, return_dict=True
+    )
+    if "loss" not in results:
+        return None
+    return round(mean_over_workers(results["loss"]), 4)

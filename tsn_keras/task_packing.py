@@ -93,7 +93,7 @@ def make_record(
         facts["denser"] = round(highest if sign > 0 else lowest, 6)
     return TaskRecord(
         name=task.name,
-        planes=(task.plane,) * len(components),
+        planes=task.planes,
         head=task.head,
         components=tuple(components),
         private=tuple(private),

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from tsn_keras.bank.weight_bank import WeightBank
+from tsn_keras.bank import TaskRecord, WeightBank
 from tsn_keras.sharing.plane_choice import REASONS
 
 # Quality (1.0 is 100 % accuracy) that a stage may cost without a warning.
@@ -19,7 +19,7 @@ class TaskReport:
 
     Args:
         name: str.
-        plane: int.
+        plane: int, the highest where kernels lie on several.
         nearest: str or `None`, the most similar earlier task.
         divergence: float or `None`, its KL divergence.
         sharing: str, what was chosen and why.
@@ -77,7 +77,7 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
         plane=record.plane,
         nearest=record.facts["nearest"],
         divergence=record.facts["divergence"],
-        sharing=_sharing(record.facts, any(shared.values())),
+        sharing=_sharing(bank, record, any(shared.values())),
         sparsity={
             path: 1.0 - (own[path] + shared[path]) / sizes[path]
             for path in bank.paths
@@ -97,12 +97,21 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
     )
 
 
-def _sharing(facts: dict, joined: bool) -> str:
-    chosen = f"shares with '{facts['nearest']}'" if joined else "own plane"
+def _sharing(bank: WeightBank, record: TaskRecord, joined: bool) -> str:
+    facts = record.facts
+    chosen = _shares(bank, record) if joined else "own plane"
     text = f"{chosen}: {REASONS[facts.get('reason') or 'strategy']}"
     if facts.get("losses"):
         text += " ({} shared, {} on an own plane)".format(*facts["losses"])
     return text
+
+
+def _shares(bank: WeightBank, record: TaskRecord) -> str:
+    nearest = record.facts["nearest"]
+    pairs = list(zip(record.planes, bank[nearest].planes))
+    same = sum(plane == other for plane, other in pairs)
+    first = f" the first {same} of {len(pairs)} kernels"
+    return f"shares{first if same < len(pairs) else ''} with '{nearest}'"
 
 
 def _effects(facts: dict) -> dict[str, float | None]:

@@ -25,10 +25,20 @@ class StrategiesTest(parameterized.TestCase):
         self.assertEqual(first, PlaneChoice(None, reason="first"))
         self.assertEqual(Always().choose({"a": 0, "b": 3}, {}).plane, 3)
         self.assertEqual(
-            Always(own_fraction=0.5).choose(PLANES, {}),
-            PlaneChoice(0, "c", own_fraction=0.5),
+            Always(own_fraction=0.5, depth=0.25).choose(PLANES, {}),
+            PlaneChoice(0, "c", own_fraction=0.5, depth=0.25),
         )
         self.assertFalse(Always().needs_statistics)
+
+    @parameterized.parameters(0.0, 1.1, float("nan"))
+    def test_bad_depth(self, depth):
+        with self.assertRaisesRegex(ValueError, f"`depth`.*depth={depth}"):
+            Always(depth=depth)
+
+    @parameterized.parameters((0.1, 1), (0.5, 3), (0.9, 5), (1.0, 6))
+    def test_num_joined(self, depth, count):
+        self.assertEqual(PlaneChoice(0, "a", depth=depth).num_joined(6), count)
+        self.assertEqual(PlaneChoice(None, "a", depth=depth).num_joined(6), 0)
 
     def test_similarity_joins_the_nearest(self):
         sharing = ActivationSimilarity(threshold=0.1)
@@ -104,6 +114,7 @@ class StrategiesTest(parameterized.TestCase):
         ({"own_fraction": 0.0}, "own_fraction=0.0"),
         ({"own_fraction": 1.5}, "own_fraction=1.5"),
         ({"tasks_per_plane": 0}, "tasks_per_plane=0"),
+        ({"trial_depth": 0.0}, "trial_depth=0.0"),
     )
     def test_bad_arguments(self, arguments, message):
         with self.assertRaisesRegex(ValueError, message):
@@ -132,7 +143,7 @@ class StrategiesTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (Never(),),
-        (Always(),),
+        (Always(depth=0.5),),
         (ActivationSimilarity(0.3, 64),),
         (WarmStart(0.3, 64, shrink=0.5),),
     )

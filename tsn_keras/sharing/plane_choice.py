@@ -25,11 +25,15 @@ class PlaneChoice:
         divergence: float or `None`, its KL divergence.
         own_fraction: float, how much of the usual number of slots a task
             that joins a plane may add.
+        depth: float in (0, 1], the part of the kernels, from the first on,
+            that join the plane. Those after them lie on a new one.
         trial_steps: int. If not 0 the choice may be in doubt, and a trial of
             so many training steps decides between the plane and a new one.
+        trial_depth: float in (0, 1], the depth that is tried where sharing
+            all kernels is not good enough.
         reason: str, one of `REASONS`.
         losses: tuple of two floats or `None`, the held-out losses of a trial
-            on the joined and on a new plane.
+            with what is shared and on a plane of its own.
         warm_start: float, how much of the nearest task's values a task on a
             new plane starts with; the rest is newly initialized.
     """
@@ -38,7 +42,9 @@ class PlaneChoice:
     nearest: str | None = None
     divergence: float | None = None
     own_fraction: float = 1.0
+    depth: float = 1.0
     trial_steps: int = 0
+    trial_depth: float = 1.0
     reason: str = "strategy"
     losses: tuple[float, float] | None = None
     warm_start: float = 0.0
@@ -46,3 +52,18 @@ class PlaneChoice:
     @property
     def doubtful(self) -> bool:
         return self.plane is not None and self.trial_steps > 0
+
+    def num_joined(self, num_kernels: int) -> int:
+        """Returns how many of a network's kernels join the plane.
+
+        Args:
+            num_kernels: int, of the whole network.
+
+        Example:
+
+        >>> PlaneChoice(0, "a", depth=0.5).num_joined(6)
+        3
+        """
+        if self.plane is None:
+            return 0
+        return max(1, round(self.depth * num_kernels))

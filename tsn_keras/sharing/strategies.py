@@ -7,14 +7,21 @@ import keras
 
 from tsn_keras.sharing.plane_choice import PlaneChoice
 
+PARTS = {
+    "own_fraction": "a share of the usual number of own slots",
+    "depth": "the part of the kernels, from the first on, to share",
+    "trial_depth": "the part of the kernels that a second trial shares",
+    "shrink": "the part of the nearest task's values to start with",
+}
 
-def _checked_fraction(own_fraction: float) -> float:
-    if not 0.0 < own_fraction <= 1.0:
+
+def _checked_part(name: str, value: float) -> float:
+    if not 0.0 < value <= 1.0:
         raise ValueError(
-            "`own_fraction` must be in (0, 1], a share of the usual number of "
-            f"own slots. Received: own_fraction={own_fraction}"
+            f"`{name}` must be in (0, 1], {PARTS[name]}. Received: "
+            f"{name}={value}"
         )
-    return float(own_fraction)
+    return float(value)
 
 
 def _check_similarity(threshold: float, sample_size: int) -> None:
@@ -80,6 +87,9 @@ class Always(Sharing):
     Args:
         own_fraction: float in (0, 1], how much of the usual number of slots
             a task adds to those it shares.
+        depth: float in (0, 1], the part of the kernels, from the first on,
+            that are shared. The others are the task's own: features that
+            are general are reused, and what they are used for is learned.
 
     Example:
 
@@ -87,19 +97,23 @@ class Always(Sharing):
     0
     """
 
-    def __init__(self, own_fraction: float = 0.25):
-        self.own_fraction = _checked_fraction(own_fraction)
+    def __init__(self, own_fraction: float = 0.25, depth: float = 1.0):
+        self.own_fraction = _checked_part("own_fraction", own_fraction)
+        self.depth = _checked_part("depth", depth)
 
     def choose(self, planes, divergences):
         if not planes:
             return PlaneChoice(None, reason="first")
         nearest = list(planes)[-1]
         return PlaneChoice(
-            planes[nearest], nearest, own_fraction=self.own_fraction
+            planes[nearest],
+            nearest,
+            own_fraction=self.own_fraction,
+            depth=self.depth,
         )
 
     def get_config(self) -> dict[str, Any]:
-        return {"own_fraction": self.own_fraction}
+        return {"own_fraction": self.own_fraction, "depth": self.depth}
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
@@ -115,8 +129,9 @@ class ActivationSimilarity(Sharing):
     either plane decides between `threshold` and `doubt`, and where the nearest
     task does not predict the new one's labels: classes of one data set look
     alike, and are not learned alike. The loss on held-out training data must
-    be half that of an own plane, as an early lead shrinks; data other than
-    arrays and `tf.data` have no trial and get a plane of their own.
+    be half that of an own plane, as an early lead shrinks. If that of sharing
+    all kernels is not, a trial of sharing the first ones only follows. Data
+    other than arrays and `tf.data` have no trial and get a plane of their own.
 
     A task uses all that its nearest task uses, so subnetworks grow from task
     to task, by frozen weights that were learned for ever more distant ones.
@@ -132,6 +147,8 @@ class ActivationSimilarity(Sharing):
         own_fraction: float in (0, 1], how much of the usual number of slots
             a task adds to those it shares.
         tasks_per_plane: int, how many tasks a plane takes.
+        trial_depth: float in (0, 1], the part of the kernels, from the first
+            on, that the second trial shares; 1 for no second trial.
 
     Example:
 
@@ -150,6 +167,7 @@ class ActivationSimilarity(Sharing):
         trial_steps: int = 200,
         own_fraction: float = 0.25,
         tasks_per_plane: int = 5,
+        trial_depth: float = 0.5,
     ):
         _check_similarity(threshold, sample_size)
         if not doubt >= 0.0:
@@ -171,8 +189,9 @@ class ActivationSimilarity(Sharing):
         self.sample_size = sample_size
         self.doubt = doubt
         self.trial_steps = trial_steps
-        self.own_fraction = _checked_fraction(own_fraction)
+        self.own_fraction = _checked_part("own_fraction", own_fraction)
         self.tasks_per_plane = int(tasks_per_plane)
+        self.trial_depth = _checked_part("trial_depth", trial_depth)
 
     def choose(self, planes, divergences):
         if not divergences:
@@ -204,6 +223,7 @@ class ActivationSimilarity(Sharing):
             divergence,
             own_fraction=self.own_fraction,
             trial_steps=self.trial_steps if tries else 0,
+            trial_depth=self.trial_depth,
             reason="similar" if similar else "trial",
         )
 
@@ -215,6 +235,7 @@ class ActivationSimilarity(Sharing):
             "trial_steps": self.trial_steps,
             "own_fraction": self.own_fraction,
             "tasks_per_plane": self.tasks_per_plane,
+            "trial_depth": self.trial_depth,
         }
 
 
@@ -256,14 +277,9 @@ class WarmStart(Sharing):
         shrink: float = 0.3,
     ):
         _check_similarity(threshold, sample_size)
-        if not 0.0 < shrink <= 1.0:
-            raise ValueError(
-                "`shrink` must be in (0, 1], the part of the nearest task's "
-                f"values to start with. Received: shrink={shrink}"
-            )
         self.threshold = threshold
         self.sample_size = sample_size
-        self.shrink = float(shrink)
+        self.shrink = _checked_part("shrink", shrink)
 
     def choose(self, planes, divergences):
         if not divergences:

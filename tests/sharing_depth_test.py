@@ -1,0 +1,176 @@
+"""Tests of tasks that share the first kernels only."""
+
+import os
+import tempfile
+
+import keras
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from tests.digits_tasks import (
+    TRAIN,
+    VALIDATION,
+    begin,
+    consolidate,
+    digits,
+    everything,
+    fit,
+    learn,
+    make_model,
+)
+from tsn_keras.pruning import FisherPruning, ScorePruning
+from tsn_keras.running_task import RunningTask
+from tsn_keras.sharing import ActivationSimilarity, Always
+
+
+def backbone():
+    layers = keras.layers
+    return keras.Sequential([
+        keras.Input((64,)),
+        layers.Dense(32, name="first"),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.Dense(24, activation="relu", name="second"),
+        layers.Dense(16, activation="relu", name="third"),
+        layers.Dense(12, activation="relu", name="fourth"),
+    ])
+
+
+def make(**arguments):
+    arguments = {"sharing": Always(depth=0.5), **arguments}
+    return make_model(backbone(), **arguments)
+
+
+def most_bits(model):
+    count = len(model.bank.paths)
+    return max(model.bank.used_bits(index).max() for index in range(count))
+
+
+class SharingDepthTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (0.01, (0, 1, 1, 1)), (0.5, (0, 0, 1, 1)), (1.0, (0, 0, 0, 0))
+    )
+    def test_planes(self, depth, planes):
+        model = make(sharing=Always(depth=depth))
+        learn(model, 0)
+        before = everything(model)[1]
+        report = learn(model, 1)
+        self.assertEqual(model.bank["task 1"].planes, planes)
+        self.assertEqual(report.plane, max(planes))
+        whole = model.report("task 0").own
+        for path, plane in zip(model.bank.paths, planes):
+            usual = whole[path]
+            self.assertEqual(report.shared[path], 0 if plane else usual)
+            own = usual if plane else round(usual / 4)
+            self.assertAlmostEqual(report.own[path], own, delta=1)
+        self.assertEqual(everything(model)[1][:1], before)
+        joined = planes.count(0)
+        first = f"the first {joined} of 4 kernels " if joined < 4 else ""
+        self.assertStartsWith(report.sharing, f"shares {first}with 'task 0'")
+
+    @parameterized.parameters(
+        "magnitude", FisherPruning(0.7), ScorePruning(0.7)
+    )
+    def test_many_tasks_keep_their_bits(self, pruning):
+        model = make(pruning=pruning)
+        expected = []
+        for number in range(4):
+            learn(model, number)
+            found = everything(model)[1]
+            self.assertEqual(found[:number], expected)
+            expected = found
+        # Each joins the first kernels of the one before.
+        planes = {model.bank[name].planes for name in model.tasks}
+        self.assertEqual(planes, {(0, 0, n, n) for n in range(4)})
+        self.assertLessEqual(most_bits(model), 32)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            model.save(path)
+            loaded = keras.models.load_model(path)
+        self.assertEqual(everything(loaded), everything(model))
+
+    def test_starts_with_the_first_kernels_of_the_other(self):
+        model = make()
+        learn(model, 0)
+        model.add_task("again", head=keras.layers.Dense(10))
+        x, y = digits(0, TRAIN)
+        model.fit(x, y, sample_weight=np.zeros(len(y)), verbose=0)
+        stored = model.bank.effective("task 0")
+        for index, mask in enumerate(model._running.masks):
+            same = np.array_equal(mask.effective(), stored[index])
+            self.assertEqual((same, mask.shared.any()), (index < 2,) * 2)
+        # Bias, scale and offset before the third kernel; no later bias.
+        private = zip(model.installation.private, model.bank.private("task 0"))
+        same = [
+            np.array_equal(variable, value)
+            for variable, value in private
+            if variable.trainable
+        ]
+        self.assertEqual(same[:4], [True] * 4)
+        self.assertFalse(any(same[5:]))
+
+    def test_resumes_in_the_middle(self):
+        model = make()
+        learn(model, 0)
+        begin(model, 1, epochs=1)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            model.save(path)
+            loaded = keras.models.load_model(path)
+        self.assertEqual(loaded._running.planes, (0, 0, 1, 1))
+        for each in (model, loaded):
+            fit(each, 1, epochs=1)
+            consolidate(each, 1)
+        self.assertEqual(everything(loaded), everything(model))
+
+    def test_running_tasks_of_earlier_versions(self):
+        model = make(sharing=Always())
+        learn(model, 0)
+        begin(model, 1)
+        text = model._running.to_json()
+        planes = '"planes": [0, 0, 0, 0]'
+        self.assertIn(planes, text)
+        earlier = text.replace(planes, '"plane": 0, "own_fraction": 0.25')
+        task = RunningTask.from_json(earlier)
+        self.assertEqual(task.planes, (0, 0, 0, 0))
+        self.assertEqual(task.own_fraction(3), 0.25)
+
+    def test_joins_a_task_whose_kernels_lie_on_two_planes(self):
+        model = make()
+        learn(model, 0)
+        learn(model, 1)
+        model.sharing = Always()
+        learn(model, 2)
+        self.assertEqual(model.bank["task 2"].planes, (0, 0, 1, 1))
+
+    def test_other_labels_of_the_same_images(self):
+        """What all kernels do is of no use to them; what the first do is."""
+        found = {}
+        for depth in (0.5, 1.0):
+            sharing = ActivationSimilarity(
+                threshold=0.0,
+                doubt=float("inf"),
+                trial_steps=40,
+                trial_depth=depth,
+            )
+            model = make(sharing=sharing)
+            learn(model, 0, epochs=20)
+            others = np.random.default_rng(3).permutation(10)
+            model.add_task("relabelled", head=keras.layers.Dense(10))
+            x, y = digits(0, TRAIN)
+            model.fit(x, others[y], epochs=2, verbose=0)
+            x, y = digits(0, VALIDATION)
+            report = model.consolidate((x, others[y]), verbose=0)
+            found[depth] = model.bank["relabelled"].planes, report
+        planes, report = found[0.5]
+        self.assertEqual(planes, (0, 0, 1, 1))
+        self.assertRegex(report.sharing, "the first 2 of 4.*held-out")
+        self.assertGreater(report.effects["sharing"], 0.5)
+        planes, alone = found[1.0]
+        self.assertEqual(planes, (1, 1, 1, 1))
+        self.assertGreater(report.quality_after, alone.quality_after + 0.05)
+        self.assertLess(sum(report.own.values()), sum(alone.own.values()))
+
+
+if __name__ == "__main__":
+    absltest.main()

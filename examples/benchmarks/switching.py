@@ -46,7 +46,9 @@ def _against_plain(
     weights = [plain.get_weights() for _ in range(2)]
     choices = itertools.cycle(weights)
     kind = "one plane" if shared else "own planes"
-    kind += ", first use" if first else ""
+    if first:
+        kind += ", first use after loading"
+        ours.bank.load_bytes(ours.bank.to_bytes())
     return compare(
         f"{name}, {kind}/set_weights",
         _switch(ours, ours.tasks) if first else _among_all(ours),

@@ -29,8 +29,12 @@ class DecoderTest(parameterized.TestCase):
                     # What a caller does to a kernel reaches no other one.
                     one[...] = np.nan
 
-    def test_is_decoded_once_while_it_is_kept(self):
+    @parameterized.parameters(False, True)
+    def test_is_decoded_once_while_it_is_kept(self, loaded):
         bank = random_bank(4, num_planes=4)
+        expected = {name: bank.effective(name) for name in bank.tasks}
+        if loaded:
+            bank.load_bytes(bank.to_bytes())
         component = type(bank["task 0"].components[0])
         with mock.patch.object(
             component,
@@ -40,10 +44,12 @@ class DecoderTest(parameterized.TestCase):
         ) as own_values:
             for _ in range(3):
                 for name in bank.tasks:
-                    bank.effective(name)
-        self.assertEqual(
-            own_values.call_count, 4 * len(bank["task 0"].components)
-        )
+                    found = bank.effective(name)
+                    for one, other in zip(found, expected[name]):
+                        np.testing.assert_array_equal(one, other)
+        # What a task has just been found to own is known without decoding.
+        count = 4 * len(bank["task 0"].components) if loaded else 0
+        self.assertEqual(own_values.call_count, count)
 
     def test_kept_bytes_stay_bounded(self):
         bank = random_bank(6, num_planes=6)

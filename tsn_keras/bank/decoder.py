@@ -19,6 +19,8 @@ KEPT_SLOTS_BYTES = 64 * 2**20
 class Decoder:
     """Decodes what tasks own and share, and keeps what was used last.
 
+    That includes what a new task has just been found to own.
+
     Args:
         shapes: list of tuples of int, the kernels' shapes.
 
@@ -58,6 +60,10 @@ class Decoder:
         self.numbers[record.name] = number
         for key in enumerate(record.planes):
             self._members.setdefault(key, []).append(number)
+        if own_slots:
+            pairs = enumerate(own_slots)
+            parts = [self._used_values(record, *pair) for pair in pairs]
+            self._keep_slots(number, parts)
 
     def plane(
         self, kernel: int, plane: int, before: int
@@ -173,10 +179,11 @@ class Decoder:
         if parts is None:
             record = self._records[number]
             kernels = range(len(self.shapes))
-            parts = [self._used_values(record, index) for index in kernels]
-        self._slots[number] = parts
-        while len(self._slots) > 1 and self._kept_bytes() > KEPT_SLOTS_BYTES:
-            del self._slots[next(iter(self._slots))]
+            parts = [
+                self._used_values(record, index, self.own_slots(record, index))
+                for index in kernels
+            ]
+        self._keep_slots(number, parts)
         kernels = []
         for shape, (slots, values) in zip(self.shapes, parts):
             kernel = np.zeros(math.prod(shape), np.float32)
@@ -185,11 +192,11 @@ class Decoder:
         return kernels
 
     def _used_values(
-        self, record: TaskRecord, kernel: int
+        self, record: TaskRecord, kernel: int, own_slots: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The positions of a task's slots in a kernel, and their values."""
         component = record.components[kernel]
-        slots = np.flatnonzero(self.own_slots(record, kernel))
+        slots = np.flatnonzero(own_slots)
         values = component.own_values()
         if component.shares:
             shared = np.flatnonzero(self.shared_slots(record, kernel))
@@ -199,6 +206,13 @@ class Decoder:
             values = np.concatenate([values, laid.frozen.reshape(-1)[shared]])
         kind = np.int32 if slots.max(initial=0) < 2**31 else np.int64
         return slots.astype(kind), values
+
+    def _keep_slots(
+        self, number: int, parts: list[tuple[np.ndarray, np.ndarray]]
+    ) -> None:
+        self._slots[number] = parts
+        while len(self._slots) > 1 and self._kept_bytes() > KEPT_SLOTS_BYTES:
+            del self._slots[next(iter(self._slots))]
 
     def _kept_bytes(self) -> int:
         return sum(

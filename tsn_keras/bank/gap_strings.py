@@ -191,9 +191,13 @@ class StringDecoder:
             part = self.symbols(model, missing)
             parts.append(part)
             missing = int(np.count_nonzero(part == longest))
-        symbols = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        is_rare = symbols < longest
-        positions = np.cumsum(symbols + is_rare, dtype=np.int64)[is_rare] - 1
+        if len(parts) == 1:
+            positions = np.cumsum(parts[0] + 1, dtype=np.int64) - 1
+        else:
+            symbols = np.concatenate(parts)
+            is_rare = symbols < longest
+            ends = np.cumsum(symbols + is_rare, dtype=np.int64)
+            positions = ends[is_rare] - 1
         if positions[-1] >= size:
             raise DamagedError("The stream is damaged.")
         return positions, ones_are_rare

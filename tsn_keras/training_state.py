@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import keras
 import numpy as np
 
+from tsn_keras.layers.masked_kernel import read
+
 # What may be kept twice: the training of a small network must not wait for
 # files, and that of a large one must not take the memory.
 MOST_BYTES_IN_MEMORY = 1 << 24
@@ -45,7 +47,7 @@ class KeptArrays:
     written, the arrays stay in memory.
 
     Args:
-        arrays: iterable of arrays, taken one at a time.
+        arrays: iterable of arrays, taken one at a time. They are copied.
     """
 
     def __init__(self, arrays: Iterable[np.ndarray]):
@@ -59,7 +61,7 @@ class KeptArrays:
                 in_memory -= array.nbytes
                 self._kept.append((array.dtype, array.shape))
             else:
-                self._kept.append(array)
+                self._kept.append(array.copy())
 
     def _write(self, array: np.ndarray) -> bool:
         if self._is_full:
@@ -114,10 +116,7 @@ class TrainingState:
             self._kinds.append("kernel")
         if running.begun:
             self._kinds.append("optimizer")
-        self._arrays = KeptArrays(
-            keras.ops.convert_to_numpy(variable)
-            for variable in self._variables(model)
-        )
+        self._arrays = KeptArrays(map(read, self._variables(model)))
 
     def _variables(self, model) -> Iterator[keras.Variable]:
         variables = training_variables(model)

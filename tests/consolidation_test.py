@@ -22,6 +22,7 @@ from tests.digits_tasks import (
 from tsn_keras.consolidation import Consolidation
 from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
+from tsn_keras.validation import Validation
 
 
 class MechanismsTest(parameterized.TestCase):
@@ -252,6 +253,35 @@ class MechanismsTest(parameterized.TestCase):
             report = consolidate(model)
         self.assertGreater(len(found), 1)
         self.assertEqual([*report.bits.values()], [found[0][0].width])
+
+    @parameterized.parameters("always", "never")
+    def test_nothing_is_validated_twice(self, sharing):
+        model = make_model(
+            mlp(extra=[keras.layers.Dense(64), keras.layers.Dense(16)]),
+            quantization=AdaptiveCodebook(0.0, 1, 3, fine_tune_steps=0),
+            sharing=sharing,
+        )
+        learn(model, 0, epochs=6)
+        begin(model, 1, epochs=6)
+        validated, untold = [], Validation.results
+
+        def results(self):
+            work = model.installation
+            values = [kernel.effective().numpy() for kernel in work.kernels]
+            values += work.private_values()
+            validated.append(hash(b"".join(v.tobytes() for v in values)))
+            return untold(self)
+
+        with (
+            mock.patch.object(Validation, "results", results),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            report = consolidate(model, 1)
+        self.assertGreater(len(validated), 5)
+        self.assertLen(set(validated), len(validated))
+        accuracy = model.evaluate(*digits(1, VALIDATION), verbose=0)[1]
+        self.assertAlmostEqual(report.quality_after, accuracy, places=5)
 
     def test_private_variables_keep_the_loss(self):
         """Accuracy is blind where the tolerance is less than an example."""

@@ -84,14 +84,17 @@ class Consolidation:
         # The quality of what is installed, once it is known.
         self._known: float | None = None
 
-    def _quality(self, kernels: list[np.ndarray]) -> float:
+    def _install(self, kernels: list[np.ndarray]) -> None:
         for index, kernel in enumerate(kernels):
             before = self._installed[index]
-            if kernel is not before:
+            if before is None or not _same_bits(kernel, before):
                 installed = self.installation.kernels[index]
                 installed.install(kernel, is_stored=before is not None)
                 self._installed[index] = kernel
                 self._known = None
+
+    def _quality(self, kernels: list[np.ndarray]) -> float:
+        self._install(kernels)
         if self._known is None:
             self._known = self.validation.quality()
         return self._known
@@ -102,7 +105,9 @@ class Consolidation:
 
     def run(self) -> TaskRecord:
         """Returns what the bank is to store; the network computes with it."""
-        before = acceptable = self._quality(self._kernels)
+        self._install(self._kernels)
+        # They are what the network has computed with so far.
+        before = acceptable = self._known = self.validation.initial
         for strategy in (self.pruning, self.quantization):
             acceptable -= getattr(strategy, "tolerance", None) or 0.0
         self._prune_on()
@@ -238,6 +243,7 @@ class Consolidation:
     def _store_private(self) -> list[PrivateCode]:
         """Finds the smallest width of private variables, and installs it."""
         values = self.installation.private_values()
+        validated: dict[tuple[int, ...], tuple[float, float | None]] = {}
         if self.quantization is None:
             codes = [PrivateCode.encode(v, FLOAT_WIDTH) for v in values]
         else:
@@ -247,16 +253,26 @@ class Consolidation:
             loss = self.validation.loss if is_blind else None
 
             def quality(codes):
-                found = self._private_quality(codes)
+                found = self._private_quality(codes, validated)
                 return -np.inf if self._is_worse_than(loss) else found
 
             codes = search_private_widths(values, quality, acceptable)
-        self._private_quality(codes)
+        self._private_quality(codes, validated)
         return codes
 
-    def _private_quality(self, codes: list[PrivateCode]) -> float:
+    def _private_quality(
+        self,
+        codes: list[PrivateCode],
+        validated: dict[tuple[int, ...], tuple[float, float | None]],
+    ) -> float:
+        """Installs codes; quality and loss of their widths are kept."""
+        widths = tuple(code.width for code in codes)
         self._install_private([c.decode() for c in codes])
-        return self._quality(self._kernels)
+        if widths in validated:
+            self._known, self.validation.loss = validated[widths]
+        quality = self._quality(self._kernels)
+        validated[widths] = quality, self.validation.loss
+        return quality
 
     def _is_worse_than(self, loss: float | None) -> bool:
         """Tells whether the loss is clearly above an earlier one."""
@@ -279,3 +295,8 @@ class Consolidation:
         return make_record(
             self.task, components, private, self.validation, qualities
         )
+
+
+def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    bits = f"u{one.itemsize}"
+    return one is other or np.array_equal(one.view(bits), other.view(bits))

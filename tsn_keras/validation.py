@@ -46,6 +46,15 @@ class Validation:
         mode: `"max"` or `"min"`, whether higher or lower is better, or
             `"auto"` to tell it as callbacks do: by the metric's own direction
             if it has one, else by its name.
+
+    Attributes:
+        initial: float, the quality of the model as it was given.
+        loss: float or `None`, validated with the last quality.
+        num_examples: int.
+
+    Raises:
+        ValueError: If the data or `monitor` cannot be used, or the quality is
+            NaN.
     """
 
     def __init__(
@@ -80,6 +89,7 @@ class Validation:
                 f"`monitor` must be one of {sorted(results)}. Received: "
                 f"monitor='{monitor}'. Compile the model with that metric."
             )
+        self.initial = self._quality_of(results)
 
     @staticmethod
     def _first_metric(results: dict[str, float]) -> str:
@@ -133,7 +143,9 @@ class Validation:
         Raises:
             ValueError: If it is NaN.
         """
-        results = self.results()
+        return self._quality_of(self.results())
+
+    def _quality_of(self, results: dict[str, float]) -> float:
         for name in (self.monitor, "loss"):
             # A subclass may have no metric named `loss`.
             if np.isnan(results.get(name, 0.0)):

@@ -298,5 +298,7 @@ class Consolidation:
 
 
 def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    if one is other or one.dtype != other.dtype:
+        return one is other
     bits = f"u{one.itemsize}"
-    return one is other or np.array_equal(one.view(bits), other.view(bits))
+    return np.array_equal(one.view(bits), other.view(bits))

@@ -17,7 +17,7 @@ import tsn_keras
 from examples import permuted_mnist
 
 FLAGS = flags.FLAGS
-flags.DEFINE_float("own_fraction", 0.125, "Own slots of a task that shares.")
+flags.DEFINE_float("own_fraction", 0.145, "Own slots of a task that shares.")
 
 
 def main(_):

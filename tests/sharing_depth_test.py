@@ -20,7 +20,12 @@ from tests.digits_tasks import (
 )
 from tsn_keras.pruning import ScorePruning
 from tsn_keras.running_task import RunningTask
-from tsn_keras.sharing import ActivationSimilarity, Always, PlaneChoice
+from tsn_keras.sharing import (
+    ActivationSimilarity,
+    Always,
+    PlaneChoice,
+    Sharing,
+)
 
 
 def backbone():
@@ -122,6 +127,23 @@ class SharingDepthTest(parameterized.TestCase):
             fit(each, 1, epochs=1)
             consolidate(each, 1)
         self.assertEqual(everything(loaded), everything(model))
+
+    def test_a_strategy_that_names_no_task(self):
+        class SamePlane(Sharing):
+            def choose(self, planes, divergences):
+                return PlaneChoice(0 if planes else None, depth=0.5)
+
+        model = make(sharing=SamePlane())
+        for number in range(3):
+            report = learn(model, number)
+        self.assertEqual(model.bank["task 2"].planes, (0, 0, 2, 2))
+        # All that is owned there, by whomever.
+        owned = [
+            model.report("task 0").own[path] + model.report("task 1").own[path]
+            for path in model.bank.paths[:2]
+        ]
+        self.assertEqual(list(report.shared.values())[:2], owned)
+        self.assertStartsWith(report.sharing, "shares with all earlier tasks")
 
     def test_running_tasks_of_earlier_versions(self):
         choice = PlaneChoice(0, "a", own_fraction=0.25)

@@ -70,7 +70,9 @@ def take_plane(task: RunningTask, choice: PlaneChoice, bank: WeightBank):
     new = max((bank[name].plane for name in bank.tasks), default=-1) + 1
     planes = [new] * len(bank.shapes)
     joined = choice.num_joined(len(planes))
-    if joined:
+    if joined and choice.nearest is None:
+        planes[:joined] = [choice.plane] * joined
+    elif joined:
         planes[:joined] = bank[choice.nearest].planes[:joined]
     task.planes = tuple(planes)
     task.inherits = choice.nearest if joined else None
@@ -194,7 +196,7 @@ def _start_of_kernels(
     task: RunningTask, bank: WeightBank, fresh: list[np.ndarray]
 ) -> list[np.ndarray]:
     part = task.choice.warm_start
-    if task.num_joined:
+    if task.inherits is not None:
         joined = [np.zeros_like(value) for value in fresh[: task.num_joined]]
         return joined + fresh[task.num_joined :]
     if not part:
@@ -214,7 +216,7 @@ def _start_of_private(
     fresh: list[np.ndarray],
 ) -> list[np.ndarray]:
     """Returns values of the backbone's variables, and the head's if known."""
-    part = 1.0 if task.num_joined else task.choice.warm_start
+    part = 1.0 if task.inherits is not None else task.choice.warm_start
     if not part:
         return fresh
     nearest = task.choice.nearest

@@ -108,6 +108,8 @@ def _sharing(bank: WeightBank, record: TaskRecord, joined: bool) -> str:
 
 def _shares(bank: WeightBank, record: TaskRecord) -> str:
     nearest = record.facts["nearest"]
+    if nearest is None:
+        return "shares with all earlier tasks of its plane"
     pairs = list(zip(record.planes, bank[nearest].planes))
     same = sum(plane == other for plane, other in pairs)
     first = f" the first {same} of {len(pairs)} kernels"

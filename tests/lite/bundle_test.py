@@ -38,6 +38,7 @@ class BundleTest(LiteTestCase):
         ("all_slots_of_one_bit", {"width": 1, "kept": 1.0}),
         ("hardly_any_slots", {"kept": 0.01, "private_width": 32}),
         ("shared_slots", {"plane": 0, "private_width": 16}),
+        ("first_kernel_shared", {"first_plane": 0}),
         ("uneven_kernels", {"uneven": True}),
         ("uneven_kernels_shared", {"plane": 0, "uneven": True}),
     )

@@ -43,17 +43,21 @@ def add_random_task(
     kind="clustered",
     private_width=8,
     uneven=False,
+    first_plane=None,
 ):
     """Puts a task of random weights into the bank of a model.
 
-    Where the plane has owners already, half of their slots are shared. Uneven
-    kernels are like trained ones: half of the units have few slots, and some
-    inputs none.
+    The first kernel may lie on another plane. Where a plane has owners
+    already, half of their slots are shared. Uneven kernels are like trained
+    ones: half of the units have few slots, and some inputs none.
     """
     random = np.random.default_rng(number)
     model._select_head(model.heads.add(head))
     plane = number if plane is None else plane
-    view = model.bank.plane_view((plane,) * len(model.bank.shapes))
+    planes = [plane] * len(model.bank.shapes)
+    if first_plane is not None:
+        planes[0] = first_plane
+    view = model.bank.plane_view(planes)
     components = [
         _component(
             random,
@@ -76,7 +80,7 @@ def add_random_task(
     model.bank.add(
         TaskRecord(
             name=f"task {number}",
-            planes=(plane,) * len(components),
+            planes=tuple(planes),
             head=model.heads.selected,
             components=tuple(components),
             private=tuple(private),

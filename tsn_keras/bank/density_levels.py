@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 
 from tsn_keras.bank.gap_strings import count_bits, entropy
+from tsn_keras.bank.ones import ones_of_columns, ones_of_rows
 
 MAX_LEVELS = 15
 _MAX_DENSITIES = 128
@@ -35,14 +36,14 @@ def best_levels(
     rows, columns = matrix.shape
     choices = [np.zeros(rows, np.uint8)], [np.zeros(columns, np.uint8)]
     if rows > 1:
-        ones = np.count_nonzero(matrix, axis=1)
+        ones = ones_of_rows(matrix)
         slots = _slots(domain, 1, rows, columns)
         choices[0].append(_levels(ones, slots, 1))
         # Empty rows cost nothing, whatever the columns are.
         live = ones > 0
         live_domain = None if domain is None else domain[live]
         slots = _slots(live_domain, 0, columns, np.count_nonzero(live))
-        ones = np.count_nonzero(matrix, axis=0)
+        ones = ones_of_columns(matrix)
         choices[1].append(_levels(ones, slots, num_levels(choices[0][1])))
     options = []
     for levels in itertools.product(*choices):
@@ -98,7 +99,11 @@ def string_counts(
 def _slots(domain, axis, count, slots):
     if domain is None:
         return np.full(count, slots)
-    return np.count_nonzero(domain, axis=axis)
+    return _ones(domain, axis)
+
+
+def _ones(matrix, axis):
+    return ones_of_rows(matrix) if axis else ones_of_columns(matrix)
 
 
 def _cell_sums(matrix, row_levels, column_levels):
@@ -106,11 +111,11 @@ def _cell_sums(matrix, row_levels, column_levels):
     for axis, levels in ((1, row_levels), (0, column_levels)):
         if (column_levels, row_levels)[1 - axis].any():
             continue
-        sums = np.count_nonzero(matrix, axis=axis)
+        sums = _ones(matrix, axis)
         return np.bincount(levels, weights=sums).astype(np.int64)
     per_column = np.stack(
         [
-            np.count_nonzero(matrix[row_levels == level], axis=0)
+            ones_of_columns(matrix[row_levels == level])
             for level in range(num_levels(row_levels))
         ]
     )

@@ -48,7 +48,8 @@ def _model(rare: int, size: int):
     """
     q = rare / size
     longest = min(_MAX_GAP, int(np.ceil(3 / q)))
-    probabilities = np.full(longest + 1, 1.0 - q)
+    probabilities = np.empty(longest + 1)
+    probabilities.fill(1.0 - q)
     probabilities[0] = 1.0
     np.multiply.accumulate(probabilities, out=probabilities)
     probabilities[:-1] *= q
@@ -69,6 +70,19 @@ def _digits(count: int, size: int) -> list[tuple[int, int]]:
 @functools.lru_cache(1024)
 def _uniform(radix: int):
     return constriction.stream.model.Uniform(radix)
+
+
+def as_bits(size: int, rare: np.ndarray, are_ones: bool) -> np.ndarray:
+    """Returns a string as a bool array.
+
+    Args:
+        size: int, number of its bits.
+        rare: integer array, the positions of the rarer bits.
+        are_ones: bool, whether these are the ones.
+    """
+    bits = np.zeros(size, bool)
+    bits[rare] = True
+    return bits if are_ones else ~bits
 
 
 class DamagedError(ValueError):
@@ -192,12 +206,23 @@ class StringDecoder:
             parts.append(part)
             missing = int(np.count_nonzero(part == longest))
         if len(parts) == 1:
-            positions = np.cumsum(parts[0] + 1, dtype=np.int64) - 1
+            positions = (parts[0] + 1).cumsum(dtype=np.int64) - 1
         else:
             symbols = np.concatenate(parts)
             is_rare = symbols < longest
-            ends = np.cumsum(symbols + is_rare, dtype=np.int64)
+            ends = (symbols + is_rare).cumsum(dtype=np.int64)
             positions = ends[is_rare] - 1
         if positions[-1] >= size:
             raise DamagedError("The stream is damaged.")
         return positions, ones_are_rare
+
+    def string(self, size: int) -> np.ndarray:
+        """Decodes the next string to a bool array of its bits.
+
+        Args:
+            size: int, number of its bits.
+
+        Raises:
+            DamagedError: If no such string can have been coded.
+        """
+        return as_bits(size, *self.rare(size))

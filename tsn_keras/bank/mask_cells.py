@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tsn_keras.bank.gap_strings import StringDecoder
+from tsn_keras.bank.gap_strings import StringDecoder, as_bits
 
 # Whole cells are moved if more than one slot in so many is on, else each slot.
 _DENSE = 8
@@ -27,10 +27,7 @@ def decode_levels(
     levels = np.zeros(size, np.uint8)
     rest = np.arange(size)
     for level in range(num_levels - 1):
-        rare, are_ones = decoder.rare(rest.size)
-        string = np.full(rest.size, not are_ones)
-        string[rare] = are_ones
-        rest = rest[~string]
+        rest = rest[~decoder.string(rest.size)]
         levels[rest] = level + 1
     return levels
 
@@ -70,7 +67,7 @@ class Cells:
     def _members(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields rows and columns of each cell."""
         rows, columns = (
-            [np.flatnonzero(levels == level) for level in range(count.size)]
+            [(levels == level).nonzero()[0] for level in range(count.size)]
             for levels, count in zip(self._levels, self._counts)
         )
         return itertools.product(rows, columns)
@@ -129,11 +126,10 @@ class Cells:
                 size = places.size
             rare, are_ones = decoder.rare(size)
             if not are_ones or (places is None and rare.size * _DENSE > size):
-                string = np.full(size, not are_ones)
-                string[rare] = are_ones
+                string = as_bits(size, rare, are_ones)
                 if places is None:
                     cell = string.reshape(rows.size, columns.size)
-                    matrix[np.ix_(rows, columns)] = cell
+                    matrix[rows[:, None], columns] = cell
                     continue
                 rare = np.flatnonzero(string)
             if rare.size:

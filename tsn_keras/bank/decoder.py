@@ -39,6 +39,7 @@ class Decoder:
         self._references: list[dict[int, np.ndarray]] = [{} for _ in shapes]
         # Positions and values in each kernel, of tasks used last.
         self._slots: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        self._kept_bytes = 0
 
     def enter(
         self, record: TaskRecord, own_slots: list[np.ndarray] | None = None
@@ -176,14 +177,17 @@ class Decoder:
             list of float32 arrays, zeros outside the task's mask.
         """
         parts = self._slots.pop(number, None)
-        if parts is None:
+        if parts is not None:
+            # It is now the one used last.
+            self._slots[number] = parts
+        else:
             record = self._records[number]
             kernels = range(len(self.shapes))
             parts = [
                 self._used_values(record, index, self.own_slots(record, index))
                 for index in kernels
             ]
-        self._keep_slots(number, parts)
+            self._keep_slots(number, parts)
         kernels = []
         for shape, (slots, values) in zip(self.shapes, parts):
             kernel = np.zeros(math.prod(shape), np.float32)
@@ -211,15 +215,14 @@ class Decoder:
         self, number: int, parts: list[tuple[np.ndarray, np.ndarray]]
     ) -> None:
         self._slots[number] = parts
-        while len(self._slots) > 1 and self._kept_bytes() > KEPT_SLOTS_BYTES:
-            del self._slots[next(iter(self._slots))]
+        self._kept_bytes += _num_bytes(parts)
+        while len(self._slots) > 1 and self._kept_bytes > KEPT_SLOTS_BYTES:
+            oldest = self._slots.pop(next(iter(self._slots)))
+            self._kept_bytes -= _num_bytes(oldest)
 
-    def _kept_bytes(self) -> int:
-        return sum(
-            slots.nbytes + values.nbytes
-            for parts in self._slots.values()
-            for slots, values in parts
-        )
+
+def _num_bytes(parts: list[tuple[np.ndarray, np.ndarray]]) -> int:
+    return sum(slots.nbytes + values.nbytes for slots, values in parts)
 
 
 def _keep(kept: dict, key, value, most: int) -> None:

@@ -1,6 +1,7 @@
 """How a task's private variables are stored."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -111,7 +112,7 @@ class PrivateCode:
             return half.astype(np.float32).reshape(self.shape)
         lowest, step = np.frombuffer(self.data[:8], np.float32)
         stream = np.frombuffer(self.data[8:], np.uint8)
-        count = int(np.prod(self.shape, dtype=np.int64))
+        count = math.prod(self.shape)
         codes = packing.unpack_codes(stream, self.width, count)
         value = lowest + step * codes.astype(np.float32)
         return value.reshape(self.shape)

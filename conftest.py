@@ -8,8 +8,8 @@ import pytest
 
 import tsn_keras
 
-# Tracing makes objects by the million, few of them garbage: looking for it as
-# often as usual takes a twentieth of the tests' time.
+# Tracing makes many objects, few of them garbage: looking for it as often as
+# usual takes time and finds little.
 gc.set_threshold(50_000, 20, 20)
 
 

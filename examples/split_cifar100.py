@@ -7,8 +7,7 @@ training images for validation, no augmentation. The tasks are learned three
 times: by a dense network for each task, by a model that chooses for each task
 whether it shares with an earlier one, and by a model that never shares. With
 `--networks=joint` one dense network learns all tasks at once: what there is to
-gain from other tasks, if nothing had to be learned one after another. With
-`--networks=first` every task shares the first three kernels of the one before.
+gain from other tasks, if nothing had to be learned one after another.
 CIFAR-100 comes from TensorFlow Datasets; with `--data_dir` it is read from
 there and not downloaded. A run that was stopped goes on with `--resume`.
 """
@@ -34,10 +33,9 @@ flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 define_choices(
     "networks",
     ["dense", "chosen", "never"],
-    ["dense", "chosen", "never", "joint", "first"],
+    ["dense", "chosen", "never", "joint"],
     "Dense single-task networks; a model that chooses what to share; a model "
-    "that never shares; one dense network of all tasks at once; a model that "
-    "shares the first kernels always.",
+    "that never shares; one dense network of all tasks at once.",
 )
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 
@@ -201,7 +199,6 @@ def main(_):
     strategies = {
         "chosen": tsn_keras.sharing.ActivationSimilarity(),
         "never": tsn_keras.sharing.Never(),
-        "first": tsn_keras.sharing.Always(own_fraction=0.25, depth=0.5),
     }
     for name, sharing in strategies.items():
         if name not in FLAGS.networks:

@@ -1,6 +1,8 @@
 """Small tasks on scikit-learn's digits, and small models that learn them."""
 
 import functools
+import os
+import tempfile
 
 import keras
 import numpy as np
@@ -87,6 +89,20 @@ def logits(model, number=0, task=None):
     name = task or f"task {number}"
     x, _ = digits(number, TEST)
     return model.predict(x, task=name, verbose=0, batch_size=200)
+
+
+def reloaded(model):
+    """Returns the model as it is after it was saved and loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.keras")
+        model.save(path)
+        return keras.models.load_model(path)
+
+
+def most_bits(model):
+    """Returns the bits of the slot that holds most."""
+    count = len(model.bank.paths)
+    return max(model.bank.used_bits(index).max() for index in range(count))
 
 
 def everything(model):

@@ -22,6 +22,7 @@ from tests.digits_tasks import (
     learn,
     make_model,
     mlp,
+    reloaded,
 )
 from tsn_keras.evaluation import hash_logits
 from tsn_keras.scenarios import ImageData, PermutedPixels
@@ -163,16 +164,12 @@ class MiddleOfATaskTest(parameterized.TestCase):
         folder = self.enterContext(tempfile.TemporaryDirectory())
         self.path = os.path.join(folder, "model.keras")
 
-    def reloaded(self, model):
-        model.save(self.path)
-        return keras.models.load_model(self.path)
-
     @parameterized.parameters(("magnitude", "always"), ("scores", "never"))
     def test_everything_comes_back(self, pruning, sharing):
         model = make_model(dropout_mlp(), pruning=pruning, sharing=sharing)
         learn(model, 0)
         begin(model, 1)
-        loaded = self.reloaded(model)
+        loaded = reloaded(model)
         self.assertEqual(loaded.tasks, ("task 0", "task 1"))
         found = training_variables(loaded)
         for kind, variables in training_variables(model).items():
@@ -195,7 +192,7 @@ class MiddleOfATaskTest(parameterized.TestCase):
     def test_consolidate_at_once(self):
         model = make_model()
         begin(model)
-        loaded = self.reloaded(model)
+        loaded = reloaded(model)
         report = consolidate(loaded)
         self.assertEqual(loaded.tasks, ("task 0",))
         self.assertGreater(report.quality_before, 0.3)
@@ -204,7 +201,7 @@ class MiddleOfATaskTest(parameterized.TestCase):
         model = make_model()
         learn(model, 0)
         model.add_task("task 1", head=keras.layers.Dense(10))
-        loaded = self.reloaded(model)
+        loaded = reloaded(model)
         self.assertEqual(loaded.tasks, ("task 0", "task 1"))
         with self.assertRaisesRegex(ValueError, "has not been trained"):
             consolidate(loaded, 1)
@@ -218,7 +215,7 @@ class MiddleOfATaskTest(parameterized.TestCase):
         head.build((None, 32))
         given = np.array(head.kernel)
         model.add_task("task 0", head=head)
-        loaded = self.reloaded(model)
+        loaded = reloaded(model)
         np.testing.assert_array_equal(loaded.heads.head.kernel, given)
         fit(loaded, epochs=1, steps_per_epoch=1)
         moved = np.abs(np.array(loaded.heads.head.kernel) - given).max()
@@ -227,7 +224,7 @@ class MiddleOfATaskTest(parameterized.TestCase):
     def test_the_next_task_has_a_fresh_optimizer(self):
         model = make_model()
         begin(model)
-        loaded = self.reloaded(model)
+        loaded = reloaded(model)
         for one in (model, loaded):
             fit(one)
             consolidate(one)
@@ -239,17 +236,17 @@ class MiddleOfATaskTest(parameterized.TestCase):
     def test_pretrained_backbone_before_any_task(self):
         model = make_model()
         before = np.array(model.installation.kernels[0].kernel)
-        loaded = self.reloaded(model)
+        loaded = reloaded(model)
         after = np.array(loaded.installation.kernels[0].kernel)
         np.testing.assert_array_equal(before, after)
 
     def test_a_backbone_without_input_shape(self):
         backbone = keras.Sequential([keras.layers.Dense(16)])
         model = make_model(backbone)
-        model = self.reloaded(model)
+        model = reloaded(model)
         learn(model, 0)
         begin(model, 1)
-        loaded = self.reloaded(model)
+        loaded = reloaded(model)
         fit(loaded, 1)
         consolidate(loaded, 1)
         self.assertEqual(loaded.tasks, ("task 0", "task 1"))

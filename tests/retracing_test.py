@@ -14,11 +14,11 @@ from tests.digits_tasks import (
 )
 from tsn_keras.quantization import AdaptiveCodebook
 
-NUM_TASKS = 8
+NUM_TASKS = 20
 
 
 class RetracingTest(parameterized.TestCase):
-    def test_many_tasks_with_equal_heads(self):
+    def test_twenty_tasks_with_equal_heads(self):
         traces = []
 
         def loss(y_true, y_pred):

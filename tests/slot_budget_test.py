@@ -14,6 +14,7 @@ from tests.digits_tasks import (
     learn,
     make_model,
     mlp,
+    most_bits,
 )
 from tsn_keras.bank import BudgetError
 from tsn_keras.pruning import MagnitudePruning
@@ -23,13 +24,6 @@ from tsn_keras.sharing import Always
 
 def fixed_width(width):
     return AdaptiveCodebook(min_width=width, max_width=width, fine_tune_steps=0)
-
-
-def most_bits(model):
-    return max(
-        model.bank.used_bits(index).max()
-        for index in range(len(model.bank.paths))
-    )
 
 
 class SlotBudgetTest(absltest.TestCase):

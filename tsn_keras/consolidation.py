@@ -227,9 +227,11 @@ class Consolidation:
 
     def _tuned(self, weights, codebooks) -> tuple[list[Codebook], float]:
         """Fine-tunes, and takes the outcome back if it is no better."""
-        quality = self._quality(place_all(weights, self._own, codebooks))
+        placed = place_all(weights, self._own, codebooks)
+        quality = self._quality(placed)
         if self.tune is None:
             return codebooks, quality
+        loss = self.validation.loss
         private = self.installation.private_values()
         moves = self.quantization.codebook == "clustered"
         tuned = self.tune(self._own, codebooks, moves)
@@ -238,6 +240,8 @@ class Consolidation:
         if tuned_quality >= quality:
             return tuned, tuned_quality
         self._install_private(private)
+        self._install(placed)
+        self._known, self.validation.loss = quality, loss
         return codebooks, quality
 
     def _store_private(self) -> list[PrivateCode]:

@@ -4,9 +4,8 @@ And how much of it are passes over the validation data: more than that could
 not be saved by keeping activations of layers that a candidate leaves alone.
 """
 
-import contextlib
 import time
-from collections.abc import Iterator
+from unittest import mock
 
 import keras
 import numpy as np
@@ -39,24 +38,6 @@ def _seconds(function) -> float:
     return time.perf_counter() - start
 
 
-@contextlib.contextmanager
-def _timed_validation(passes: list[float]) -> Iterator[None]:
-    """Notes the seconds of each pass over the validation data."""
-    untimed = Validation.results
-
-    def results(self):
-        start = time.perf_counter()
-        found = untimed(self)
-        passes.append(time.perf_counter() - start)
-        return found
-
-    Validation.results = results
-    try:
-        yield
-    finally:
-        Validation.results = untimed
-
-
 def _seconds_of_task(model, network, train, validation) -> tuple[float, ...]:
     """Returns what consolidation, training, and all validation passes took."""
     head = layers.Dense(networks.NUM_CLASSES)
@@ -66,8 +47,15 @@ def _seconds_of_task(model, network, train, validation) -> tuple[float, ...]:
             *train, batch_size=network.batch_size, epochs=EPOCHS, verbose=0
         )
     )
-    passes = []
-    with _timed_validation(passes):
+    passes, untimed = [], Validation.results
+
+    def results(self):
+        start = time.perf_counter()
+        found = untimed(self)
+        passes.append(time.perf_counter() - start)
+        return found
+
+    with mock.patch.object(Validation, "results", results):
         consolidating = _seconds(
             lambda: model.consolidate(validation, verbose=0)
         )

@@ -34,6 +34,10 @@ class StrategiesTest(parameterized.TestCase):
     def test_bad_depth(self, depth):
         with self.assertRaisesRegex(ValueError, f"`depth`.*depth={depth}"):
             Always(depth=depth)
+        # That of a user's strategy, too.
+        for name in ("depth", "trial_depth"):
+            with self.assertRaisesRegex(ValueError, f"`{name}`.*={depth}"):
+                PlaneChoice(0, "a", **{name: depth})
 
     @parameterized.parameters((0.1, 1), (0.5, 3), (0.9, 5), (1.0, 6))
     def test_num_joined(self, depth, count):

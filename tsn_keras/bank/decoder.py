@@ -39,6 +39,7 @@ class Decoder:
         self._references: list[dict[int, np.ndarray]] = [{} for _ in shapes]
         # Positions and values in each kernel, of tasks used last.
         self._slots: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        # Counted as they come and go: a switch must not look at all tasks.
         self._kept_bytes = 0
 
     def enter(

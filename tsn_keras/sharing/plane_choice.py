@@ -49,6 +49,14 @@ class PlaneChoice:
     losses: tuple[float, float] | None = None
     warm_start: float = 0.0
 
+    def __post_init__(self):
+        for name in ("depth", "trial_depth"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ValueError(
+                    f"`{name}` must be in (0, 1], a part of the kernels from "
+                    f"the first on. Received: {name}={getattr(self, name)}"
+                )
+
     @property
     def doubtful(self) -> bool:
         return self.plane is not None and self.trial_steps > 0

@@ -6,12 +6,18 @@ from absl.testing import absltest
 
 from tests.examples.example_process import run_example
 
-# Random images in the place of CIFAR-100, since tests download nothing.
+# Random images in the place of CIFAR-100, since tests download nothing, and a
+# short trial of what to share.
 PROGRAM = """
+import functools
 import tensorflow_datasets as tfds
+import tsn_keras
 from absl import app
 from examples import split_cifar100
 
+tsn_keras.sharing.ActivationSimilarity = functools.partial(
+    tsn_keras.sharing.ActivationSimilarity, trial_steps=5
+)
 with tfds.testing.mock_data(num_examples=1500):
     app.run(split_cifar100.main)
 """

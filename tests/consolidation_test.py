@@ -221,8 +221,8 @@ class MechanismsTest(parameterized.TestCase):
 
         def hopeless(self, weights, codebooks):
             found.append(codebooks)
-            values = self.installation.private_values()
-            self._install_private([value + 1 for value in values])
+            values = self._quality.private_values()
+            self._quality.install_private([value + 1 for value in values])
             return codebooks, next(qualities, 0.0)
 
         model = make_model(quantization=AdaptiveCodebook(0.0, 2, 8))

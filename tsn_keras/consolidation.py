@@ -9,6 +9,7 @@ import numpy as np
 from tsn_keras.bank import Component, PrivateCode, TaskRecord
 from tsn_keras.bank.component import FLOAT_WIDTH
 from tsn_keras.installation import Installation
+from tsn_keras.installed_quality import InstalledQuality
 from tsn_keras.private_widths import search_private_widths
 from tsn_keras.pruning import Pruning, largest, refine
 from tsn_keras.quantization import (
@@ -69,7 +70,6 @@ class Consolidation:
     ):
         self.reference = reference
         self.task = task
-        self.installation = installation
         self.validation = validation
         self.pruning = pruning
         self.quantization = quantization
@@ -80,34 +80,13 @@ class Consolidation:
         self._kernels = [mask.effective() for mask in task.masks]
         self._own = [mask.own for mask in task.masks]
         self._shared = [mask.shared for mask in task.masks]
-        self._installed: list = [None] * len(task.masks)
-        # The quality of what is installed, once it is known.
-        self._known: float | None = None
-
-    def _install(self, kernels: list[np.ndarray]) -> None:
-        for index, kernel in enumerate(kernels):
-            before = self._installed[index]
-            if before is None or not _same_bits(kernel, before):
-                installed = self.installation.kernels[index]
-                installed.install(kernel, is_stored=before is not None)
-                self._installed[index] = kernel
-                self._known = None
-
-    def _quality(self, kernels: list[np.ndarray]) -> float:
-        self._install(kernels)
-        if self._known is None:
-            self._known = self.validation.quality()
-        return self._known
-
-    def _install_private(self, values: list[np.ndarray]) -> None:
-        self.installation.install_private(values)
-        self._known = None
+        self._quality = InstalledQuality(
+            installation, validation, self._kernels
+        )
 
     def run(self) -> TaskRecord:
         """Returns what the bank is to store; the network computes with it."""
-        self._install(self._kernels)
-        # They are what the network has computed with so far.
-        before = acceptable = self._known = self.validation.initial
+        before = acceptable = self.validation.initial
         for strategy in (self.pruning, self.quantization):
             acceptable -= getattr(strategy, "tolerance", None) or 0.0
         self._prune_on()
@@ -191,7 +170,7 @@ class Consolidation:
         while True:
             codebooks, quality = self._tuned(weights, codebooks)
             if best is None or quality > best[0]:
-                values = self.installation.private_values()
+                values = self._quality.private_values()
                 best = quality, codebooks, values
             if quality >= acceptable:
                 break
@@ -209,7 +188,7 @@ class Consolidation:
         # Where none is acceptable, the narrowest of the best.
         if codebooks is not best[1]:
             _, codebooks, values = best
-            self._install_private(values)
+            self._quality.install_private(values)
         self._kernels = place_all(weights, self._own, codebooks)
         self.progress.update(3)
         return codebooks
@@ -231,58 +210,50 @@ class Consolidation:
         quality = self._quality(placed)
         if self.tune is None:
             return codebooks, quality
-        loss = self.validation.loss
-        private = self.installation.private_values()
+        loss = self._quality.loss
+        private = self._quality.private_values()
         moves = self.quantization.codebook == "clustered"
         tuned = self.tune(self._own, codebooks, moves)
-        self._known = None
+        self._quality.forget()
         tuned_quality = self._quality(place_all(weights, self._own, tuned))
         if tuned_quality >= quality:
             return tuned, tuned_quality
-        self._install_private(private)
-        self._install(placed)
-        self._known, self.validation.loss = quality, loss
+        self._quality.put_back(placed, private, quality, loss)
         return codebooks, quality
 
     def _store_private(self) -> list[PrivateCode]:
         """Finds the smallest width of private variables, and installs it."""
-        values = self.installation.private_values()
-        validated: dict[tuple[int, ...], tuple[float, float | None]] = {}
+        values = self._quality.private_values()
         if self.quantization is None:
             codes = [PrivateCode.encode(v, FLOAT_WIDTH) for v in values]
-        else:
-            allowed = PRIVATE_SHARE * self.quantization.tolerance
-            acceptable = self._quality(self._kernels) - allowed
-            is_blind = allowed * self.validation.num_examples < 1.0
-            loss = self.validation.loss if is_blind else None
+            self._install_codes(codes)
+            return codes
+        allowed = PRIVATE_SHARE * self.quantization.tolerance
+        acceptable = self._quality(self._kernels) - allowed
+        is_blind = allowed * self.validation.num_examples < 1.0
+        limit = _raised(self._quality.loss) if is_blind else math.inf
+        validated: dict[tuple[int, ...], tuple[float, float | None]] = {}
 
-            def quality(codes):
-                found = self._private_quality(codes, validated)
-                return -np.inf if self._is_worse_than(loss) else found
+        def quality(codes):
+            """Validates each combination of widths once."""
+            widths = tuple(code.width for code in codes)
+            if widths not in validated:
+                self._install_codes(codes)
+                found = self._quality(self._kernels)
+                validated[widths] = found, self._quality.loss
+            found, loss = validated[widths]
+            return found if loss is None or loss <= limit else -np.inf
 
-            codes = search_private_widths(values, quality, acceptable)
-        self._private_quality(codes, validated)
+        codes = search_private_widths(values, quality, acceptable)
+        quality(codes)
+        widths = tuple(code.width for code in codes)
+        self._quality.put_back(
+            self._kernels, _decoded(codes), *validated[widths]
+        )
         return codes
 
-    def _private_quality(
-        self,
-        codes: list[PrivateCode],
-        validated: dict[tuple[int, ...], tuple[float, float | None]],
-    ) -> float:
-        """Installs codes; quality and loss of their widths are kept."""
-        widths = tuple(code.width for code in codes)
-        self._install_private([c.decode() for c in codes])
-        if widths in validated:
-            self._known, self.validation.loss = validated[widths]
-        quality = self._quality(self._kernels)
-        validated[widths] = quality, self.validation.loss
-        return quality
-
-    def _is_worse_than(self, loss: float | None) -> bool:
-        """Tells whether the loss is clearly above an earlier one."""
-        if loss is None:
-            return False
-        return self.validation.loss > loss + PRIVATE_LOSS * abs(loss)
+    def _install_codes(self, codes: list[PrivateCode]) -> None:
+        self._quality.install_private(_decoded(codes))
 
     def _components(self, codebooks) -> list[Component]:
         return pack_kernels(
@@ -301,8 +272,10 @@ class Consolidation:
         )
 
 
-def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
-    if one is other or one.dtype != other.dtype:
-        return one is other
-    bits = f"u{one.itemsize}"
-    return np.array_equal(one.view(bits), other.view(bits))
+def _decoded(codes: list[PrivateCode]) -> list[np.ndarray]:
+    return [code.decode() for code in codes]
+
+
+def _raised(loss: float | None) -> float:
+    """The most that a loss may rise to."""
+    return math.inf if loss is None else loss + PRIVATE_LOSS * abs(loss)

@@ -1,6 +1,7 @@
 """What all tests need: names for the examples in docstrings, less waiting."""
 
 import gc
+import os
 
 import keras
 import numpy as np
@@ -11,6 +12,11 @@ import tsn_keras
 # Tracing makes many objects, few of them garbage: looking for it as often as
 # usual takes time and finds little.
 gc.set_threshold(50_000, 20, 20)
+
+# Several processes share the cores: more threads in each, and in the processes
+# that tests start, would only be in the way.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

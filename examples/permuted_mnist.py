@@ -29,6 +29,7 @@ flags.DEFINE_float("tolerance", 0.003, "Quality that quantization may cost.")
 flags.DEFINE_integer("min_width", 2, "Bits of the narrowest codes.")
 flags.DEFINE_integer("max_width", 8, "Bits of the widest codes.")
 flags.DEFINE_integer("fine_tune_steps", 1200, "Steps with fixed codes.")
+flags.DEFINE_float("dropout", 0.0, "Part of the pixels that training hides.")
 flags.DEFINE_enum(
     "sharing",
     "activation_similarity",
@@ -41,9 +42,13 @@ flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 def make_model(
     steps: int, sharing: str | tsn_keras.sharing.Sharing
 ) -> tsn_keras.ContinualModel:
+    noise = []
+    if FLAGS.dropout:
+        noise.append(keras.layers.Dropout(FLAGS.dropout, seed=FLAGS.seed))
     backbone = keras.Sequential(
         [
             keras.Input((784,)),
+            *noise,
             keras.layers.Dense(100, activation="relu", name="hidden_1"),
             keras.layers.Dense(100, activation="relu", name="hidden_2"),
         ]

@@ -13,6 +13,7 @@ from tsn_keras.beginning import statistics_of
 from tsn_keras.consolidation import Consolidation
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.initialization import derived_seed
+from tsn_keras.layers.noise import without_noise
 from tsn_keras.quantization.centroid_tuning import CentroidTuning
 from tsn_keras.running_task import RunningTask
 from tsn_keras.task_report import TaskReport, make_report
@@ -135,9 +136,11 @@ class TaskConsolidator(TaskTrainer):
             self._functions.evaluation = evaluation_loop(self)
         return self._functions.evaluation
 
-    def _training_loss(self, batch: tuple):
+    def _tuning_loss(self, batch: tuple):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        y_pred = self(x, training=True)
+        # A few steps, and few variables that fit no example by heart.
+        with without_noise(self):
+            y_pred = self(x, training=True)
         return self.compute_loss(x, y, y_pred, sample_weight)
 
     def _tuning(self, running: RunningTask):
@@ -169,7 +172,7 @@ class TaskConsolidator(TaskTrainer):
             self._functions.tuning = CentroidTuning(
                 self.installation.kernels,
                 self.installation.trainable_private,
-                self._training_loss,
+                self._tuning_loss,
                 quantization.learning_rate,
             )
         tuning = self._functions.tuning

@@ -14,8 +14,6 @@ from tsn_keras.training_data import TrainingData
 # A task that starts as another is ahead at first, and loses of that lead
 # while it trains on: on permuted MNIST it can be level and end behind.
 LEAD = 0.5
-
-
 # Examples on which labels are predicted.
 LABELS = 256
 

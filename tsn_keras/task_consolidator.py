@@ -136,11 +136,9 @@ class TaskConsolidator(TaskTrainer):
             self._functions.evaluation = evaluation_loop(self)
         return self._functions.evaluation
 
-    def _tuning_loss(self, batch: tuple):
+    def _training_loss(self, batch: tuple):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        # A few steps, and few variables that fit no example by heart.
-        with without_noise(self):
-            y_pred = self(x, training=True)
+        y_pred = self(x, training=True)
         return self.compute_loss(x, y, y_pred, sample_weight)
 
     def _tuning(self, running: RunningTask):
@@ -172,7 +170,7 @@ class TaskConsolidator(TaskTrainer):
             self._functions.tuning = CentroidTuning(
                 self.installation.kernels,
                 self.installation.trainable_private,
-                self._tuning_loss,
+                self._training_loss,
                 quantization.learning_rate,
             )
         tuning = self._functions.tuning
@@ -180,7 +178,12 @@ class TaskConsolidator(TaskTrainer):
 
         def tune(own, codebooks, tunes_centroids):
             batches = running.data.batches(steps, seed)
-            return tuning.run(own, codebooks, batches, steps, tunes_centroids)
+            # A few steps, and few variables that fit no example by heart.
+            # Around the replicas, which are traced in threads of their own.
+            with without_noise(self):
+                return tuning.run(
+                    own, codebooks, batches, steps, tunes_centroids
+                )
 
         return tune
 

@@ -19,15 +19,13 @@ class ChoicesTest(parameterized.TestCase):
         self.assertIn("What to eat. Any of: fig, plum, pear.", self.flag.help)
 
     def test_takes_several(self):
-        flags.FLAGS["fruit"].parse("plum,fig")
-        flags.FLAGS.validate_all_flags()
+        flags.FLAGS.fruit = ["plum", "fig"]
         self.assertEqual(self.flag.value, ["plum", "fig"])
 
-    @parameterized.parameters("stone", "fig,stone", "")
+    @parameterized.parameters([["stone"]], [["fig", "stone"]], [[]])
     def test_other_words(self, words):
-        self.flag.parse(words)
         with self.assertRaisesRegex(
             flags.IllegalFlagValueError,
             "--fruit takes any of fig, plum, pear, with commas between",
         ):
-            flags.FLAGS.validate_all_flags()
+            flags.FLAGS.fruit = words

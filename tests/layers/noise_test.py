@@ -49,7 +49,8 @@ class WithoutNoiseTest(parameterized.TestCase):
         found = []
         for rate in (0.0, 0.9):
             keras.utils.set_random_seed(0)
-            noise = layers.Dropout(0.0, seed=1)
+            noise = layers.Dropout(0.9, seed=1)
+            noise.rate = 0.0
             head = layers.Dense(10)
             if where == "head":
                 head = keras.Sequential([noise, head])
@@ -59,6 +60,7 @@ class WithoutNoiseTest(parameterized.TestCase):
             # What is traced from here on would drop most units.
             noise.rate = rate
             report = consolidate(model)
+            self.assertEqual(noise.rate, rate)
             found.append(everything(model))
             self.assertNotEqual(report.quality_before, report.quality_after)
         self.assertEqual(*found)

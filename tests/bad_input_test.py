@@ -306,6 +306,19 @@ class FreshModelTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "no running task.*task 0"):
             model.discard_task()
 
+    @parameterized.parameters("magnitude", "scores")
+    def test_discarded_first_task_leaves_no_trace(self, pruning):
+        stored = []
+        for discards in (False, True):
+            keras.utils.set_random_seed(0)
+            model = make_model(pruning=pruning, seed=1)
+            if discards:
+                begin(model)
+                model.discard_task()
+            learn(model)
+            stored.append(model.bank.to_bytes())
+        self.assertEqual(*stored)
+
     def test_other_errors_leave_what_was_trained(self):
         def full_disk(epoch, logs):
             raise OSError("disk is full")

@@ -93,7 +93,7 @@ class TaskConsolidator(TaskTrainer):
                 mask.own = before
             self.installation.restore(snapshot)
             raise
-        self._running = None
+        self._running = self._first_start = None
         report = self.report(running.name)
         for callback in running.callbacks:
             if hasattr(callback, "on_consolidate_end"):

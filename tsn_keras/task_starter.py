@@ -19,6 +19,7 @@ from tsn_keras.beginning import (
 from tsn_keras.distribution import in_strategy_scope, of_first_worker
 from tsn_keras.initialization import derived_seed, fresh_weights
 from tsn_keras.layers.kernel_rule import Kernels
+from tsn_keras.layers.masked_kernel import read
 from tsn_keras.pruning import Pruning
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.running_task import RunningTask
@@ -28,6 +29,7 @@ from tsn_keras.strategy_names import get_strategy
 from tsn_keras.task_inference import TaskInference
 from tsn_keras.task_network import HeadFunctions
 from tsn_keras.training_data import TrainingData
+from tsn_keras.training_state import KeptArrays
 
 FLOAT_WIDTHS = (32, 32)
 
@@ -60,6 +62,8 @@ class TaskStarter(TaskInference):
         self.sharing = sharing or Never()
         self.seed = seed
         self._make_optimizer = None
+        # The backbone's own weights, while the first task trains them.
+        self._first_start: KeptArrays | None = None
 
     def compile(self, *args, **kwargs) -> None:
         """Configures training; see `keras.Model.compile`.
@@ -121,6 +125,10 @@ class TaskStarter(TaskInference):
     def discard_task(self) -> None:
         """Gives up the running task; the bank stays as it is.
 
+        If it is the first one, the backbone gets the weights back that it had
+        before it was trained. A model that was loaded in the middle of its
+        first task no longer has them, and the backbone keeps what it learned.
+
         Raises:
             ValueError: If no task is running.
         """
@@ -132,6 +140,22 @@ class TaskStarter(TaskInference):
         self._running = self._at_work = None
         if self.tasks:
             self._install(self.tasks[-1])
+        elif self._first_start is not None:
+            for variable, value in zip(self._own_weights, self._first_start):
+                variable.assign(value)
+            self._first_start = None
+
+    @property
+    def _own_weights(self) -> list[keras.Variable]:
+        """The weights that the backbone had when the model was made."""
+        work = self.installation
+        kernels = [
+            variable
+            for kernel in work.kernels
+            for variable in (kernel.kernel, kernel.scores)
+            if variable is not None
+        ]
+        return kernels + work.private_of_backbone
 
     def prepare_task(self, task: RunningTask) -> None:
         """Makes a task the running one and its head the selected one."""
@@ -179,6 +203,8 @@ class TaskStarter(TaskInference):
             fresh = fresh_weights(head, self._features)
             for variable, value in zip(head.weights, fresh):
                 variable.assign(value)
+        if not number:
+            self._first_start = KeptArrays(map(read, self._own_weights))
         start_values(
             task, self.installation, self.bank, self._inputs, self.seed
         )

@@ -30,6 +30,7 @@ flags.DEFINE_integer("min_width", 2, "Bits of the narrowest codes.")
 flags.DEFINE_integer("max_width", 8, "Bits of the widest codes.")
 flags.DEFINE_integer("fine_tune_steps", 1200, "Steps with fixed codes.")
 flags.DEFINE_float("dropout", 0.0, "Part of the pixels that training hides.")
+flags.DEFINE_string("activation", "relu", "Of both hidden layers.")
 flags.DEFINE_enum(
     "sharing",
     "activation_similarity",
@@ -49,8 +50,8 @@ def make_model(
         [
             keras.Input((784,)),
             *noise,
-            keras.layers.Dense(100, activation="relu", name="hidden_1"),
-            keras.layers.Dense(100, activation="relu", name="hidden_2"),
+            keras.layers.Dense(100, FLAGS.activation, name="hidden_1"),
+            keras.layers.Dense(100, FLAGS.activation, name="hidden_2"),
         ]
     )
     sparsity = None

@@ -97,6 +97,8 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
             "damaged, or `count` or `width` is not the one it was packed "
             f"with. Received: count={count}, width={width}"
         )
+    if 8 % width == 0:
+        return _codes_of_bytes(width)[packed].view(np.uint8)[:count]
 
     lane = 8 if width <= 8 else 16
     groups = -(-count // 8)
@@ -109,6 +111,14 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
         words = _split_pairs(words, 4 * width)
     lanes = _split_lanes(words, lane, width).view(f"<u{lane // 8}")
     return lanes[:count].astype(np.uint8 if lane == 8 else np.uint16)
+
+
+@functools.cache
+def _codes_of_bytes(width: int) -> np.ndarray:
+    """The codes in each byte, for widths that divide it, as one integer."""
+    shifts = np.arange(0, 8, width)
+    codes = (np.arange(256)[:, np.newaxis] >> shifts) & (2**width - 1)
+    return codes.astype(np.uint8).view(f"u{shifts.size}").reshape(-1)
 
 
 def _check_width(width):

@@ -12,6 +12,7 @@ The number of ones comes before the gaps, as one of `n + 1` equally likely ones.
 """
 
 import functools
+import math
 
 import constriction
 import numpy as np
@@ -47,7 +48,7 @@ def _model(rare: int, size: int):
     every machine rebuilds the same ones.
     """
     q = rare / size
-    longest = min(_MAX_GAP, int(np.ceil(3 / q)))
+    longest = min(_MAX_GAP, math.ceil(3 / q))
     probabilities = np.empty(longest + 1)
     probabilities.fill(1.0 - q)
     probabilities[0] = 1.0
@@ -167,9 +168,10 @@ class StringDecoder:
         words = np.frombuffer(padded, ">u4").astype(np.uint32)
         self._decoder = constriction.stream.queue.RangeDecoder(words)
 
-    def symbols(self, model, count: int) -> np.ndarray:
+    def symbols(self, model, *count: int) -> np.ndarray | int:
+        """Decodes so many symbols; without a number one, as an `int`."""
         try:
-            return self._decoder.decode(model, count)
+            return self._decoder.decode(model, *count)
         # That is how constriction reports data that no encoder can have made.
         except AssertionError as error:
             raise DamagedError("The stream is damaged.") from error
@@ -189,8 +191,7 @@ class StringDecoder:
         """
         count = 0
         for _, radix in _digits(0, size):
-            digit = self.symbols(_uniform(radix), 1)[0]
-            count = count * _DIGIT + int(digit)
+            count = count * _DIGIT + self.symbols(_uniform(radix))
         ones_are_rare = 2 * count <= size
         rare = count if ones_are_rare else size - count
         if not 0 <= rare <= size:

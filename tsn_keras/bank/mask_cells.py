@@ -115,7 +115,7 @@ class Cells:
 
         Args:
             matrix: bool array of zeros, changed.
-                decoder: `StringDecoder`.
+            decoder: `StringDecoder`.
         """
         flat = matrix.reshape(-1)
         for rows, columns in self._members():
@@ -134,7 +134,9 @@ class Cells:
                 rare = np.flatnonzero(string)
             if rare.size:
                 places = rare if places is None else places[rare]
-                row, column = divmod(places, columns.size)
+                # Faster than `divmod`, which NumPy does entry by entry.
+                row = places // columns.size
+                column = places - row * columns.size
                 slots = rows[row] * self._num_columns + columns[column]
                 flat[slots] = True
 

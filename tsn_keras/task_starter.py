@@ -137,10 +137,11 @@ class TaskStarter(TaskInference):
                 "There is no running task to discard. Consolidated tasks "
                 f"never change: {list(self.tasks)}"
             )
+        begun = self._running.begun
         self._running = self._at_work = None
         if self.tasks:
             self._install(self.tasks[-1])
-        elif self._first_start is not None:
+        elif begun and self._first_start is not None:
             for variable, value in zip(self._own_weights, self._first_start):
                 variable.assign(value)
             self._first_start = None

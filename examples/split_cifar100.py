@@ -29,6 +29,7 @@ flags.DEFINE_string("data_dir", None, "TFDS folder; None to download.")
 flags.DEFINE_integer("num_tasks", 10, "Number of tasks, 10 at most.")
 flags.DEFINE_integer("epochs", 25, "Epochs a task.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+flags.DEFINE_float("dropout", 0.0, "Part of the features that training hides.")
 flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 define_choices(
     "networks",
@@ -41,6 +42,7 @@ flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 
 CHANNELS = (24, 48, 48, 96, 96, 96)
 POOLED = (1, 3)
+DROPPED = (1, 2, 3, 4)
 BATCH_SIZE = 64
 NUM_CLASSES = 10
 # 8 % of all slots are left, small kernels denser: in proportion to their sum
@@ -78,6 +80,8 @@ def make_backbone() -> keras.Sequential:
         ]
         if index in POOLED:
             stages.append(layers.MaxPooling2D(name=f"pooling_{index}"))
+        if FLAGS.dropout and index in DROPPED:
+            stages.append(layers.Dropout(FLAGS.dropout))
     stages.append(layers.GlobalAveragePooling2D(name="pooling"))
     return keras.Sequential(stages)
 

@@ -27,6 +27,9 @@ class PermutedMnistTest(absltest.TestCase):
             "--epochs=1",
             "--sparsity_1=0.955",
             "--sparsity_2=0.88",
+            "--activation=silu",
+            "--dropout=0.1",
+            "--fine_tune_steps=20",
             *flags,
         )
         return json.loads((folder / "report.json").read_text())

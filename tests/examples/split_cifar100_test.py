@@ -31,6 +31,7 @@ class SplitCifar100Test(absltest.TestCase):
             f"--output_dir={folder}",
             "--num_tasks=2",
             "--epochs=1",
+            "--dropout=0.1",
             *flags,
         )
 

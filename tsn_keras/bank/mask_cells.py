@@ -134,9 +134,7 @@ class Cells:
                 rare = np.flatnonzero(string)
             if rare.size:
                 places = rare if places is None else places[rare]
-                # Faster than `divmod`, which NumPy does entry by entry.
-                row = places // columns.size
-                column = places - row * columns.size
+                row, column = divmod(places, columns.size)
                 slots = rows[row] * self._num_columns + columns[column]
                 flat[slots] = True
 

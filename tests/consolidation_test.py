@@ -283,21 +283,6 @@ class MechanismsTest(parameterized.TestCase):
         accuracy = model.evaluate(*digits(1, VALIDATION), verbose=0)[1]
         self.assertAlmostEqual(report.quality_after, accuracy, places=5)
 
-    def test_private_variables_keep_the_loss(self):
-        """Accuracy is blind where the tolerance is less than an example."""
-        model = make_model(
-            quantization=AdaptiveCodebook(0.1, 8, 8, fine_tune_steps=0)
-        )
-        begin(model, epochs=8)
-        x, y = digits(0, VALIDATION)
-        few = x[:20], y[:20]
-        before = model.evaluate(*few, verbose=0, return_dict=True)["loss"]
-        model.consolidate(few, verbose=0)
-        after = model.evaluate(*few, verbose=0, return_dict=True)["loss"]
-        self.assertLess(after, 1.04 * before)
-        widths = {code.width for code in model.bank["task 0"].private}
-        self.assertLess(max(widths), 16)
-
     def test_loss_as_the_quality(self):
         model = make_model()
         begin(model)

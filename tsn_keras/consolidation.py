@@ -10,7 +10,7 @@ from tsn_keras.bank import Component, PrivateCode, TaskRecord
 from tsn_keras.bank.component import FLOAT_WIDTH
 from tsn_keras.installation import Installation
 from tsn_keras.installed_quality import InstalledQuality
-from tsn_keras.private_widths import search_private_widths
+from tsn_keras.private_storage import PrivateStorage
 from tsn_keras.pruning import Pruning, largest, refine
 from tsn_keras.quantization import (
     AdaptiveCodebook,
@@ -26,12 +26,6 @@ from tsn_keras.validation import Validation
 # Widths may lose so many tolerances more at first: fine-tuning may win it back,
 # and a kernel gets more bits if it does not.
 WON_BACK = 2.0
-# The part of the tolerance that storing private variables may cost. With all
-# of it, bits are saved wherever the noise of the validation allows it.
-PRIVATE_SHARE = 0.25
-# The part by which it may raise the loss, where that is less than one example:
-# many a candidate then validates by chance, and its loss gives it away.
-PRIVATE_LOSS = 0.02
 # By this part of a budget codes may be too wide at first. The smallest weights
 # make room for them, which fine-tuning can make up for.
 BUDGET_EXCESS = 0.1
@@ -96,10 +90,11 @@ class Consolidation:
         if self.quantization is not None:
             codebooks = self._quantize(acceptable)
         codebooks = self._keep_budget(codebooks)
-        private = self._store_private()
+        quantized = self._quality(self._kernels)
+        private = self._store_private(acceptable)
         after = self._quality(self._kernels)
         self.progress.update(len(STAGES))
-        if after < acceptable:
+        if max(quantized, after) < acceptable:
             self._warn(before, after)
         return self._record(codebooks, private, (before, pruned, after))
 
@@ -221,39 +216,18 @@ class Consolidation:
         self._quality.put_back(placed, private, quality, loss)
         return codebooks, quality
 
-    def _store_private(self) -> list[PrivateCode]:
-        """Finds the smallest width of private variables, and installs it."""
+    def _store_private(self, promised: float) -> list[PrivateCode]:
+        if self.quantization is not None:
+            return PrivateStorage(
+                self._quality,
+                self._kernels,
+                self.quantization.tolerance,
+                self.validation.num_examples,
+            ).run(promised)
         values = self._quality.private_values()
-        if self.quantization is None:
-            codes = [PrivateCode.encode(v, FLOAT_WIDTH) for v in values]
-            self._install_codes(codes)
-            return codes
-        allowed = PRIVATE_SHARE * self.quantization.tolerance
-        acceptable = self._quality(self._kernels) - allowed
-        is_blind = allowed * self.validation.num_examples < 1.0
-        limit = _raised(self._quality.loss) if is_blind else math.inf
-        validated: dict[tuple[int, ...], tuple[float, float | None]] = {}
-
-        def quality(codes):
-            """Validates each combination of widths once."""
-            widths = tuple(code.width for code in codes)
-            if widths not in validated:
-                self._install_codes(codes)
-                found = self._quality(self._kernels)
-                validated[widths] = found, self._quality.loss
-            found, loss = validated[widths]
-            return found if loss is None or loss <= limit else -np.inf
-
-        codes = search_private_widths(values, quality, acceptable)
-        quality(codes)
-        widths = tuple(code.width for code in codes)
-        self._quality.put_back(
-            self._kernels, _decoded(codes), *validated[widths]
-        )
+        codes = [PrivateCode.encode(value, FLOAT_WIDTH) for value in values]
+        self._quality.install_private([code.decode() for code in codes])
         return codes
-
-    def _install_codes(self, codes: list[PrivateCode]) -> None:
-        self._quality.install_private(_decoded(codes))
 
     def _components(self, codebooks) -> list[Component]:
         return pack_kernels(
@@ -270,12 +244,3 @@ class Consolidation:
         return make_record(
             self.task, components, private, self.validation, qualities
         )
-
-
-def _decoded(codes: list[PrivateCode]) -> list[np.ndarray]:
-    return [code.decode() for code in codes]
-
-
-def _raised(loss: float | None) -> float:
-    """The most that a loss may rise to."""
-    return math.inf if loss is None else loss + PRIVATE_LOSS * abs(loss)

@@ -1,5 +1,6 @@
 """What clustering, packing, coding of masks and the saved file cost."""
 
+import functools
 import pathlib
 import tempfile
 
@@ -121,23 +122,33 @@ def _saving(repetitions: int) -> list[dict]:
 def _save_and_load(name, ours, plain, repetitions: int) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(pathlib.Path(folder, f"{n}.keras")) for n in "ab"]
-        save = compare(
-            f"save 50 tasks/{name} in Keras",
-            lambda: ours.save(paths[0]),
-            lambda: plain.save(paths[1]),
-            repetitions,
-        )
-        load = compare(
-            f"load 50 tasks/{name} in Keras",
-            lambda: keras.models.load_model(paths[0], compile=False),
-            lambda: keras.models.load_model(paths[1], compile=False),
-            repetitions,
-        )
+
+        def save(model, path):
+            model.save(path)
+
+        def load(model, path):
+            keras.models.load_model(path, compile=False)
+
+        def save_and_load(model, path):
+            save(model, path)
+            load(model, path)
+
+        rows = [
+            compare(
+                f"{what} 50 tasks/{name} in Keras",
+                functools.partial(step, ours, paths[0]),
+                functools.partial(step, plain, paths[1]),
+                repetitions,
+            )
+            for what, step in (
+                ("save", save),
+                ("load", load),
+                ("save and load", save_and_load),
+            )
+        ]
         sizes = [pathlib.Path(path).stat().st_size for path in paths]
     print(f"{'':<44}{sizes[0]:>10} and {sizes[1]} bytes")
-    for row in (save, load):
-        row["file_bytes"] = sizes
-    return [save, load]
+    return [{**row, "file_bytes": sizes} for row in rows]
 
 
 def _metadata() -> list[dict]:

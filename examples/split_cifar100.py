@@ -6,8 +6,10 @@ Six 3x3 convolutions with batch normalization and global pooling; 5 % of the
 training images for validation, no augmentation. The tasks are learned three
 times: by a dense network for each task, by a model that chooses for each task
 whether it shares with an earlier one, and by a model that never shares. With
-`--networks=joint` one dense network learns all tasks at once: what there is to
-gain from other tasks, if nothing had to be learned one after another.
+`--networks=warm` each task starts from the values of the one before, if that
+is similar, and owns what it keeps of them. With `--networks=joint` one dense
+network learns all tasks at once: what there is to gain from other tasks, if
+nothing had to be learned one after another.
 CIFAR-100 comes from TensorFlow Datasets; with `--data_dir` it is read from
 there and not downloaded. A run that was stopped goes on with `--resume`.
 """
@@ -34,9 +36,10 @@ flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 define_choices(
     "networks",
     ["dense", "chosen", "never"],
-    ["dense", "chosen", "never", "joint"],
+    ["dense", "chosen", "never", "warm", "joint"],
     "Dense single-task networks; a model that chooses what to share; a model "
-    "that never shares; one dense network of all tasks at once.",
+    "that never shares; a model whose tasks start as the one before; one "
+    "dense network of all tasks at once.",
 )
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 
@@ -205,6 +208,7 @@ def main(_):
     strategies = {
         "chosen": tsn_keras.sharing.ActivationSimilarity(),
         "never": tsn_keras.sharing.Never(),
+        "warm": tsn_keras.sharing.WarmStart(shrink=1.0, latest=True),
     }
     for name, sharing in strategies.items():
         if name not in FLAGS.networks:

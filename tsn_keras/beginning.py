@@ -202,10 +202,9 @@ def _start_of_kernels(
     if not part:
         return fresh
     nearest = task.choice.nearest
-    slots = zip(fresh, bank.effective(nearest), bank.used_slots(nearest))
     return [
-        np.where(used, _mixed(value, other, part), value)
-        for value, other, used in slots
+        _mixed(value, other, part)
+        for value, other in zip(fresh, bank.effective(nearest))
     ]
 
 

@@ -37,9 +37,9 @@ class SplitCifar100Test(absltest.TestCase):
 
     def test_compares_and_resumes(self):
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        networks = "--networks=dense,chosen,joint"
+        networks = "--networks=dense,chosen,warm,joint"
         printed = self.run_tasks(folder, networks)
-        for network in ("dense", "chosen", "joint"):
+        for network in ("dense", "chosen", "warm", "joint"):
             self.assertRegex(printed, rf"\n{network} +average accuracy \d")
         self.assertNotIn("\nnever", printed)
         dense = json.loads((folder / "dense.json").read_text())
@@ -55,7 +55,7 @@ class SplitCifar100Test(absltest.TestCase):
         planes = [task["plane"] for task in report["tasks"]]
         self.assertEqual(planes, [0, 1])
         again = self.run_tasks(folder, networks, "--resume")
-        for start in ("chosen  av", "joint   av"):
+        for start in ("chosen  av", "warm    av", "joint   av"):
             lines = [x for x in printed.splitlines() if x.startswith(start)]
             self.assertIn(lines[0], again)
         self.assertNotIn("Epoch", again)

@@ -136,6 +136,14 @@ class StrategiesTest(parameterized.TestCase):
         self.assertEqual(choice.warm_start, warm_start)
         self.assertEqual(choice.reason, reason)
 
+    @parameterized.parameters(
+        ({"a": 0.2, "b": 0.4, "c": 1.2}, "b", "warm"),
+        ({"a": 1.2, "b": 1.4}, "a", "dissimilar"),
+    )
+    def test_warm_start_from_the_latest(self, divergences, nearest, reason):
+        choice = WarmStart(latest=True).choose(PLANES, divergences)
+        self.assertEqual((choice.nearest, choice.reason), (nearest, reason))
+
     @parameterized.parameters(0.0, -0.5, 1.5, float("nan"))
     def test_bad_shrink(self, shrink):
         with self.assertRaisesRegex(ValueError, f"shrink={shrink}"):
@@ -149,7 +157,7 @@ class StrategiesTest(parameterized.TestCase):
         (Never(),),
         (Always(depth=0.5),),
         (ActivationSimilarity(0.3, 64),),
-        (WarmStart(0.3, 64, shrink=0.5),),
+        (WarmStart(0.3, 64, shrink=0.5, latest=True),),
     )
     def test_config_round_trip(self, sharing):
         again = keras.saving.deserialize_keras_object(

@@ -245,21 +245,26 @@ class WarmStart(Sharing):
 
     Every task has a plane of its own. If the divergence of the nearest task
     (as for `ActivationSimilarity`) is under `threshold`, training starts from
-    its private variables and from the weights in its slots, shrunk and mixed
-    with newly initialized ones:
+    its private variables and from its kernels, which hold zeros in the slots
+    that it does not use, shrunk and mixed with newly initialized ones:
 
     `start = shrink * nearest + (1 - shrink) * fresh`
 
-    All other slots start newly initialized. Nothing is shared: a task gains
+    Nothing is shared: a task gains
     from what was learned before and is not bound to it, and its mask takes
     fewer bytes where it keeps to that of the nearest task. Networks that start
     as another one, without shrinking, learn faster and generalize worse (Ash
-    and Adams, "On warm-starting neural network training", 2020).
+    and Adams, "On warm-starting neural network training", 2020) where nothing
+    else regularizes them; with dropout `shrink=1.0` was better on Split
+    CIFAR-100.
 
     Args:
         threshold: float, a divergence in nats a unit.
         sample_size: int, number of examples to look at.
         shrink: float in (0, 1], how much of the nearest task's values is left.
+        latest: bool, whether to start from the latest task under `threshold`
+            in place of the nearest one: it started from an earlier one itself,
+            and has something of all.
 
     Example:
 
@@ -275,16 +280,23 @@ class WarmStart(Sharing):
         threshold: float = 1.0,
         sample_size: int = 512,
         shrink: float = 0.3,
+        latest: bool = False,
     ):
         _check_similarity(threshold, sample_size)
         self.threshold = threshold
         self.sample_size = sample_size
         self.shrink = _checked_part("shrink", shrink)
+        self.latest = bool(latest)
 
     def choose(self, planes, divergences):
         if not divergences:
             return PlaneChoice(None, reason="first")
         nearest = min(divergences, key=divergences.get)
+        similar = [
+            name for name in divergences if divergences[name] < self.threshold
+        ]
+        if self.latest and similar:
+            nearest = similar[-1]
         divergence = divergences[nearest]
         warm = divergence < self.threshold
         return PlaneChoice(
@@ -300,4 +312,5 @@ class WarmStart(Sharing):
             "threshold": self.threshold,
             "sample_size": self.sample_size,
             "shrink": self.shrink,
+            "latest": self.latest,
         }

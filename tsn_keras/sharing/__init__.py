@@ -16,4 +16,4 @@ from tsn_keras.sharing.strategies import (
 from tsn_keras.sharing.strategies import Always as Always
 from tsn_keras.sharing.strategies import Never as Never
 from tsn_keras.sharing.strategies import Sharing as Sharing
-from tsn_keras.sharing.strategies import WarmStart as WarmStart
+from tsn_keras.sharing.warm_start import WarmStart as WarmStart

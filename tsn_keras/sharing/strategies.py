@@ -15,7 +15,16 @@ PARTS = {
 }
 
 
-def _checked_part(name: str, value: float) -> float:
+def checked_part(name: str, value: float) -> float:
+    """Returns a part of a whole, if it is one.
+
+    Args:
+        name: str, one of `PARTS`.
+        value: float.
+
+    Raises:
+        ValueError: If it is not in (0, 1].
+    """
     if not 0.0 < value <= 1.0:
         raise ValueError(
             f"`{name}` must be in (0, 1], {PARTS[name]}. Received: "
@@ -24,7 +33,16 @@ def _checked_part(name: str, value: float) -> float:
     return float(value)
 
 
-def _check_similarity(threshold: float, sample_size: int) -> None:
+def check_similarity(threshold: float, sample_size: int) -> None:
+    """Checks how similarity is found.
+
+    Args:
+        threshold: float, a divergence in nats a unit.
+        sample_size: int, number of examples to look at.
+
+    Raises:
+        ValueError: If one of them cannot be.
+    """
     if not threshold >= 0.0:
         raise ValueError(
             "`threshold` must be a divergence of 0 or more. Received: "
@@ -98,8 +116,8 @@ class Always(Sharing):
     """
 
     def __init__(self, own_fraction: float = 0.25, depth: float = 1.0):
-        self.own_fraction = _checked_part("own_fraction", own_fraction)
-        self.depth = _checked_part("depth", depth)
+        self.own_fraction = checked_part("own_fraction", own_fraction)
+        self.depth = checked_part("depth", depth)
 
     def choose(self, planes, divergences):
         if not planes:
@@ -169,7 +187,7 @@ class ActivationSimilarity(Sharing):
         tasks_per_plane: int = 5,
         trial_depth: float = 0.5,
     ):
-        _check_similarity(threshold, sample_size)
+        check_similarity(threshold, sample_size)
         if not doubt >= 0.0:
             raise ValueError(
                 "`doubt` must be a divergence of 0 or more. Received: "
@@ -189,9 +207,9 @@ class ActivationSimilarity(Sharing):
         self.sample_size = sample_size
         self.doubt = doubt
         self.trial_steps = trial_steps
-        self.own_fraction = _checked_part("own_fraction", own_fraction)
+        self.own_fraction = checked_part("own_fraction", own_fraction)
         self.tasks_per_plane = int(tasks_per_plane)
-        self.trial_depth = _checked_part("trial_depth", trial_depth)
+        self.trial_depth = checked_part("trial_depth", trial_depth)
 
     def choose(self, planes, divergences):
         if not divergences:
@@ -236,81 +254,4 @@ class ActivationSimilarity(Sharing):
             "own_fraction": self.own_fraction,
             "tasks_per_plane": self.tasks_per_plane,
             "trial_depth": self.trial_depth,
-        }
-
-
-@keras.saving.register_keras_serializable(package="tsn_keras")
-class WarmStart(Sharing):
-    """Starts a task from the values of its most similar task, and owns all.
-
-    Every task has a plane of its own. If the divergence of the nearest task
-    (as for `ActivationSimilarity`) is under `threshold`, training starts from
-    its private variables and from its kernels, which hold zeros in the slots
-    that it does not use, shrunk and mixed with newly initialized ones:
-
-    `start = shrink * nearest + (1 - shrink) * fresh`
-
-    Nothing is shared: a task gains
-    from what was learned before and is not bound to it, and its mask takes
-    fewer bytes where it keeps to that of the nearest task. Networks that start
-    as another one, without shrinking, learn faster and generalize worse (Ash
-    and Adams, "On warm-starting neural network training", 2020) where nothing
-    else regularizes them; with dropout `shrink=1.0` was better on Split
-    CIFAR-100.
-
-    Args:
-        threshold: float, a divergence in nats a unit.
-        sample_size: int, number of examples to look at.
-        shrink: float in (0, 1], how much of the nearest task's values is left.
-        latest: bool, whether to start from the latest task under `threshold`
-            in place of the nearest one: it started from an earlier one itself,
-            and has something of all.
-
-    Example:
-
-    >>> choice = WarmStart(threshold=1.0).choose({"a": 0}, {"a": 0.3})
-    >>> choice.plane is None, choice.nearest, choice.warm_start
-    (True, 'a', 0.3)
-    """
-
-    needs_statistics = True
-
-    def __init__(
-        self,
-        threshold: float = 1.0,
-        sample_size: int = 512,
-        shrink: float = 0.3,
-        latest: bool = False,
-    ):
-        _check_similarity(threshold, sample_size)
-        self.threshold = threshold
-        self.sample_size = sample_size
-        self.shrink = _checked_part("shrink", shrink)
-        self.latest = bool(latest)
-
-    def choose(self, planes, divergences):
-        if not divergences:
-            return PlaneChoice(None, reason="first")
-        nearest = min(divergences, key=divergences.get)
-        similar = [
-            name for name in divergences if divergences[name] < self.threshold
-        ]
-        if self.latest and similar:
-            nearest = similar[-1]
-        divergence = divergences[nearest]
-        warm = divergence < self.threshold
-        return PlaneChoice(
-            None,
-            nearest,
-            divergence,
-            reason="warm" if warm else "dissimilar",
-            warm_start=self.shrink if warm else 0.0,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "threshold": self.threshold,
-            "sample_size": self.sample_size,
-            "shrink": self.shrink,
-            "latest": self.latest,
         }

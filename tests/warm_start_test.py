@@ -43,7 +43,7 @@ class WarmStartTest(parameterized.TestCase):
         report = model.consolidate(digits(0, VALIDATION), verbose=0)
         self.assertEqual((report.plane, report.nearest), (1, "task 0"))
         self.assertEqual(sum(report.shared.values()), 0)
-        self.assertIn("own plane: the nearest task's values", report.sharing)
+        self.assertIn("own plane: a similar task's values", report.sharing)
         self.assertEqual(everything(model)[1][0], before[1][0])
 
     @parameterized.parameters(0.3, 0.75)

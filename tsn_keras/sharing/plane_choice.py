@@ -9,7 +9,7 @@ REASONS = {
     "dissimilar": "the activations are too different",
     "full": "the planes of similar tasks are full",
     "trial": "a trial on held-out data decided",
-    "warm": "the nearest task's values are where it started",
+    "warm": "a similar task's values are where it started",
     "untried": "in doubt, and the data cannot be split for a trial",
 }
 

@@ -10,8 +10,12 @@ from tsn_keras.pruning.criteria import (
     ScorePruning,
 )
 from tsn_keras.quantization.strategies import AdaptiveCodebook
-from tsn_keras.sharing.strategies import ActivationSimilarity, Always, Never
-from tsn_keras.sharing.warm_start import WarmStart
+from tsn_keras.sharing import (
+    ActivationSimilarity,
+    Always,
+    Never,
+    WarmStart,
+)
 
 STRATEGIES = {
     "magnitude": MagnitudePruning,

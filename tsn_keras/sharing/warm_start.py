@@ -4,16 +4,13 @@ from typing import Any
 
 import keras
 
+from tsn_keras.sharing.compared_activations import ComparesActivations
 from tsn_keras.sharing.plane_choice import PlaneChoice
-from tsn_keras.sharing.strategies import (
-    Sharing,
-    check_similarity,
-    checked_part,
-)
+from tsn_keras.sharing.strategies import checked_part
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
-class WarmStart(Sharing):
+class WarmStart(ComparesActivations):
     """Starts a task from the values of its most similar task, and owns all.
 
     Every task has a plane of its own. If the divergence of the nearest task
@@ -45,8 +42,6 @@ class WarmStart(Sharing):
     (True, 'a', 0.3)
     """
 
-    needs_statistics = True
-
     def __init__(
         self,
         threshold: float = 1.0,
@@ -54,9 +49,7 @@ class WarmStart(Sharing):
         shrink: float = 0.3,
         latest: bool = False,
     ):
-        check_similarity(threshold, sample_size)
-        self.threshold = threshold
-        self.sample_size = sample_size
+        super().__init__(threshold, sample_size)
         self.shrink = checked_part("shrink", shrink)
         self.latest = bool(latest)
 
@@ -81,8 +74,7 @@ class WarmStart(Sharing):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "threshold": self.threshold,
-            "sample_size": self.sample_size,
+            **super().get_config(),
             "shrink": self.shrink,
             "latest": self.latest,
         }

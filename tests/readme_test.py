@@ -48,20 +48,43 @@ def test_command_names_extras_that_exist(marker):
     assert extra in extras()
 
 
-def test_quickstart_names_a_module_that_exists():
-    (module,) = re.findall(
-        r"\.venv/bin/python -m ([\w.]+)", readme_command("quickstart-command")
-    )
-    assert (ROOT / (module.replace(".", "/") + ".py")).exists()
+def example_commands():
+    """Modules and flags of all commands of examples in README and docs."""
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pattern = r"python\s+-m\s+examples\.(\w+)((?:\s+--\w+(?:=[^\s`]+)?)*)"
+    commands = set()
+    for path in texts:
+        found = re.findall(pattern, path.read_text(encoding="utf-8"))
+        for module, flags in found:
+            flags = re.findall(r"--(\w+)", flags)
+            commands.add((path.name, module, *flags))
+    return sorted(commands)
 
 
-def test_quickstart_gives_flags_that_exist():
-    sources = "".join(
-        path.read_text(encoding="utf-8")
-        for path in (ROOT / "examples").glob("*.py")
-    )
-    for flag in re.findall(r"--(\w+)", readme_command("quickstart-command")):
-        assert re.search(rf'flags\.DEFINE_\w+\(\s*"{flag}"', sources)
+def sources_of(module):
+    """Source of an example and of what it imports of the others."""
+    path = ROOT / "examples" / f"{module}.py"
+    text = path.read_text(encoding="utf-8")
+    for other in re.findall(r"^from examples import (\w+)$", text, re.M):
+        text += sources_of(other)
+    if "from examples.benchmarks" in text:
+        for path in sorted((ROOT / "examples" / "benchmarks").glob("*.py")):
+            text += path.read_text(encoding="utf-8")
+    return text
+
+
+@pytest.mark.parametrize("command", example_commands(), ids=" ".join)
+def test_examples_that_are_named_exist_with_their_flags(command):
+    _, module, *flags = command
+    sources = sources_of(module)
+    for flag in flags:
+        defined = rf'(flags\.DEFINE_\w+|define_choices)\(\s*"{flag}"'
+        assert re.search(defined, sources), flag
+
+
+def test_all_ways_to_learn_are_shown():
+    modules = {command[1] for command in example_commands()}
+    assert {"quickstart", "permuted_mnist", "split_cifar100"} <= modules
 
 
 def test_test_command_runs_pytest_on_the_whole():

@@ -54,6 +54,8 @@ class SplitCifar100Test(absltest.TestCase):
         )
         planes = [task["plane"] for task in report["tasks"]]
         self.assertEqual(planes, [0, 1])
+        warm = json.loads((folder / "warm/report.json").read_text())
+        self.assertIn("where it started", warm["tasks"][1]["sharing"])
         again = self.run_tasks(folder, networks, "--resume")
         for start in ("chosen  av", "warm    av", "joint   av"):
             lines = [x for x in printed.splitlines() if x.startswith(start)]

@@ -24,6 +24,21 @@ def two_heads(kind):
     return keras.Model(features, outputs)
 
 
+class Extremes(keras.metrics.Metric):
+    """A metric whose result are two numbers with names."""
+
+    def __init__(self):
+        super().__init__(name="extremes")
+        self.found = self.add_weight((2,), "zeros", name="found")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        found = keras.ops.stack([keras.ops.min(y_pred), keras.ops.max(y_pred)])
+        self.found.assign(found)
+
+    def result(self):
+        return {"lowest": self.found[0], "highest": self.found[1]}
+
+
 class KindsOfTasksTest(parameterized.TestCase):
     def learn(self, model, head, x, y, **arguments):
         """Learns a task and one more of the kind; returns both reports."""
@@ -51,6 +66,15 @@ class KindsOfTasksTest(parameterized.TestCase):
         for report in reports:
             self.assertEqual(report.monitor, "binary_accuracy")
             self.assertGreater(report.quality_after, 0.8)
+
+    def test_metrics_of_several_numbers(self):
+        metrics = ["accuracy", keras.metrics.F1Score(), Extremes()]
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        model = make_model(loss=loss, metrics=metrics)
+        head = lambda: layers.Dense(10)  # noqa: E731
+        labels = np.eye(10, dtype="float32")[Y]
+        first, _ = self.learn(model, head, X, labels, monitor="highest")
+        self.assertGreater(first.quality_after, 0)
 
     def test_regression_with_several_metrics(self):
         target = np.float32(X[:, :2] - X[:, 2:4])

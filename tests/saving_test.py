@@ -161,6 +161,36 @@ class SavingTest(parameterized.TestCase):
     def check_same(self, loaded, model):
         self.assertEqual(everything(loaded), everything(model))
 
+    def test_a_task_that_was_added_and_not_trained(self):
+        model = make_model()
+        learn(model, 0)
+        model.add_task("wide", keras.layers.Dense(12))
+        model.save(self.path)
+        loaded = keras.models.load_model(self.path)
+        for one in (model, loaded):
+            one.fit(*digits(1, TRAIN), verbose=0)
+            one.consolidate(digits(1, VALIDATION), verbose=0)
+        self.assertEqual(loaded.bank.to_bytes(), model.bank.to_bytes())
+
+    @parameterized.parameters(
+        (mlp, False, False, r"heads.*it has 0"),
+        (normalized_mlp, True, False, "another architecture"),
+        (mlp, True, True, r"\['wide'\] have heads.*it has 1"),
+    )
+    def test_weights_of_another_model(self, backbone, knows, runs, message):
+        model, other = make_model(), make_model(backbone())
+        learn(model, 0)
+        if knows:
+            learn(other, 0)
+        if runs:
+            model.add_task("wide", keras.layers.Dense(12))
+        model.save(self.path)
+        tasks, saved = other.tasks, other.bank.to_bytes()
+        with self.assertRaisesRegex(ValueError, message):
+            other.load_weights(self.path)
+        self.assertEqual(other.tasks, tasks)
+        self.assertEqual(other.bank.to_bytes(), saved)
+
     def test_variables_of_a_subclass(self):
         model = Counting(mlp(), sharing=None)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -1,5 +1,7 @@
 """Tests of the trial that decides a doubtful choice of a plane."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -15,9 +17,11 @@ from tests.digits_tasks import (
     everything,
     learn,
     make_model,
+    reloaded,
 )
 from tsn_keras import sharing_trial
-from tsn_keras.sharing import ActivationSimilarity
+from tsn_keras.sharing import ActivationSimilarity, PlaneChoice
+from tsn_keras.training_data import TrainingData
 
 
 def doubting(**arguments):
@@ -107,6 +111,43 @@ class SharingTrialTest(parameterized.TestCase):
         model.add_task("fewer classes", head=keras.layers.Dense(5))
         model.fit(x, y % 5, epochs=2, verbose=0)
         self.assertEqual(model._running.choice.reason, "trial")
+
+    def test_losses_of_any_size(self):
+        """Small losses are compared as they are, and NaN is never less."""
+        model = make_model(sharing=doubting())
+        learn(model, 0)
+        choice = PlaneChoice(0, "task 0", trial_steps=2)
+        data = TrainingData(*digits(1, TRAIN))
+        cases = (
+            ((1e-6, 3e-6), 0),
+            ((2e-6, 3e-6), None),
+            ((float("nan"), 1.0), None),
+            ((float("nan"), float("nan")), None),
+        )
+        for losses, plane in cases:
+            with mock.patch.object(
+                sharing_trial, "_held_out_loss", side_effect=losses
+            ):
+                taken = sharing_trial.try_planes(model, choice, data, None)
+            self.assertEqual(taken.plane, plane)
+            np.testing.assert_allclose(taken.losses, losses, rtol=1e-4)
+
+    def test_interrupted_trial_decides_nothing(self):
+        model = make_model(sharing=doubting())
+        learn(model, 0)
+        other = reloaded(model)
+        for one in (model, other):
+            one.add_task("b", head=keras.layers.Dense(10))
+        with mock.patch.object(
+            keras.Model, "evaluate", side_effect=KeyboardInterrupt
+        ):
+            with self.assertRaises(KeyboardInterrupt):
+                model.fit(*digits(1, TRAIN), verbose=0)
+        self.assertFalse(model._running.begun)
+        for one in (model, other):
+            one.fit(*digits(1, TRAIN), verbose=0)
+            one.consolidate(digits(1, VALIDATION), verbose=0)
+        self.assertEqual(model.bank.to_bytes(), other.bank.to_bytes())
 
     def test_same_seed_same_choice(self):
         banks = []

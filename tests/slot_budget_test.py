@@ -49,6 +49,16 @@ class SlotBudgetTest(absltest.TestCase):
         mean = model.bank.used_bits(0).mean()
         self.assertAlmostEqual(mean, 40 * 3 * 0.05, places=1)
 
+    def test_bytes_for_a_plane_that_is_full(self):
+        """With a budget, tasks share what is there and own nothing."""
+        pruning = MagnitudePruning(budget=700)
+        model = make_model(mlp(8), pruning=pruning, sharing=Always())
+        for number in range(2):
+            learn(model, number, epochs=1)
+        before = everything(model)
+        learn(model, 2, epochs=1)
+        self.assertEqual(everything(model)[1][:2], before[1])
+
     def test_no_bits_left(self):
         model = make_model(
             mlp(16),

@@ -64,6 +64,40 @@ class TrainingDataTest(parameterized.TestCase):
         seen = np.concatenate([y for _, y in data.x])
         np.testing.assert_array_equal(seen, Y)
 
+    def test_a_generator_is_looked_at_again(self):
+        data = TrainingData(generator())
+        for rows in (1, 12, 7, 100):
+            self.assertLen(data.sample(rows), min(rows, 20))
+
+    def test_sequences_of_several_lengths(self):
+        lengths = (3, 5, 3, 4)
+        batches = [(np.ones((6, n, 2)), np.ones(6)) for n in lengths]
+        data = TrainingData(batch for batch in batches)
+        self.assertEqual(data.sample(100).shape, (12, 3, 2))
+
+    @parameterized.parameters((1, None), (4, 1), (20, 4), (2000, 204))
+    def test_held_out_of_a_dataset_of_unknown_length(self, batches, held):
+        data = tf.data.Dataset.from_tensor_slices(np.arange(5 * batches))
+        data = data.map(lambda x: (x, x)).filter(lambda x, y: True).batch(5)
+        split = TrainingData(data).held_out(10)
+        if held is None:
+            self.assertIsNone(split)
+            return
+        training, held_out = split
+        parts = [
+            {int(x) for batch in part["x"] for x in batch[0]}
+            for part in (training, held_out)
+        ]
+        self.assertLen(parts[1], 5 * held)
+        self.assertNotEmpty(parts[0])
+        self.assertTrue(parts[0].isdisjoint(parts[1]))
+
+    def test_text_stays_text(self):
+        text = tf.constant(["a", "b", "c", "d", "e"])
+        training, held_out = TrainingData(text, Y[:5]).held_out(2)
+        self.assertEqual(training["x"].dtype, tf.string)
+        self.assertEqual(held_out["x"].shape, (1,))
+
     def test_empty(self):
         self.assertEqual(TrainingData(X[:0], Y[:0]).first_batches(1), [])
         empty = tf.data.Dataset.from_tensor_slices((X[:0], Y[:0])).batch(2)
@@ -114,6 +148,14 @@ class TrainingDataTest(parameterized.TestCase):
         data = TrainingData(KINDS[kind]())
         labels = [np.array(y)[0] for _, y in data.batches(6, seed=0)]
         self.assertEqual(labels, [0, 5, 10, 15, 0, 5])
+
+    def test_data_that_are_empty_when_read_again(self):
+        elements = iter([(X[:5], Y[:5])] * 3)
+        spec = (tf.TensorSpec((None, 2)), tf.TensorSpec((None,), tf.int64))
+        data = tf.data.Dataset.from_generator(
+            lambda: elements, output_signature=spec
+        )
+        self.assertLen(list(TrainingData(data).batches(9, 0)), 3)
 
     def test_a_generator_is_read_only_once(self):
         self.assertEqual(list(TrainingData(generator()).batches(3, 0)), [])

@@ -135,6 +135,8 @@ class CallbacksTest(parameterized.TestCase):
             consolidate(model)
             banks.append(model.bank.masks("task 0")[0][0])
         self.assertEqual(history.epoch, [2, 3])
+        # The next task is trained in all its epochs.
+        self.assertEqual(begin(model, 1, epochs=3).epoch, [0, 1, 2])
         np.testing.assert_array_equal(*banks)
 
 
@@ -158,6 +160,7 @@ class TrainingTest(parameterized.TestCase):
         lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
         lambda: keras.optimizers.SGD(0.5, momentum=0.9, clipnorm=1.0),
         lambda: keras.optimizers.AdamW(0.01, global_clipnorm=1.0),
+        lambda: keras.optimizers.Lamb(0.02),
         lambda: keras.optimizers.Adam(
             0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=5
         ),
@@ -200,6 +203,18 @@ class TrainingTest(parameterized.TestCase):
         before = model.evaluate(X, Y, verbose=0)
         learn(model, 1)
         self.assertEqual(model.evaluate(X, Y, task="task 0", verbose=0), before)
+
+    def test_what_weight_decay_leaves_out(self):
+        optimizer = keras.optimizers.AdamW(0.01, weight_decay=1.0)
+        optimizer.exclude_from_weight_decay(var_names=["kernel"])
+        model = make_model(optimizer=optimizer)
+        for name, units in (("a", 10), ("b", 12)):
+            model.add_task(name, keras.layers.Dense(units))
+            fit(model)
+            decays = model.optimizer._use_weight_decay
+            self.assertFalse(decays(model.installation.kernels[0].kernel))
+            self.assertTrue(decays(model.heads.head.bias))
+            consolidate(model)
 
     def test_data_that_never_end(self):
         data = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(32)
@@ -383,3 +398,20 @@ class GuidesTest(parameterized.TestCase):
             kernel = one.installation.kernels[0].kernel
             self.assertGreater(np.abs(kernel - start).max(), 0)
             consolidate(one)
+
+    def test_first_the_head_of_a_later_task(self):
+        backbone = mlp()
+        model = make_model(backbone)
+        learn(model, 0)
+        before = logits(model)
+        model.add_task("task 1", keras.layers.Dense(10))
+        for trainable in (False, True):
+            backbone.trainable = trainable
+            model.compile(keras.optimizers.Adam(0.01), model.loss)
+            start = np.array(model.installation.kernels[0].kernel)
+            fit(model, 1)
+            kernel = np.array(model.installation.kernels[0].kernel)
+            self.assertEqual((kernel != start).any(), True)
+            start = kernel
+        consolidate(model, 1)
+        self.assertEqual(logits(model).tobytes(), before.tobytes())

@@ -103,9 +103,16 @@ def read_bank(path: str | os.PathLike) -> bytes | None:
     if not os.path.isfile(path) or not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as archive:
-        if _BANK_MEMBER not in archive.namelist():
-            return None
-        return archive.read(_BANK_MEMBER)
+        names = archive.namelist()
+        if _BANK_MEMBER in names:
+            return archive.read(_BANK_MEMBER)
+        no_weights = _NO_WEIGHTS_MEMBER in names
+        if no_weights and archive.read(_NO_WEIGHTS_MEMBER) == _no_weights():
+            raise ValueError(
+                f"'{path}' is damaged: the bank that belongs to it is not "
+                "found in it. Load another copy of the file."
+            )
+        return None
 
 
 def holds_weights(path: str | os.PathLike) -> bool:

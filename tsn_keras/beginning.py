@@ -177,7 +177,8 @@ def start_values(
             reset_seed_generators(layer, layer_seed)
     if not bank.tasks:
         return
-    values = fresh_weights(backbone, inputs)
+    with installation.trainable_as_made():
+        values = fresh_weights(backbone, inputs)
     fresh = dict(zip(map(id, backbone.weights), values))
     for kernel in installation.kernels:
         if kernel.scores is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tsn_keras import archive, saving
+from tsn_keras import archive, saved_checks, saving
 from tsn_keras.bank import Capacity
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.summary_table import print_tasks
@@ -228,7 +228,19 @@ class ContinualModel(TaskConsolidator):
     def _load_bank(self, saved: bytes, store: Mapping | None = None) -> None:
         """Takes over a saved bank, and the running task beside it."""
         store = {} if store is None else store
-        self.bank.load_bytes(saved)
+
+        def check(bank):
+            saved_checks.check_saved_heads(
+                saving.saved_heads(store, bank), self.heads.count
+            )
+            for name in bank.tasks:
+                saved_checks.check_saved_shapes(
+                    name,
+                    [code.shape for code in bank.private_codes(name)],
+                    self.installation.private_of_backbone,
+                )
+
+        self.bank.load_bytes(saved, check)
         self._at_work = None
         saving.load_start(store, self)
         self.installation.install_base(self.bank.base_values())

@@ -165,8 +165,13 @@ def check_head(head: keras.layers.Layer, features: Any) -> None:
         ) from error
 
 
-def _in_order(batch: Any, expected: Any) -> Any:
-    """Returns inputs given by name as functional models take them."""
+def in_order(batch: Any, expected: Any) -> Any:
+    """Returns inputs given by name as functional models take them.
+
+    Args:
+        batch: nest of arrays; anything but a dict is returned as it is.
+        expected: nest of `KerasTensor`, whose names count.
+    """
     if not isinstance(batch, dict):
         return batch
     if isinstance(expected, dict):
@@ -199,7 +204,7 @@ def check_shapes(batch: Any, expected: Any) -> None:
         batch: nest of arrays, batch first.
         expected: nest of `KerasTensor`.
     """
-    parts = tree.flatten(_in_order(batch, expected))
+    parts = tree.flatten(in_order(batch, expected))
     specs = tree.flatten(expected)
     if len(parts) != len(specs):
         raise ValueError(

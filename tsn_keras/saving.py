@@ -143,7 +143,7 @@ def load_running_task(store, model) -> RunningTask | None:
     model.prepare_task(task)
     if "kernel.0" not in store.keys():
         return task
-    if "optimizer.0" in store.keys() and model.compiled:
+    if task.begun and "optimizer.0" in store.keys() and model.compiled:
         model.optimizer.build(model.trainable_variables)
     for kind, variables in training_variables(model).items():
         if f"{kind}.{len(variables) - 1}" in store.keys():
@@ -151,6 +151,20 @@ def load_running_task(store, model) -> RunningTask | None:
     if task.begun:
         task.masks = _load_masks(store, model, task)
     return task
+
+
+def saved_heads(store, bank) -> dict[str, int]:
+    """Returns the index of the head of each task, of a running one as well.
+
+    Args:
+        store: mapping, Keras' store.
+        bank: `WeightBank` that was saved beside it.
+    """
+    heads = {name: bank[name].head for name in bank.tasks}
+    if TASK_KEY in store.keys():
+        task = RunningTask.from_json(bytes(store[TASK_KEY]).decode())
+        heads[task.name] = task.head
+    return heads
 
 
 def _load_masks(store, model, task: RunningTask) -> list[TaskMask]:

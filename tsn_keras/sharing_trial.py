@@ -9,7 +9,7 @@ from keras import tree
 
 from tsn_keras.distribution import mean_over_workers
 from tsn_keras.sharing import PlaneChoice
-from tsn_keras.training_data import TrainingData
+from tsn_keras.training_data import TrainingData, joined
 
 # A task that starts as another is ahead at first, and loses of that lead
 # while it trains on: on permuted MNIST it can be level and end behind.
@@ -40,9 +40,7 @@ def predicts_labels(
     if batches[0][1] is None or model.loss is None:
         # Nothing but the inputs tells tasks apart.
         return True
-    x, y = tree.map_structure(
-        lambda *parts: np.concatenate(parts), *(b[:2] for b in batches)
-    )
+    x, y = joined([batch[:2] for batch in batches])
     order = np.random.default_rng(0).permutation(len(tree.flatten(y)[0]))
     others = tree.map_structure(lambda labels: labels[order], y)
     with model.working_as(nearest):
@@ -88,14 +86,15 @@ def try_planes(
         # A subclass has metrics of its own.
         return dataclasses.replace(own, reason="untried")
     taken, loss = choice, loss_of_all
-    if loss > LEAD * loss_of_own and _is_partial(model, choice):
+    # Of losses that are NaN nothing is less.
+    if not loss <= LEAD * loss_of_own and _is_partial(model, choice):
         first = dataclasses.replace(choice, depth=choice.trial_depth)
         loss_of_first = _held_out_loss(model, first, split, start)
         if loss_of_first < loss:
             taken, loss = first, loss_of_first
-    if loss > LEAD * loss_of_own:
+    if not loss <= LEAD * loss_of_own:
         taken = own
-    losses = loss, loss_of_own
+    losses = float(f"{loss:.5g}"), float(f"{loss_of_own:.5g}")
     return dataclasses.replace(taken, reason="trial", losses=losses)
 
 
@@ -121,4 +120,4 @@ def _held_out_loss(
     )
     if "loss" not in results:
         return None
-    return round(mean_over_workers(results["loss"]), 4)
+    return mean_over_workers(results["loss"])

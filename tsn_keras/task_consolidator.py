@@ -166,12 +166,23 @@ class TaskConsolidator(TaskTrainer):
                 stacklevel=4,
             )
             return None
+        batches = running.data.first_batches(1)
+        has_targets = not batches or batches[0][1] is not None
+        if not has_targets and self.loss is not None and not own_loss:
+            warnings.warn(
+                "The centroids are not fine-tuned: the training data have no "
+                "targets, which only `train_step` knows. Give them to `fit`, "
+                "or override `compute_loss`.",
+                stacklevel=4,
+            )
+            return None
         if self._functions.tuning is None:
             self._functions.tuning = CentroidTuning(
                 self.installation.kernels,
                 self.installation.trainable_private,
                 self._training_loss,
                 quantization.learning_rate,
+                self.run_eagerly,
             )
         tuning = self._functions.tuning
         seed = derived_seed(self.seed or 0, len(self.bank.tasks))

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras import input_checks
+from tsn_keras import input_checks, saved_checks
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.task_network import TaskNetwork
 
@@ -25,11 +25,16 @@ class TaskInference(TaskNetwork):
 
     def _install(self, task: str) -> None:
         """Puts a consolidated task to work."""
+        is_stored = self._at_work in self.bank
+        # Should it be interrupted, nobody is at work.
+        self._at_work = None
         self._select_head(self.bank[task].head)
-        self.installation.install_kernels(
-            self.bank.effective(task), self._at_work in self.bank
+        private = self.bank.private(task)
+        saved_checks.check_saved_shapes(
+            task, [value.shape for value in private], self.installation.private
         )
-        self.installation.install_private(self.bank.private(task))
+        self.installation.install_kernels(self.bank.effective(task), is_stored)
+        self.installation.install_private(private)
         self._at_work = task
 
     @contextlib.contextmanager
@@ -88,6 +93,18 @@ class TaskInference(TaskNetwork):
                 kept.stored_test = self.test_function
                 kept.stored_predict = self.predict_function
                 self.test_function, self.predict_function = others
+
+    def set_weights(self, weights: list) -> None:
+        """Sets what is at work at the moment; see `keras.Model.set_weights`.
+
+        Consolidated tasks do not change.
+
+        Args:
+            weights: list of arrays, as of `get_weights`.
+        """
+        super().set_weights(weights)
+        if self._running is None:
+            self._at_work = None
 
     def _resolved(self, task: str | None) -> str:
         """Returns the task's name, of the active task for `None`."""
@@ -191,10 +208,14 @@ class TaskInference(TaskNetwork):
                     f"is not installed: {error}. For 'onnx': pip install onnx "
                     "tf2onnx. Format 'litert' needs none of them."
                 ) from error
-            if unfinished.is_dir():
-                shutil.copytree(unfinished, path, dirs_exist_ok=True)
-            else:
-                unfinished.replace(path)
+            # Some formats have a second file beside the one that is named.
+            for made in pathlib.Path(directory).iterdir():
+                if made.is_dir():
+                    shutil.copytree(
+                        made, path.with_name(made.name), dirs_exist_ok=True
+                    )
+                else:
+                    made.replace(path.with_name(made.name))
 
 
 def _tensor_spec(part: keras.KerasTensor) -> tf.TensorSpec:

@@ -169,11 +169,17 @@ class TaskStarter(TaskInference):
         if not self.bank.tasks:
             backbone_checks.check_reads(self.installation, self._inputs)
             self.bank.set_base(self.installation.base_values())
-        with data.untouched():
-            choice = self._choose_plane(data)
-            if choice.doubtful and not predicts_labels(self, choice, data):
-                choice = try_planes(self, choice, data, self._start)
-        self._start(choice)
+        task = self._running
+        try:
+            with data.untouched():
+                choice = self._choose_plane(data)
+                if choice.doubtful and not predicts_labels(self, choice, data):
+                    choice = try_planes(self, choice, data, self._start)
+            self._start(choice)
+        except BaseException:
+            # A trial that was interrupted has decided nothing.
+            self._running = task
+            raise
 
     def _choose_plane(self, data: TrainingData) -> PlaneChoice:
         divergences = {}
@@ -222,6 +228,7 @@ class TaskStarter(TaskInference):
         start again, so that nothing needs to be traced again.
         """
         fresh = self._make_optimizer()
+        _exclude_from_decay_too(fresh, self.optimizer)
         if self.train_function is None:
             if self.optimizer.built:
                 self.optimizer = fresh
@@ -249,11 +256,26 @@ def _parts_of_optimizer(
         optimizer.learning_rate = rate
 
 
+def _exclude_from_decay_too(
+    fresh: keras.optimizers.Optimizer, before: keras.optimizers.Optimizer
+) -> None:
+    """Takes over what weight decay leaves out, which is in no configuration."""
+    fresh = getattr(fresh, "inner_optimizer", fresh)
+    before = getattr(before, "inner_optimizer", before)
+    for name in (
+        "_exclude_from_weight_decay",
+        "_exclude_from_weight_decay_pattern",
+    ):
+        if hasattr(before, name):
+            setattr(fresh, name, getattr(before, name))
+
+
 def _make_optimizer(
     config: dict[str, Any], schedule: Any
 ) -> keras.optimizers.Optimizer:
     # Keras takes an entry out of a loss-scaling optimizer's configuration.
-    optimizer = keras.optimizers.deserialize(copy.deepcopy(config))
+    # `keras.optimizers.deserialize` does not know all optimizers of Keras.
+    optimizer = keras.saving.deserialize_keras_object(copy.deepcopy(config))
     if schedule is not None:
         optimizer.learning_rate = schedule
     return optimizer

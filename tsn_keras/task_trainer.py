@@ -69,6 +69,8 @@ class TaskTrainer(TaskStarter):
         data = self._checked_data(arguments)
         self.installation.check_base()
         before = TrainingState(self)
+        # Keras never forgets at which epoch `BackupAndRestore` went on.
+        self._initial_epoch = None
         try:
             if not self._running.begun:
                 self._begin(data)

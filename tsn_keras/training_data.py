@@ -31,7 +31,30 @@ def num_rows(arrays: Any) -> int:
 
 def take_rows(arrays: Any, rows) -> Any:
     """Returns some rows of a nest of arrays."""
-    return tree.map_structure(lambda part: np.asarray(part)[rows], arrays)
+
+    def take(part):
+        if isinstance(part, tf.Tensor) and part.dtype == tf.string:
+            # Keras takes no arrays of Python's strings.
+            return tf.gather(part, np.arange(part.shape[0])[rows])
+        return np.asarray(part)[rows]
+
+    return tree.map_structure(take, arrays)
+
+
+def joined(batches: list) -> Any:
+    """Returns batches as one: those with examples of the first one's shape.
+
+    Sequences may have another length in each batch.
+
+    Args:
+        batches: list of nests of arrays.
+    """
+
+    def shapes(batch):
+        return [np.shape(part)[1:] for part in tree.flatten(batch)]
+
+    alike = [batch for batch in batches if shapes(batch) == shapes(batches[0])]
+    return tree.map_structure(lambda *parts: np.concatenate(parts), *alike)
 
 
 class TrainingData:
@@ -125,8 +148,8 @@ class TrainingData:
 
     def sample(self, rows: int) -> Any:
         """Returns the inputs of about `rows` examples, in one batch."""
-        inputs = [x for x, _, _ in self.first_batches(rows)]
-        return tree.map_structure(lambda *p: np.concatenate(p)[:rows], *inputs)
+        inputs = joined([x for x, _, _ in self.first_batches(rows)])
+        return tree.map_structure(lambda part: part[:rows], inputs)
 
     def held_out(self, steps: int) -> tuple[dict, dict] | None:
         """Splits the data for a short training and its validation.
@@ -147,6 +170,9 @@ class TrainingData:
         count = int(self.x.cardinality())
         batch = self.first_batches(1)
         held = max(1, HELD_OUT_ROWS // num_rows(batch[0][0]))
+        if count == tf.data.UNKNOWN_CARDINALITY:
+            # Five times the examples held out are as good as any number.
+            count = sum(1 for _ in self.x.take(5 * held))
         if count > 0:
             held = min(held, -(-count // 5))
         if count in (0, 1):
@@ -185,7 +211,17 @@ class TrainingData:
             return self._remembered()
         return iter(self.x)
 
+    def _passes(self) -> Iterator:
+        """Gives the elements again and again, if there are any."""
+        is_empty = False
+        while not is_empty:
+            is_empty = True
+            for element in self._elements():
+                is_empty = False
+                yield element
+
     def _remembered(self) -> Iterator:
+        yield from list(self._seen)
         for element in self._generator:
             self._seen.append(element)
             yield element
@@ -205,10 +241,7 @@ class TrainingData:
         if self.is_arrays:
             batches = self._array_batches(steps, np.random.default_rng(seed))
         elif self._generator is None:
-            cycle = itertools.chain.from_iterable(
-                self._elements() for _ in itertools.count()
-            )
-            batches = itertools.islice(cycle, steps)
+            batches = itertools.islice(self._passes(), steps)
         if self.class_weight is None:
             yield from batches
             return
@@ -264,6 +297,8 @@ def evaluation_batches(data: Any) -> list[tuple]:
         elements = [element for element in elements if num_rows(element)]
         return tree.map_structure(tf.convert_to_tensor, elements)
     columns = tuple(column for column in data if column is not None)
+    if not columns:
+        return []
     starts = range(0, num_rows(columns), EVALUATION_BATCH)
     return [
         tree.map_structure(

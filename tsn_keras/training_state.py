@@ -29,7 +29,9 @@ def training_variables(model) -> dict[str, list[keras.Variable]]:
     trainable = [kernel.kernel for kernel in work.kernels]
     scores = [k.scores for k in work.kernels if k.scores is not None]
     optimizer = []
-    if model.compiled and model.optimizer.built:
+    # A task that has not begun still has the optimizer of the one before.
+    begun = model._running is None or model._running.begun
+    if begun and model.compiled and model.optimizer.built:
         optimizer = model.optimizer.variables
     return {
         "kernel": trainable + scores,

@@ -9,12 +9,12 @@ from keras import tree
 from tsn_keras.batch_loop import BatchLoop, stacked, unstacked
 from tsn_keras.distribution import mean_over_workers, of_first_worker
 from tsn_keras.input_checks import check_several_classes
-from tsn_keras.training_data import evaluation_batches, num_rows
+from tsn_keras.training_data import evaluation_batches, joined, num_rows
 
 MODES = ("auto", "min", "max")
 LOWER_IS_BETTER = (
     *("loss", "error", "mse", "mae", "mape", "msle", "perplexity"),
-    *("crossentropy", "divergence"),
+    *("crossentropy", "divergence", "false_negatives", "false_positives"),
 )
 
 
@@ -27,6 +27,20 @@ def evaluation_loop(model) -> BatchLoop:
     return BatchLoop(
         model.test_step, model.get_metrics_result, model.run_eagerly
     )
+
+
+def _numbers(results: dict) -> dict[str, float]:
+    """Returns the results that are one number each.
+
+    A metric may have a value for each class, or several with their names.
+    """
+    numbers = {}
+    for name, value in results.items():
+        if isinstance(value, dict):
+            numbers.update(_numbers(value))
+        elif not np.ndim(value):
+            numbers[name] = float(value)
+    return numbers
 
 
 class Validation:
@@ -123,7 +137,7 @@ class Validation:
         self._model.reset_metrics()
         for stack in self._stacks:
             results = self._loop(stack)
-        return {name: float(value) for name, value in results.items()}
+        return _numbers(results)
 
     def sample(self, rows: int) -> Any:
         """Returns the inputs of about `rows` examples, in one batch."""
@@ -133,9 +147,8 @@ class Validation:
             taken += num_rows(inputs[-1])
             if taken >= rows:
                 break
-        return of_first_worker(
-            tree.map_structure(lambda *p: np.concatenate(p)[:rows], *inputs)
-        )
+        inputs = tree.map_structure(lambda part: part[:rows], joined(inputs))
+        return of_first_worker(inputs)
 
     def quality(self) -> float:
         """Returns the quality; higher is better. Notes the loss beside it.

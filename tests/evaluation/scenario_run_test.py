@@ -89,6 +89,20 @@ class ScenarioRunTest(parameterized.TestCase):
         )
         self.assertTrue(resumed.finish({})["bit_exact"])
 
+    def test_stopped_between_the_two_files(self):
+        run = ScenarioRun(make_model(), make_tasks(), self.folder)
+        learn(run, 1)
+        progress = (self.folder / "progress.json").read_bytes()
+        learn(run, 1)
+        (self.folder / "progress.json").write_bytes(progress)
+        resumed = ScenarioRun(
+            make_model(), make_tasks(), self.folder, resume=True
+        )
+        self.assertLen(resumed.remaining, 1)
+        np.testing.assert_array_equal(resumed.matrix.values, run.matrix.values)
+        learn(resumed, 1)
+        self.assertTrue(resumed.finish({})["bit_exact"])
+
     def test_resume_refuses_another_scenario(self):
         run = ScenarioRun(make_model(), make_tasks(), self.folder)
         learn(run, 1)

@@ -178,7 +178,13 @@ def from_bytes(
 def _read_metadata(data: bytes, version: int):
     if version > 3:
         return decode_metadata(data)
-    described = json.loads(zlib.decompress(data))
+    try:
+        described = json.loads(zlib.decompress(data))
+    except zlib.error as error:
+        raise ValueError(
+            "The saved weight bank is damaged: its version is not the one "
+            "that was written. Load another copy of the file."
+        ) from error
     base, tasks = described if version > 1 else ([], described)
     for task in tasks:
         task["first_mask_format"] = True

@@ -1,7 +1,7 @@
 """The store of all consolidated tasks."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -258,11 +258,15 @@ class WeightBank:
         records = list(self._records.values())
         return serialization.to_bytes(records, self.base, self.shapes)
 
-    def load_bytes(self, data: bytes) -> None:
+    def load_bytes(
+        self, data: bytes, check: Callable[["WeightBank"], None] | None = None
+    ) -> None:
         """Replaces the contents by a saved bank's.
 
         Args:
             data: bytes, as `to_bytes` made them.
+            check: function of the bank that was read, or `None`. Raises if it
+                is not to replace this one.
 
         Raises:
             ValueError: If the data are damaged or belong to a network with
@@ -286,4 +290,6 @@ class WeightBank:
             # Nothing is decoded before it is needed, but to check the shapes.
             fresh.add(record) if shapes is None else fresh._enter(record)
         fresh.base = base
+        if check is not None:
+            check(fresh)
         vars(self).update(vars(fresh))

@@ -93,11 +93,7 @@ class ScenarioRun:
         )
         self.training_seconds += trained - begun
         self.consolidation_seconds += time.perf_counter() - trained
-        self.bit_exactness.record(self.model, task.name, _first_inputs(task))
-        self.matrix.evaluate_row(
-            self.model, self.tasks, self.learned, self.metric
-        )
-        self.learned += 1
+        self._account(task)
         self.seconds += time.perf_counter() - start
         self._save()
         return report
@@ -141,6 +137,14 @@ class ScenarioRun:
             **extra,
         )
 
+    def _account(self, task) -> None:
+        """Notes what the model computes for a task that it has learned."""
+        self.bit_exactness.record(self.model, task.name, _first_inputs(task))
+        self.matrix.evaluate_row(
+            self.model, self.tasks, self.learned, self.metric
+        )
+        self.learned += 1
+
     def _save(self) -> None:
         self.model.save(self.output_dir / MODEL_FILE)
         progress = {
@@ -176,6 +180,9 @@ class ScenarioRun:
             self.bit_exactness.resume(
                 task.name, _first_inputs(task), progress["hashes"][task.name]
             )
+        if len(self.model.tasks) == self.learned + 1:
+            # It was stopped between the two files.
+            self._account(self.tasks[self.learned])
 
 
 def _first_inputs(task):

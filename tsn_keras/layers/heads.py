@@ -111,6 +111,11 @@ class Heads(keras.layers.Layer):
         self.selected = index
 
     @property
+    def count(self) -> int:
+        """The number of heads of different configurations."""
+        return len(self._shelf.layers)
+
+    @property
     def head(self) -> keras.layers.Layer:
         return self._shelf.layers[self.selected]
 

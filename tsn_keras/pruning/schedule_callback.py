@@ -69,6 +69,9 @@ class PruningScheduleCallback(keras.callbacks.Callback):
         self.progress = progress
 
     def on_train_begin(self, logs=None):
+        # Callbacks may have changed the weights at the end of the last `fit`.
+        for mask in self.masks:
+            mask.updated_at = None
         followed_function.follow(self.model, self._look)
 
     def on_train_end(self, logs=None):

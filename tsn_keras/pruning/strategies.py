@@ -238,7 +238,10 @@ class Pruning:
             self.budget,
             masks[0].width,
         )
-        return [1 - k / mask.kernel.size for k, mask in zip(counts, masks)]
+        # A kernel keeps at least one slot, of what it shares if none is free.
+        return [
+            1 - max(k, 1) / mask.kernel.size for k, mask in zip(counts, masks)
+        ]
 
     def importance(self, mask: TaskMask) -> np.ndarray:
         """Returns what the slots of a kernel are ranked by."""

@@ -66,6 +66,7 @@ class CentroidTuning:
         loss: function of a batch, as a dataset gives it; runs the model in
             training mode and returns the scalar loss.
         learning_rate: float, at the start; falls linearly to 0.
+        run_eagerly: bool, whether the loss is computed without a graph.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class CentroidTuning:
         private: list[keras.Variable],
         loss: Callable,
         learning_rate: float,
+        run_eagerly: bool = False,
     ):
         self._kernels = [_ClusteredKernel(kernel) for kernel in kernels]
         self._centroids = [kernel.centroids for kernel in self._kernels]
@@ -88,7 +90,9 @@ class CentroidTuning:
             )
         )
         self._optimizer.build(self._centroids + self._private)
-        self._loop = BatchLoop(self._replicated_step)
+        self._loop = BatchLoop(
+            self._replicated_step, run_eagerly=run_eagerly
+        )
 
     def _replicated_step(self, *arguments):
         # All replicas take the same batch; Keras scales the loss for that.

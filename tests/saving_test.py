@@ -224,6 +224,16 @@ class SavingTest(parameterized.TestCase):
         model.save(folder, zipped=False)
         self.check_same(keras.models.load_model(folder), model)
 
+    def test_an_archive_whose_bank_is_not_found(self):
+        model = make_model()
+        learn(model, 0)
+        model.save(self.path)
+        content = pathlib.Path(self.path).read_bytes()
+        damaged = content.replace(b"assets/bank", b"assets/bang")
+        pathlib.Path(self.path).write_bytes(damaged)
+        with self.assertRaisesRegex(ValueError, "is damaged"):
+            make_model().load_weights(self.path)
+
     def test_weights_alone_carry_all_tasks(self):
         model = make_model()
         learn(model, 0)

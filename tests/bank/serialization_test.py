@@ -92,6 +92,13 @@ class SerializationTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "never changes"):
             bank.set_base(base)
 
+    @parameterized.parameters(1, 2, 3)
+    def test_damaged_version(self, version):
+        saved = bytearray(random_bank(1).to_bytes())
+        saved[4] = version
+        with self.assertRaises(ValueError):
+            serialization.from_bytes(bytes(saved))
+
     def test_later_version(self):
         saved = bytearray(random_bank(1).to_bytes())
         saved[4] = serialization.VERSION + 1

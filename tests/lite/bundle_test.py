@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+import tsn_keras
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
@@ -44,6 +45,21 @@ class BundleTest(LiteTestCase):
     )
     def test_tasks(self, arguments):
         model = small_models.make_model(tasks=3, **arguments)
+        lite.export_bundle(model, self.path)
+        self.assert_runs_as(model, model.tasks)
+
+    @parameterized.parameters(*range(1, 9))
+    def test_shared_codes_of_any_width(self, width):
+        model = small_models.make_model(tasks=3, plane=0, width=width)
+        lite.export_bundle(model, self.path)
+        self.assert_runs_as(model, model.tasks)
+
+    def test_no_private_variables(self):
+        backbone = small_models.dense_backbone(use_bias=False)
+        model = tsn_keras.ContinualModel(backbone, sharing=None)
+        for number in range(2):
+            head = keras.layers.Activation("softmax")
+            small_models.add_random_task(model, number, head)
         lite.export_bundle(model, self.path)
         self.assert_runs_as(model, model.tasks)
 

@@ -3,6 +3,8 @@
 Each test first shows the fault, so that it tells when it is gone.
 """
 
+from unittest import mock
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -137,6 +139,30 @@ class ConverterFaultsTest(LiteTestCase):
         self.assertFalse(self.path.exists())
         report = lite.export_task(model, self.path, **arguments)
         self.assertGreater(report.agreement.agreement, 0.9)
+
+    @parameterized.parameters("sparse_int8", "sparse_dynamic_int8")
+    def test_blocks_that_do_not_fill_a_layers_inputs(self, precision):
+        """The converter drops what is behind the last whole block."""
+        backbone = small_models.dense_backbone((200,), 8)
+        model = small_models.make_model(backbone, tasks=1)
+        x = small_models.random_inputs(model, 200)
+        arguments = {"precision": precision, "representative_data": x}
+        expected = model.predict(x, verbose=0)
+        with mock.patch.object(
+            task_content, "loses_weights", return_value=False
+        ):
+            try:
+                lite.export_task(
+                    model, self.path, min_agreement=0.0, **arguments
+                )
+                lost = np.abs(lite.run_file(self.path, x) - expected).max()
+                self.assertGreater(lost, 0.3 * np.ptp(expected))
+            except lite.ExportError:
+                pass
+        with self.assertWarnsRegex(UserWarning, "would lose weights"):
+            lite.export_task(model, self.path, **arguments)
+        lost = np.abs(lite.run_file(self.path, x) - expected).max()
+        self.assertLess(lost, 0.05 * np.ptp(expected))
 
     @parameterized.parameters(
         # Dense layers become convolutions of one pixel.

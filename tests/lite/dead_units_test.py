@@ -1,5 +1,8 @@
 """Dead units go, and nothing else changes."""
 
+import tempfile
+import warnings
+
 import keras
 import numpy as np
 from absl.testing import parameterized
@@ -13,6 +16,13 @@ from tsn_keras.lite.rewritten_network import rewrite_network
 
 def chain(shape, *stages):
     return keras.Sequential([keras.Input(shape), *stages])
+
+
+def adapted_normalization():
+    layer = layers.Normalization()
+    random = np.random.default_rng(0)
+    layer.adapt(random.normal(5, 2, (200, 20)).astype(np.float32))
+    return layer
 
 
 def functional():
@@ -96,6 +106,29 @@ class DeadUnitsTest(parameterized.TestCase):
         self.assertEqual(smaller.removed, {"first": 3})
         shapes = [tuple(w.shape) for w in smaller.backbone.weights]
         self.assertEqual(shapes, [(20, 6), (6,), (6, 8), (8,)])
+
+    @parameterized.named_parameters(
+        ("operations", lambda x: keras.ops.tanh(x * 2) + 1, True),
+        ("normalization", adapted_normalization(), True),
+        ("lambda", layers.Lambda(lambda x: 2 * x), False),
+        ("function", layers.Dense(9, lambda x: abs(x) + x), False),
+    )
+    def test_layers_of_any_kind_beside_dead_units(self, stage, are_removed):
+        inputs = keras.Input((20,))
+        x = stage(inputs)
+        for units in (12, 12, 9):
+            x = layers.Dense(units, "relu")(x)
+        backbone = keras.Model(inputs, x)
+        model = small_models.make_model(backbone, tasks=1, kept=0.06)
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/task.tflite"
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                report = lite.export_task(model, path)
+        messages = [str(w.message) for w in caught]
+        warned = any("cannot be made anew" in text for text in messages)
+        self.assertEqual(bool(report.removed_units), are_removed)
+        self.assertEqual(warned, not are_removed)
 
     def test_a_chain_of_deaths(self):
         """A unit that only a dead unit uses dies with it."""

@@ -19,6 +19,14 @@ def wide_model(**arguments):
     return small_models.make_model(backbone, tasks=1, **arguments)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class MaskedLogits(keras.layers.Layer):
+    """Never lets the last of four classes win."""
+
+    def call(self, inputs):
+        return inputs + keras.ops.array([0.0, 0.0, 0.0, -1e9])
+
+
 class TaskFileTest(LiteTestCase):
     @parameterized.parameters(
         ("float32", 1.1, 1e-5),
@@ -89,6 +97,37 @@ class TaskFileTest(LiteTestCase):
         self.assertEqual(report.samples, "verification_data")
         self.assertLen(report.agreement.logits, 20)
 
+    def test_inputs_by_name(self):
+        right, left = (keras.Input((5,), name=n) for n in ("right", "left"))
+        both = keras.layers.Concatenate()([right, left])
+        hidden = keras.layers.Dense(8, activation="relu")(both)
+        backbone = keras.Model([right, left], hidden)
+        model = small_models.make_model(backbone, tasks=1)
+        random = np.random.default_rng(0)
+        x = [random.normal(size, 1, (80, 5)) for size in (0, 3)]
+        y = model.predict(x, verbose=0).argmax(-1)
+        data = {"left": x[1], "right": x[0]}, y
+        report = lite.export_task(model, self.path, verification_data=data)
+        self.assertEqual(report.agreement.model_accuracy, 1.0)
+
+    def test_augmentation_is_left_out(self):
+        layers = keras.layers
+        stages = [layers.RandomFlip(), layers.RandomRotation(0.2)]
+        stages += [layers.Conv2D(6, 3), layers.GlobalAveragePooling2D()]
+        backbone = keras.Sequential([keras.Input((8, 8, 3)), *stages])
+        model = small_models.make_model(backbone, tasks=2)
+        lite.export_task(model, self.path, "task 0")
+        lite.export_bundle(model, self.folder / "all.tflite")
+
+    def test_layers_that_compute_in_16_bits(self):
+        model = small_models.make_model(
+            small_models.dense_backbone(dtype="mixed_float16"), tasks=1
+        )
+        for export in (lite.export_task, lite.export_bundle):
+            with self.assertRaisesRegex(lite.ExportError, "mixed_float16"):
+                export(model, self.path)
+        self.assertEmpty(os.listdir(self.folder))
+
     def test_exporting_changes_nothing(self):
         model = small_models.make_model(tasks=2)
         x = small_models.random_inputs(model)
@@ -112,8 +151,28 @@ class TaskFileTest(LiteTestCase):
         self.assertEqual(os.listdir(self.folder), ["task.tflite"])
         self.assertEqual(self.path.read_bytes(), b"earlier")
 
-    def test_integer_files_must_agree_often_enough(self):
-        model = wide_model()
+    def test_a_wrong_file_is_found_beside_a_large_constant(self):
+        """A class that a head masks says nothing of the others."""
+        model = small_models.make_model(tasks=0)
+        for number in range(2):
+            masked = keras.Sequential(
+                [keras.layers.Dense(4), MaskedLogits(dtype="float32")]
+            )
+            small_models.add_random_task(model, number, masked)
+
+        def of_another_task(model, task):
+            return model.bank.effective("task 1") + model.bank.private("task 1")
+
+        lite.export_task(model, self.path, "task 0")
+        with mock.patch.object(task_file, "task_values", of_another_task):
+            with self.assertRaisesRegex(lite.ExportError, "differ.*bound"):
+                lite.export_task(model, self.path, "task 0")
+
+    @parameterized.parameters(4, 1)
+    def test_integer_files_must_agree_often_enough(self, classes):
+        model = small_models.make_model(
+            small_models.dense_backbone((64, 64), 60), classes=classes
+        )
         x = small_models.random_inputs(model, 30)
         with self.assertRaisesRegex(lite.ExportError, "of 30 predictions"):
             lite.export_task(

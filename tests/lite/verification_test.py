@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import pathlib
 import tempfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -89,6 +91,18 @@ class ExportTest(absltest.TestCase):
         with self.assertRaisesRegex(ImportError, "pip install onnx tf2onnx"):
             self.export("task 0", path, "onnx")
         self.assertEqual(os.listdir(self.folder), [])
+
+    def test_formats_of_several_files(self):
+        def two_files(model, path, **arguments):
+            for suffix in (".xml", ".bin"):
+                pathlib.Path(path).with_suffix(suffix).write_text(suffix)
+
+        path = os.path.join(self.folder, "task.xml")
+        with mock.patch.object(keras.Model, "export", two_files):
+            self.export("task 0", path, "openvino")
+        self.assertCountEqual(
+            os.listdir(self.folder), ["task.bin", "task.xml"]
+        )
 
     def test_saved_model_twice(self):
         path = os.path.join(self.folder, "saved")

@@ -21,6 +21,7 @@ from tsn_keras.lite.network_output import put_out_networks
 from tsn_keras.lite.slimming import slim
 from tsn_keras.lite.task_file import (
     check_batch_size,
+    check_policies,
     checked_path,
     consolidated_task,
     model_outputs,
@@ -92,6 +93,7 @@ def export_bundle(
         raise ValueError("There is no consolidated task to export.")
     names = [consolidated_task(model, name) for name in names]
     _check_heads(model, names)
+    check_policies(model, names[0])
     _check_names("class_names", class_names, names)
     _check_names("verification_data", verification_data, names)
     samples = {

@@ -110,12 +110,15 @@ class BundleModule(tf.Module):
         for variable, value in zip(self._kernels, decoded):
             variable.assign(value)
         flat = [tf.reshape(value, [-1]) for value in decoded[self._count :]]
-        self._private.assign(tf.concat(flat, axis=0))
+        if flat:
+            self._private.assign(tf.concat(flat, axis=0))
         return {f"weights_{i}": value for i, value in enumerate(decoded)}
 
     def _predict(self, *parts):
         kernels = [variable.read_value() for variable in self._kernels]
-        flat = tf.split(self._private.read_value(), self._sizes)
+        flat = []
+        if self._sizes:
+            flat = tf.split(self._private.read_value(), self._sizes)
         shapes = self._shapes[self._count :]
         private = map(tf.reshape, flat, shapes)
         return self._compute(*parts, *kernels, *private)

@@ -172,7 +172,9 @@ class Layout:
             codes = codes[plane.groups.entries]
         if len(digits) == 1:
             # The whole table is looked up in it, codes that nobody has, too.
-            codebook = np.pad(codebook, (0, 2**width - codebook.size))
+            # The books of several owners are looked up one by one.
+            missing = max(0, 2**width - codebook.size)
+            codebook = np.pad(codebook, (0, missing))
         return {
             **store_codes(self.store, "codes", codes, width, count, digits),
             "codebook_place": self.store.append(codebook.tobytes()),

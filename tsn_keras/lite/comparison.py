@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+# How far apart, of their range, two equal numbers may be.
+SAME_NUMBER = 0.1
+
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
@@ -16,7 +19,8 @@ class Agreement:
 
     Args:
         predictions_equal: bool, whether the largest output is the same for
-            every example.
+            every example; of a single output, whether none differs by more
+            than a tenth of the range of all.
         largest_difference: float, the largest absolute difference of any
             output.
         logits: float32 array, what the file computed.
@@ -50,24 +54,47 @@ def compare(
     Returns:
         `Agreement`.
     """
-    ours, theirs = logits.argmax(axis=-1), expected.argmax(axis=-1)
     right = [None, None]
     classes = _classes(labels, expected)
     if classes is not None:
-        right = [float((guess == classes).mean()) for guess in (ours, theirs)]
+        right = [
+            float((array.argmax(axis=-1) == classes).mean())
+            for array in (logits, expected)
+        ]
+    equal = _equal(logits, expected)
     return Agreement(
-        predictions_equal=bool((ours == theirs).all()),
+        predictions_equal=bool(equal.all()),
         largest_difference=float(np.abs(logits - expected).max()),
         logits=logits,
-        agreement=float((ours == theirs).mean()),
+        agreement=float(equal.mean()),
         accuracy=right[0],
         model_accuracy=right[1],
     )
 
 
+def has_classes(outputs: np.ndarray) -> bool:
+    """Tells whether the last axis of outputs has several entries to compare.
+
+    Args:
+        outputs: array, batch first.
+    """
+    return outputs.ndim > 1 and outputs.shape[-1] > 1
+
+
+def _equal(logits: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Tells which predictions are equal.
+
+    Numbers are if they differ by no more than a tenth of the range of all.
+    """
+    if has_classes(expected):
+        return logits.argmax(axis=-1) == expected.argmax(axis=-1)
+    size = np.ptp(expected) or np.abs(expected).max() or 1.0
+    return np.abs(logits - expected) <= SAME_NUMBER * size
+
+
 def _classes(labels: Any, expected: np.ndarray) -> np.ndarray | None:
     """Returns labels as classes, if they are of a classification."""
-    if labels is None or expected.shape[-1] < 2:
+    if labels is None or not has_classes(expected):
         return None
     if labels.shape == expected.shape:
         return labels.argmax(axis=-1)

@@ -25,6 +25,8 @@ def decode_private(
         number: int32 scalar, the number of the task.
         codes: `CodeReader` of the same bytes.
     """
+    if not layout.sizes:
+        return []
     row = layout.streams_table.read(number)
     entries, scales = _streams(layout, reader, row, codes)
     if layout.uses_others:

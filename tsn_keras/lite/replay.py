@@ -75,4 +75,6 @@ def replay(model: Any, inputs: Any, values: list) -> Any:
     mapping += list(zip(model.installation.base, base))
     with _wrappers_removed(model.backbone):
         with keras.StatelessScope(state_mapping=mapping):
-            return model.heads(model.backbone(inputs))
+            # Augmentation is active by itself where nobody says otherwise.
+            features = model.backbone(inputs, training=False)
+            return model.heads(features, training=False)

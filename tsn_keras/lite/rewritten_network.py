@@ -1,6 +1,7 @@
 """Rebuilds a network that computes the same in a better form."""
 
 import dataclasses
+import warnings
 from typing import Any
 
 import keras
@@ -11,6 +12,9 @@ from tsn_keras.lite.equalization import equalize
 from tsn_keras.lite.links import Link, Values, find_links, unwrapped
 
 layers = keras.layers
+
+# Keras adds whole configurations to its messages.
+MAX_REASON = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,8 @@ class RewrittenNetwork:
     removed: dict[str, int]
 
     def __call__(self, inputs: Any) -> Any:
-        return self.head(self.backbone(inputs))
+        features = self.backbone(inputs, training=False)
+        return self.head(features, training=False)
 
 
 def rewrite_network(
@@ -67,7 +72,17 @@ def rewrite_network(
     equalized = equalize_channels and equalize(links, values)
     if not removed and not equalized:
         return None
-    return RewrittenNetwork(*_rebuilt(inner, head, units, values), removed)
+    try:
+        rebuilt = _rebuilt(inner, head, units, values)
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as why:
+        warnings.warn(
+            "The network is exported as it is, with units that do not matter: "
+            "it cannot be made anew from its configuration. "
+            f"{str(why)[:MAX_REASON]}",
+            stacklevel=2,
+        )
+        return None
+    return RewrittenNetwork(*rebuilt, removed)
 
 
 def _remove_dead_units(links: list[Link], values: Values) -> tuple[dict, dict]:
@@ -119,6 +134,9 @@ def _rebuilt(inner, head, units: dict, values: Values) -> tuple:
     pairs = []
 
     def clone(layer):
+        if not isinstance(layer, layers.Layer):
+            # An operation of `keras.ops`, which holds nothing.
+            return layer
         layer = unwrapped(layer)
         config = layer.get_config()
         if id(layer) in units:
@@ -135,4 +153,7 @@ def _rebuilt(inner, head, units: dict, values: Values) -> tuple:
         for old, new in zip(layer.weights, copy.weights):
             if old in values:
                 new.assign(values[old])
+        if isinstance(copy, layers.Normalization):
+            # It computes with constants made of its weights.
+            copy.finalize_state()
     return backbone, new_head

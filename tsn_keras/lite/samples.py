@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from tsn_keras.input_checks import in_order
+
 MAX_SAMPLES = 256
 
 
@@ -64,7 +66,8 @@ def take_samples(
     rows, labels, count = [], [], 0
     for batch in batches:
         x, y = _split(batch, inputs)
-        x = [np.asarray(part) for part in tree.flatten(x)]
+        x = tree.flatten(in_order(x, inputs))
+        x = [np.asarray(part) for part in x]
         _check_shapes(x, inputs, name)
         rows.append([part[: limit - count] for part in x])
         if y is not None:

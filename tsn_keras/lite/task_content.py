@@ -1,5 +1,7 @@
 """One task's network, converted."""
 
+import dataclasses
+import warnings
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +16,7 @@ from tsn_keras.lite.replay import replay, task_variables
 from tsn_keras.lite.rewritten_network import RewrittenNetwork, rewrite_network
 from tsn_keras.lite.samples import Samples
 from tsn_keras.lite.signature import flat_outputs, input_specs
+from tsn_keras.lite.sparse_blocks import loses_weights
 
 
 def task_content(
@@ -59,9 +62,16 @@ def task_content(
         for batch in representative.batches(batch_size or 1):
             yield dict(zip([spec.name for spec in specs], batch))
 
-    content = convert(
-        module, {"serving_default": function}, precision.settings(calibrate)
-    )
+    signatures = {"serving_default": function}
+    content = convert(module, signatures, precision.settings(calibrate))
+    if precision.sparse and loses_weights(content):
+        warnings.warn(
+            "The file holds its zeros: the converter would lose weights, since "
+            "they lie in blocks that do not fill a layer's inputs.",
+            stacklevel=4,
+        )
+        precision = dataclasses.replace(precision, sparse=False)
+        content = convert(module, signatures, precision.settings(calibrate))
     if precision.weights == "int4":
         content = to_int4(content)
     elif precision.weights == "int8" and precision.sparse:

@@ -14,6 +14,7 @@ from keras import tree
 
 from tsn_keras.lite import samples as sampling
 from tsn_keras.lite.comparison import Agreement
+from tsn_keras.lite.errors import ExportError
 from tsn_keras.lite.formats import get_precision
 from tsn_keras.lite.replay import task_values
 from tsn_keras.lite.signature import flat_outputs
@@ -91,6 +92,7 @@ def export_task(
             f"Received: {min_agreement!r}"
         )
     name = consolidated_task(model, task)
+    check_policies(model, name)
     inputs = model._inputs
     representative = verification = None
     if representative_data is not None:
@@ -167,6 +169,33 @@ def check_batch_size(batch_size: int | None) -> None:
         raise ValueError(
             "`batch_size` must be a positive integer, or `None` for a file "
             f"that takes any. Received: {batch_size!r}"
+        )
+
+
+def check_policies(model: Any, task: str) -> None:
+    """Refuses layers that compute in 16 bits, which LiteRT has no kernels for.
+
+    Args:
+        model: `tsn_keras.ContinualModel`.
+        task: str.
+
+    Raises:
+        ExportError: If there are some.
+    """
+    with model.working_as(task):
+        layers = [*model.backbone._flatten_layers()]
+        layers += model.heads.head._flatten_layers()
+    names = {
+        f"'{layer.name}' ({layer.dtype_policy.name})"
+        for layer in layers
+        if layer.weights and layer.compute_dtype in ("float16", "bfloat16")
+    }
+    if names:
+        raise ExportError(
+            "LiteRT has no kernels for layers that compute in 16 bits: "
+            f"{', '.join(sorted(names))}. For export, make the model and its "
+            "heads under `keras.config.set_dtype_policy('float32')` and load "
+            "the tasks with `load_weights`."
         )
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -151,3 +152,30 @@ class BitExactnessTest(parameterized.TestCase):
         private = zip(model.installation.private, model.bank.private("task 0"))
         for variable, value in private:
             np.testing.assert_array_equal(np.array(variable), value)
+
+    def test_a_switch_that_was_interrupted(self):
+        model = make_model(normalized_mlp())
+        for number in range(2):
+            begin(model, number)
+            consolidate(model, number)
+        hashes = hash_all(model)
+        model.predict(digits(0, TEST)[0], task="task 0", verbose=0)
+        with mock.patch.object(
+            model.installation, "install_private", side_effect=KeyboardInterrupt
+        ):
+            with self.assertRaises(KeyboardInterrupt):
+                model.predict(digits(1, TEST)[0], task="task 1", verbose=0)
+        self.assertEqual(hash_all(model), hashes)
+
+    def test_weights_that_are_set_stay_until_a_task_is_used(self):
+        model = make_model(normalized_mlp())
+        begin(model)
+        consolidate(model)
+        weights = model.get_weights()
+        begin(model, 1)
+        consolidate(model, 1)
+        x, _ = digits(1, TEST)
+        before = model.predict(x, task="task 1", verbose=0)
+        model.set_weights(weights)
+        after = model.predict(x, task="task 1", verbose=0)
+        np.testing.assert_array_equal(after, before)

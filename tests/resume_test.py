@@ -273,3 +273,24 @@ class MiddleOfATaskTest(parameterized.TestCase):
         fit(loaded, 1)
         consolidate(loaded, 1)
         self.assertEqual(everything(loaded)[1][0], everything(model)[1][0])
+
+    def test_weights_that_a_callback_brought_back(self):
+        """The schedule has not ended, and the masks are of other weights."""
+
+        class BringBack(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                kernel = self.model.installation.kernels[0].kernel
+                self.first = self.first if epoch else np.array(kernel)
+                self.model.stop_training = epoch == 2
+
+            def on_train_end(self, logs=None):
+                kernel = self.model.installation.kernels[0].kernel
+                kernel.assign(self.first)
+
+        model = make_model()
+        begin(model, epochs=9, callbacks=[BringBack()])
+        loaded = reloaded(model)
+        for one in (model, loaded):
+            fit(one)
+            consolidate(one)
+        self.assertEqual(everything(loaded), everything(model))

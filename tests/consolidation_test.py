@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+import tsn_keras
 from tests.digits_tasks import (
     VALIDATION,
     begin,
@@ -23,6 +24,25 @@ from tsn_keras.consolidation import Consolidation
 from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.validation import Validation
+
+
+class OrderOfDataTest(parameterized.TestCase):
+    def test_fine_tuning_goes_on_where_training_ended(self):
+        """Nothing else reads the data: their order depends on it."""
+        x, y = digits(0, slice(0, 200))
+        images = x.reshape(-1, 8, 8), y
+        data = tsn_keras.scenarios.ImageData.from_arrays(images, images)
+        (task,) = tsn_keras.scenarios.PermutedPixels(data, 1)
+        # Five steps are less than an epoch, and once is enough.
+        quantization = AdaptiveCodebook(
+            min_width=4, max_width=4, tolerance=0.5, fine_tune_steps=5
+        )
+        model = make_model(quantization=quantization)
+        model.add_task("a", head=keras.layers.Dense(10))
+        model.fit(task.train, epochs=2, verbose=0)
+        before = int(task.train.passes)
+        model.consolidate(task.validation, verbose=0)
+        self.assertEqual(int(task.train.passes), before + 1)
 
 
 class MechanismsTest(parameterized.TestCase):

@@ -51,6 +51,17 @@ class TrainingDataTest(parameterized.TestCase):
         np.testing.assert_array_equal(data.sample(7), X[:7])
         self.assertLen(data.first_batches(1), 1)
 
+    @parameterized.parameters(False, True)
+    def test_targets_are_noticed(self, as_dataset):
+        for y in (None, Y):
+            parts = (X,) if y is None else (X, y)
+            if as_dataset:
+                data = tf.data.Dataset.from_tensor_slices(parts).batch(5)
+                parts = (data,)
+            data = TrainingData(*parts)
+            data.first_batches(1)
+            self.assertEqual(data.has_targets, y is not None)
+
     def test_nested_inputs(self):
         data = TrainingData({"a": X, "b": Y}, Y)
         sample = data.sample(4)

@@ -282,7 +282,24 @@ class KnowsItsLoss(tsn_keras.ContinualModel):
         return {"total": self.total.result()}
 
 
+class RebuildsInputs(tsn_keras.ContinualModel):
+    """An autoencoder that is given inputs alone."""
+
+    def train_step(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return super().train_step((x, x))
+
+
 class GuidesTest(parameterized.TestCase):
+    def test_train_step_that_knows_the_targets(self):
+        model = RebuildsInputs(mlp(), seed=1)
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        model.add_task("a", keras.layers.Dense(64))
+        model.fit(X, epochs=2, verbose=0)
+        with self.assertWarnsRegex(UserWarning, "have no targets"):
+            report = model.consolidate((X, X), verbose=0)
+        self.assertEqual(report.monitor, "loss")
+
     """Patterns of Keras' guides, with `ContinualModel` in the place."""
 
     def test_custom_train_step(self):

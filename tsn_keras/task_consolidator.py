@@ -166,8 +166,7 @@ class TaskConsolidator(TaskTrainer):
                 stacklevel=4,
             )
             return None
-        batches = running.data.first_batches(1)
-        has_targets = not batches or batches[0][1] is not None
+        has_targets = running.data.has_targets
         if not has_targets and self.loss is not None and not own_loss:
             warnings.warn(
                 "The centroids are not fine-tuned: the training data have no "

@@ -68,6 +68,9 @@ class TrainingData:
         validation_split: float, the fraction of arrays at their end that
             `fit` does not train with. Nothing here looks at it, either.
         class_weight: dict of float by class, or `None`.
+
+    Attributes:
+        has_targets: bool, whether there are labels, as far as it is known.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class TrainingData:
         self.batch_size = batch_size or 32
         self.validation_split = validation_split or 0.0
         self.class_weight = class_weight
+        self.has_targets = True
         self._seen = []
         self._generator = None
         if isinstance(x, types.GeneratorType):
@@ -135,12 +139,14 @@ class TrainingData:
             chosen = np.linspace(0, count - 1, min(rows, count)).astype(int)
             columns = (self.x, self.y, self.sample_weight)
             batch = [c if c is None else take_rows(c, chosen) for c in columns]
+            self.has_targets = self.y is not None
             return [tuple(batch)]
         taken, batches = 0, []
         for element in self._elements():
             batch = keras.utils.unpack_x_y_sample_weight(element)
             batch = tree.map_structure(_to_numpy, batch)
             batches.append(batch)
+            self.has_targets = batch[1] is not None
             taken += num_rows(batch[0])
             if taken >= rows:
                 break

@@ -73,8 +73,9 @@ class KindsOfTasksTest(parameterized.TestCase):
         model = make_model(loss=loss, metrics=metrics)
         head = lambda: layers.Dense(10)  # noqa: E731
         labels = np.eye(10, dtype="float32")[Y]
-        first, _ = self.learn(model, head, X, labels, monitor="highest")
-        self.assertGreater(first.quality_after, 0)
+        for report in self.learn(model, head, X, labels, monitor="highest"):
+            self.assertEqual(report.monitor, "highest")
+            self.assertGreater(report.quality_after, 0)
 
     def test_regression_with_several_metrics(self):
         target = np.float32(X[:, :2] - X[:, 2:4])

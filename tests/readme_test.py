@@ -82,7 +82,7 @@ def test_examples_that_are_named_exist_with_their_flags(command):
         assert re.search(defined, sources), flag
 
 
-def test_all_ways_to_learn_are_shown():
+def test_commands_are_found_in_readme_and_docs():
     modules = {command[1] for command in example_commands()}
     assert {"quickstart", "permuted_mnist", "split_cifar100"} <= modules
 

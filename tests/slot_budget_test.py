@@ -58,6 +58,7 @@ class SlotBudgetTest(absltest.TestCase):
         before = everything(model)
         learn(model, 2, epochs=1)
         self.assertEqual(everything(model)[1][:2], before[1])
+        self.assertEqual(sum(model.report("task 2").own.values()), 0)
 
     def test_no_bits_left(self):
         model = make_model(

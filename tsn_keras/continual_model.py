@@ -208,10 +208,10 @@ class ContinualModel(TaskConsolidator):
             saving.save_start(store, self)
 
     def load_own_variables(self, store) -> None:
+        if saving.BANK_KEY in store.keys():
+            # First, since it may be of another architecture.
+            self._load_bank(store[saving.BANK_KEY].tobytes(), store)
         saving.load_variables(store, self)
-        if saving.BANK_KEY not in store.keys():
-            return
-        self._load_bank(store[saving.BANK_KEY].tobytes(), store)
 
     def save_assets(self, path: str) -> None:
         saving.save_adapted(path, self.backbone)

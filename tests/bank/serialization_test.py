@@ -96,7 +96,7 @@ class SerializationTest(parameterized.TestCase):
     def test_damaged_version(self, version):
         saved = bytearray(random_bank(1).to_bytes())
         saved[4] = version
-        with self.assertRaises(ValueError):
+        with self.assertRaisesRegex(ValueError, "damaged: its version"):
             serialization.from_bytes(bytes(saved))
 
     def test_later_version(self):

@@ -106,6 +106,7 @@ class TaskFileTest(LiteTestCase):
         random = np.random.default_rng(0)
         x = [random.normal(size, 1, (80, 5)) for size in (0, 3)]
         y = model.predict(x, verbose=0).argmax(-1)
+        self.assertGreater(len(set(y)), 1)
         data = {"left": x[1], "right": x[0]}, y
         report = lite.export_task(model, self.path, verification_data=data)
         self.assertEqual(report.agreement.model_accuracy, 1.0)
@@ -127,6 +128,11 @@ class TaskFileTest(LiteTestCase):
             with self.assertRaisesRegex(lite.ExportError, "mixed_float16"):
                 export(model, self.path)
         self.assertEmpty(os.listdir(self.folder))
+        # What the error advises.
+        model.save(self.folder / "model.keras")
+        other = small_models.make_model(tasks=1)
+        other.load_weights(self.folder / "model.keras")
+        lite.export_task(other, self.path)
 
     def test_exporting_changes_nothing(self):
         model = small_models.make_model(tasks=2)

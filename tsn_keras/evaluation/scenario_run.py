@@ -180,9 +180,11 @@ class ScenarioRun:
             self.bit_exactness.resume(
                 task.name, _first_inputs(task), progress["hashes"][task.name]
             )
-        if len(self.model.tasks) == self.learned + 1:
-            # It was stopped between the two files.
-            self._account(self.tasks[self.learned])
+        following = [task.name for task in self.remaining[:1]]
+        if following and list(self.model.tasks[self.learned :]) == following:
+            # It was stopped between the two files. How long the task took is
+            # not known.
+            self._account(self.remaining[0])
 
 
 def _first_inputs(task):

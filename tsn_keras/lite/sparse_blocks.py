@@ -8,9 +8,8 @@ from tsn_keras.lite import flatbuffer
 def loses_weights(content: bytes) -> bool:
     """Tells whether weights are missing in a file with sparse tensors.
 
-    Where the zeros of a FULLY_CONNECTED layer lie in blocks, the converter
-    stores blocks of 16 inputs (4 of float32), and drops what is behind the
-    last whole one.
+    Where the zeros of a FULLY_CONNECTED layer lie in blocks of inputs, the
+    converter stores whole blocks, and drops what is behind the last one.
 
     Args:
         content: bytes of a file.

@@ -238,7 +238,8 @@ class Pruning:
             self.budget,
             masks[0].width,
         )
-        # A kernel keeps at least one slot, of what it shares if none is free.
+        # TF Model Optimization has no sparsity of 1. Where no slot is free,
+        # none is owned all the same.
         return [
             1 - max(k, 1) / mask.kernel.size for k, mask in zip(counts, masks)
         ]

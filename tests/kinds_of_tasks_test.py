@@ -137,6 +137,10 @@ class KindsOfTasksTest(parameterized.TestCase):
 
 
 class ModeTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        keras.utils.set_random_seed(0)
+
     @parameterized.parameters(("min", -1.0), ("max", 1.0), ("auto", 1.0))
     def test_sign_of_a_metric_of_the_users_own(self, mode, sign):
         def badness(y_true, y_pred):

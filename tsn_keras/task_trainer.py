@@ -25,6 +25,7 @@ from tsn_keras.pruning import (
     check_second_moments,
     second_moment,
 )
+from tsn_keras.step_function import make_step_function
 from tsn_keras.task_starter import TaskStarter
 from tsn_keras.training_data import TrainingData
 from tsn_keras.training_state import TrainingState
@@ -117,7 +118,7 @@ class TaskTrainer(TaskStarter):
         """
         if self.train_function is not None and not force:
             return
-        make, functions = super().make_train_function, {}
+        functions = {}
         # The same specification comes with each step of an epoch.
         last_key, function = (object(), None), None
 
@@ -128,10 +129,7 @@ class TaskTrainer(TaskStarter):
             if spec is not last_key[0] or scores is not last_key[1]:
                 key = repr(spec), scores
                 if key not in functions:
-                    current = self.train_function
-                    make(force=True)
-                    functions[key] = self.train_function
-                    self.train_function = current
+                    functions[key] = make_step_function(self, self.train_step)
                 last_key, function = (spec, scores), functions[key]
             if scores:
                 return function(iterator)

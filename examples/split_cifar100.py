@@ -32,6 +32,11 @@ flags.DEFINE_integer("num_tasks", 10, "Number of tasks, 10 at most.")
 flags.DEFINE_integer("epochs", 25, "Epochs a task.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_float("dropout", 0.0, "Part of the features that training hides.")
+flags.DEFINE_list(
+    "channels",
+    ["24", "48", "48", "96", "96", "96"],
+    "Channels of the six convolutions.",
+)
 flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 define_choices(
     "networks",
@@ -43,7 +48,6 @@ define_choices(
 )
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 
-CHANNELS = (24, 48, 48, 96, 96, 96)
 POOLED = (1, 3)
 DROPPED = (1, 2, 3, 4)
 BATCH_SIZE = 64
@@ -66,7 +70,7 @@ MOMENTUM = 0.9
 
 def make_backbone() -> keras.Sequential:
     stages = [keras.Input((32, 32, 3))]
-    for index, channels in enumerate(CHANNELS):
+    for index, channels in enumerate(map(int, FLAGS.channels)):
         stages += [
             layers.Conv2D(
                 channels,

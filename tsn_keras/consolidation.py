@@ -111,7 +111,11 @@ class Consolidation:
         if self.pruning is None or self.pruning.tolerance is None:
             return
         self._kernels, self._own = refine(
-            self._kernels, self._own, self._quality, self.pruning.tolerance
+            self._kernels,
+            self._own,
+            self._quality,
+            self.pruning.tolerance,
+            searching=self._quality.searching,
         )
 
     def _keep_budget(

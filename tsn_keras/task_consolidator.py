@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tsn_keras import input_checks
 from tsn_keras.bank import PrivateCode, TaskRecord
@@ -13,7 +14,10 @@ from tsn_keras.beginning import statistics_of
 from tsn_keras.consolidation import Consolidation
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.initialization import derived_seed
+from tsn_keras.known_activations import KnownActivations
 from tsn_keras.layers.noise import without_noise
+from tsn_keras.layers.subnetwork import Subnetwork
+from tsn_keras.network_cut import find_cuts
 from tsn_keras.quantization.centroid_tuning import CentroidTuning
 from tsn_keras.running_task import RunningTask
 from tsn_keras.task_report import TaskReport, make_report
@@ -70,7 +74,12 @@ class TaskConsolidator(TaskTrainer):
         try:
             self._finish_masks(running)
             validation = Validation(
-                self, validation_data, self._evaluation(), monitor, mode
+                self,
+                validation_data,
+                self._evaluation(),
+                monitor,
+                mode,
+                self._known_activations(),
             )
             nearest = running.choice.nearest
             record = Consolidation(
@@ -135,6 +144,32 @@ class TaskConsolidator(TaskTrainer):
         if self._functions.evaluation is None:
             self._functions.evaluation = evaluation_loop(self)
         return self._functions.evaluation
+
+    def _known_activations(self) -> list[KnownActivations]:
+        """Returns what spares searches of later kernels the first layers."""
+        kept = self._functions
+        if kept.known_activations is None:
+            kept.known_activations = []
+            if self._shows_its_parts():
+                kept.known_activations = [
+                    KnownActivations(self.backbone, cut, evaluation_loop(self))
+                    for cut in find_cuts(self.backbone.layer)
+                ]
+        return kept.known_activations
+
+    def _shows_its_parts(self) -> bool:
+        """Tells whether evaluation is no more than backbone and head."""
+        searches = getattr(self.pruning, "tolerance", None) is not None
+        overridden = (
+            type(self).call is not TaskConsolidator.call
+            or type(self).test_step is not keras.Model.test_step
+        )
+        return (
+            searches
+            and isinstance(self.backbone, Subnetwork)
+            and not (overridden or self.run_eagerly)
+            and not tf.distribute.has_strategy()
+        )
 
     def _training_loss(self, batch: tuple):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)

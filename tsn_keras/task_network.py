@@ -7,6 +7,7 @@ from keras import tree
 
 from tsn_keras import backbone_checks, input_checks
 from tsn_keras.bank import WeightBank
+from tsn_keras.declared_inputs import declared_inputs
 from tsn_keras.installation import Installation, subnetworks
 from tsn_keras.layers import Heads, Subnetwork
 from tsn_keras.layers.kernel_rule import Kernels
@@ -21,6 +22,7 @@ class HeadFunctions:
         # Of consolidated tasks, whose kernels are used as they are.
         self.stored_test = self.stored_predict = None
         self.evaluation = None
+        self.known_activations = None
         self.tuning = None
 
 
@@ -64,7 +66,7 @@ class TaskNetwork(keras.Model):
         self._functions = HeadFunctions()
         inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
         if inner.built and getattr(inner, "inputs", None):
-            self._build_backbone(_declared_inputs(inner))
+            self._build_backbone(declared_inputs(inner))
         backbone_checks.claim_backbone(self, backbone)
 
     def _build_backbone(self, inputs: Any) -> None:
@@ -177,13 +179,6 @@ class TaskNetwork(keras.Model):
         for compiled in (self._compile_loss, self._compile_metrics):
             if compiled is not None:
                 compiled.output_names = names
-
-
-def _declared_inputs(inner: keras.Model) -> Any:
-    """Returns the nest of input tensors that a built model declares."""
-    if isinstance(inner, keras.Sequential) or len(inner.inputs) == 1:
-        return inner.inputs[0]
-    return getattr(inner, "_inputs_struct", inner.inputs)
 
 
 def _any_batch(part: Any) -> keras.KerasTensor:

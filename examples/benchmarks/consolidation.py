@@ -1,7 +1,6 @@
 """What the consolidation of a task costs over its training.
 
-And how much of it are passes over the validation data: more than that could
-not be saved by keeping activations of layers that a candidate leaves alone.
+And how much of it are passes over the validation data.
 """
 
 import time

@@ -69,7 +69,7 @@ define_choices(
     "network",
     list(NETWORKS),
     list(NETWORKS),
-    "What the suites training, memory, consolidation and export measure.",
+    "What suites measure, but for imports, storage and switching.",
 )
 
 

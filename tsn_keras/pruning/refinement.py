@@ -1,5 +1,6 @@
 """Pruning on after training, within a tolerance on validated quality."""
 
+import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,7 @@ def refine(
     quality: Callable[[list[np.ndarray]], float],
     tolerance: float,
     steps: int = 4,
+    searching: Callable = contextlib.nullcontext,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Removes a task's own smallest weights while quality holds.
 
@@ -29,6 +31,8 @@ def refine(
         quality: function of a list of effective kernels; higher is better.
         tolerance: float, quality that may be lost in all.
         steps: int, evaluations a kernel.
+        searching: function of a kernel's index; returns a context in which
+            only that kernel changes.
 
     Returns:
         The pruned effective kernels and own slots.
@@ -36,19 +40,27 @@ def refine(
     kernels, own = list(kernels), list(own)
     acceptable = quality(kernels) - tolerance
     for index in np.argsort([-mask.sum() for mask in own]):
-        values, mask = kernels[index], own[index]
-        most = int(mask.sum())
-        too_few = max(1, int(SMALLEST_FRACTION * most)) - 1
-        for _ in range(steps):
-            if most - too_few < max(2, mask.sum() // 100):
-                break
-            kept = (too_few + most) // 2
-            trial = largest(values, kept, mask)
-            pruned = np.where(mask & ~trial, np.float32(0), values)
-            candidate = [*kernels]
-            candidate[index] = pruned
-            if quality(candidate) >= acceptable:
-                most, kernels, own[index] = kept, candidate, trial
-            else:
-                too_few = kept
+        with searching(index):
+            kernels[index], own[index] = _searched(
+                kernels, own[index], index, quality, acceptable, steps
+            )
     return kernels, own
+
+
+def _searched(kernels, mask, index, quality, acceptable, steps):
+    """Returns a kernel and its own slots with as few of them as will do."""
+    values, accepted = kernels[index], (kernels[index], mask)
+    most = int(mask.sum())
+    too_few = max(1, int(SMALLEST_FRACTION * most)) - 1
+    for _ in range(steps):
+        if most - too_few < max(2, mask.sum() // 100):
+            break
+        kept = (too_few + most) // 2
+        trial = largest(values, kept, mask)
+        candidate = [*kernels]
+        candidate[index] = np.where(mask & ~trial, np.float32(0), values)
+        if quality(candidate) >= acceptable:
+            most, accepted = kept, (candidate[index], trial)
+        else:
+            too_few = kept
+    return accepted

@@ -32,6 +32,8 @@ flags.DEFINE_integer("num_tasks", 10, "Number of tasks, 10 at most.")
 flags.DEFINE_integer("epochs", 25, "Epochs a task.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_float("dropout", 0.0, "Part of the features that training hides.")
+flags.DEFINE_float("learning_rate", 1e-3, "Of Adam at the start.")
+flags.DEFINE_float("pruning_end", 0.45, "Part of the steps masks change in.")
 flags.DEFINE_list(
     "channels",
     ["24", "48", "48", "96", "96", "96"],
@@ -94,7 +96,9 @@ def make_backbone() -> keras.Sequential:
 
 
 def compile_model(model: keras.Model, steps: int, loss=None) -> None:
-    schedule = keras.optimizers.schedules.CosineDecay(1e-3, steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        FLAGS.learning_rate, steps
+    )
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
@@ -106,7 +110,9 @@ def compile_model(model: keras.Model, steps: int, loss=None) -> None:
 def make_model(sharing: tsn_keras.sharing.Sharing) -> tsn_keras.ContinualModel:
     return tsn_keras.ContinualModel(
         make_backbone(),
-        pruning=tsn_keras.pruning.FisherPruning(SPARSITY, end=0.45),
+        pruning=tsn_keras.pruning.FisherPruning(
+            SPARSITY, end=FLAGS.pruning_end
+        ),
         quantization=tsn_keras.quantization.AdaptiveCodebook(
             min_width=WIDTH, max_width=WIDTH, tolerance=0.005
         ),

@@ -90,6 +90,7 @@ BAD_VALIDATION = {
     "label in a dataset": (batches(X, with_entry(Y, 10)), "Label 10 "),
     "width": ((X[:, :60], Y), r"\(None, 64\)"),
     "text": ((X, Y.astype(str)), "`validation_data` must hold numbers"),
+    "path": ("images", "must be what `fit` takes.*'images'"),
     "endless": (batches(X, Y).repeat(), r"never ends.*take\(10\)"),
 }
 

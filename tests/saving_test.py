@@ -271,6 +271,24 @@ class SavingTest(parameterized.TestCase):
             model.save(self.path, overwrite=False)
         self.check_same(keras.models.load_model(self.path), model)
 
+    def test_stopped_save_of_a_running_task_leaves_the_file_as_it_was(self):
+        model = make_model()
+        begin(model)
+        model.save(self.path)
+        before = pathlib.Path(self.path).read_bytes()
+        with mock.patch.object(
+            tsn_keras.ContinualModel,
+            "save_own_variables",
+            side_effect=KeyboardInterrupt,
+        ):
+            with self.assertRaises(KeyboardInterrupt):
+                model.save(self.path)
+        self.assertEqual(pathlib.Path(self.path).read_bytes(), before)
+        files = os.listdir(os.path.dirname(self.path))
+        self.assertEqual(files, ["model.keras"])
+        loaded = keras.models.load_model(self.path)
+        self.assertEqual(loaded.tasks, ("task 0",))
+
     def test_weights_of_a_running_task_do_not_reach_the_config(self):
         model = make_model(mlp(512))
         learn(model, 0)

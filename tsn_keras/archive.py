@@ -7,13 +7,14 @@ else Keras saves is kept: vocabularies, and variables of a user's subclass.
 `keras.saving.load_model` reads all forms.
 """
 
+import contextlib
 import io
 import json
 import os
 import pathlib
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import h5py
 import keras
@@ -64,6 +65,24 @@ def container_bytes() -> int:
     return len(archive.getvalue())
 
 
+@contextlib.contextmanager
+def appearing_complete(path: str | os.PathLike) -> Iterator[str]:
+    """Gives the path to write a file to, which then takes its own place.
+
+    A file that was there before stays if the writing fails or is stopped.
+
+    Args:
+        path: str or path, where the file is to appear.
+    """
+    target = pathlib.Path(os.path.realpath(path))
+    with tempfile.TemporaryDirectory(
+        dir=target.parent, prefix=f".{target.name}."
+    ) as directory:
+        unfinished = os.path.join(directory, target.name)
+        yield unfinished
+        os.replace(unfinished, target)
+
+
 def write_archive(
     path: str | os.PathLike, bank: bytes, save: Callable[[str], None]
 ) -> None:
@@ -75,11 +94,7 @@ def write_archive(
         save: function of a path; lets Keras write the model without the bank
             there, from which all else is taken.
     """
-    target = pathlib.Path(os.path.realpath(path))
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{target.name}."
-    ) as directory:
-        unfinished = os.path.join(directory, target.name)
+    with appearing_complete(path) as unfinished:
         save(unfinished)
         with zipfile.ZipFile(unfinished) as archive:
             members = {
@@ -91,7 +106,6 @@ def write_archive(
             del members[_WEIGHTS_MEMBER]
             members[_NO_WEIGHTS_MEMBER] = _no_weights()
         _write(unfinished, members, bank)
-        os.replace(unfinished, target)
 
 
 def read_bank(path: str | os.PathLike) -> bytes | None:

@@ -157,8 +157,8 @@ class ContinualModel(TaskConsolidator):
     ) -> None:
         """Saves the model; see `keras.Model.save`.
 
-        Between two tasks a `.keras` file is as small as `capacity` says, plus
-        the architecture's JSON, and appears only when it is complete.
+        A `.keras` file appears only when it is complete. Between two tasks it
+        is as small as `capacity` says, plus the architecture's JSON.
 
         Args:
             filepath: str or path.
@@ -167,15 +167,17 @@ class ContinualModel(TaskConsolidator):
             **kwargs: As in `keras.Model.save`.
         """
         plain = functools.partial(super().save, zipped=zipped, **kwargs)
-        between_tasks = self._running is None and self.bank and self.bank.tasks
         if (
-            not between_tasks
-            or zipped is False
+            zipped is False
             or not str(filepath).endswith(".keras")
             or "://" in str(filepath)
             or (not overwrite and os.path.exists(filepath))
         ):
             plain(filepath, overwrite=overwrite)
+            return
+        if self._running is not None or not (self.bank and self.bank.tasks):
+            with archive.appearing_complete(filepath) as path:
+                plain(path)
             return
         self._bank_is_apart = True
         try:

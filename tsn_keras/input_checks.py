@@ -259,6 +259,12 @@ def check_validation_data(data: Any) -> None:
             "`consolidate` needs `validation_data` to find out how much a "
             "task can be pruned and quantized. Received: None"
         )
+    if isinstance(data, (str, bytes, int, float)):
+        raise TypeError(
+            "`validation_data` must be what `fit` takes: a tuple of arrays, a "
+            "`tf.data.Dataset` or a `keras.utils.PyDataset`. Received: "
+            f"{data!r}"
+        )
     check_arrays(data, "validation_data")
     if isinstance(data, tf.data.Dataset):
         endless = data.cardinality() == tf.data.INFINITE_CARDINALITY

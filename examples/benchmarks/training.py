@@ -11,8 +11,8 @@ from examples.choices import define_choices
 FLAGS = flags.FLAGS
 define_choices(
     "part",
-    ["step", "scores", "jit", "tasks", "inference"],
-    ["step", "scores", "jit", "tasks", "inference"],
+    ["step", "scores", "jit", "jit_scores", "tasks", "inference"],
+    ["step", "scores", "jit", "jit_scores", "tasks", "inference"],
     "What to measure of a network.",
 )
 flags.DEFINE_integer("num_tasks", 50, "Tasks of the model with many.")
@@ -55,10 +55,11 @@ def _scores(name, network, repetitions):
     return _compare_steps(name, ours, plain, network, repetitions)
 
 
-def _jit(name, network, repetitions):
+def _jit(name, network, repetitions, pruning="magnitude"):
     plain = networks.make_plain(network, jit_compile=True)
-    ours = _running(network, jit_compile=True)
-    name = f"{name}, step/plain, both jit_compile"
+    ours = _running(network, pruning, jit_compile=True)
+    step = "step" if pruning == "magnitude" else "step with scores"
+    name = f"{name}, {step}/plain, both jit_compile"
     return _compare_steps(name, ours, plain, network, repetitions)
 
 
@@ -87,6 +88,7 @@ PARTS = {
     "step": _step,
     "scores": _scores,
     "jit": _jit,
+    "jit_scores": functools.partial(_jit, pruning="scores"),
     "tasks": _tasks,
     "inference": _inference,
 }

@@ -64,6 +64,36 @@ def embedded(mask_zero):
     )
 
 
+def states():
+    inputs = keras.Input((6, 4))
+    sequence, *state = layers.LSTM(
+        5, return_sequences=True, return_state=True
+    )(inputs)
+    again = layers.LSTM(5)(sequence, initial_state=state)
+    return keras.Model(inputs, layers.Dense(3)(layers.Dense(4)(again)))
+
+
+def attention():
+    inputs = keras.Input((6, 4))
+    attended = layers.MultiHeadAttention(2, 3)(inputs, inputs)
+    normal = layers.LayerNormalization()(inputs + attended)
+    wide = layers.Dense(8, activation="gelu")(normal)
+    mixed = layers.Bidirectional(layers.GRU(3))(keras.ops.relu(wide))
+    return keras.Model(inputs, layers.Dense(3)(mixed))
+
+
+def nested():
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            layers.Rescaling(0.5),
+            layers.TimeDistributed(layers.Dense(5)),
+            keras.Sequential([layers.Conv2D(4, 3), layers.Flatten()]),
+            layers.Dense(3),
+        ]
+    )
+
+
 class NetworkCutTest(parameterized.TestCase):
     @parameterized.parameters(
         (convolutions, 1),
@@ -71,6 +101,9 @@ class NetworkCutTest(parameterized.TestCase):
         (two_inputs, 1),
         (shared_layer, 1),
         (lambda: embedded(False), 2),
+        (states, 1),
+        (attention, 2),
+        (nested, 2),
     )
     def test_both_parts_compute_the_whole(self, make, count):
         network = make()

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 
 import keras
+from keras import tree
 
 from tsn_keras.declared_inputs import declared_inputs
 
@@ -124,6 +125,7 @@ def _work(graph: keras.Model) -> int:
     for layer in graph.layers:
         weights = [w for w in layer.weights if w.ndim >= 2]
         if weights:
-            positions = math.prod(n or 1 for n in layer.output.shape[1:-1])
+            shape = tree.flatten(layer.output)[0].shape
+            positions = math.prod(size or 1 for size in shape[1:-1])
             work += positions * sum(math.prod(w.shape) for w in weights)
     return work

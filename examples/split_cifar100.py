@@ -39,6 +39,11 @@ flags.DEFINE_list(
     ["24", "48", "48", "96", "96", "96"],
     "Channels of the six convolutions.",
 )
+flags.register_validator(
+    "channels",
+    lambda values: len(values) == 6 and all(v.isdigit() for v in values),
+    "must be six numbers, such as 24,48,48,96,96,96",
+)
 flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 define_choices(
     "networks",

@@ -1,5 +1,6 @@
 """Tests that searches compute earlier layers once, and find the same."""
 
+import tempfile
 from unittest import mock
 
 import keras
@@ -7,7 +8,14 @@ import numpy as np
 from absl.testing import absltest
 from keras import layers
 
-from tests.digits_tasks import VALIDATION, begin, digits, make_model, mlp
+from tests.digits_tasks import (
+    VALIDATION,
+    begin,
+    digits,
+    logits,
+    make_model,
+    mlp,
+)
 from tsn_keras import ContinualModel, known_activations
 from tsn_keras.pruning import MagnitudePruning
 from tsn_keras.validation import Validation, evaluation_loop
@@ -24,9 +32,16 @@ def deep():
     )
 
 
-def make_deep(backbone=None):
+def branched():
+    inputs = keras.Input((64,))
+    first = layers.Dense(16, activation="relu")(inputs)
+    second = layers.Dense(16, activation="relu")(first)
+    return keras.Model(inputs, layers.Dense(16)(layers.add([first, second])))
+
+
+def make_deep(backbone=deep):
     keras.utils.set_random_seed(0)
-    model = make_model(backbone or deep(), MagnitudePruning(0.5, tolerance=0.1))
+    model = make_model(backbone(), MagnitudePruning(0.5, tolerance=0.1))
     begin(model, epochs=3)
     return model
 
@@ -58,6 +73,19 @@ class KnownActivationsTest(absltest.TestCase):
         self.assertEqual(stored[0], stored[1])
         # Once for each kernel but the first.
         self.assertEqual(computed, [2, 0])
+
+    def test_backbone_is_saved_and_exported_as_it_was(self):
+        model = make_deep(branched)
+        config = model.get_config()
+        model.consolidate(digits(0, VALIDATION), verbose=0)
+        self.assertNotEmpty(model._functions.known_activations)
+        self.assertEqual(model.get_config(), config)
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        model.save(f"{folder}/model.keras")
+        loaded = keras.models.load_model(f"{folder}/model.keras")
+        np.testing.assert_array_equal(logits(loaded, 0), logits(model, 0))
+        report = model.export(f"{folder}/task.tflite", format="litert")
+        self.assertLess(report.agreement.largest_difference, 1e-4)
 
     def test_only_what_comes_after_is_computed_again(self):
         model = make_deep()
@@ -128,7 +156,3 @@ class KnownActivationsTest(absltest.TestCase):
             ContinualModel(deep(), pruning)._known_activations()
         )
         self.assertEmpty(ContinualModel(deep())._known_activations())
-
-
-if __name__ == "__main__":
-    absltest.main()

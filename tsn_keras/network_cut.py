@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator
 
 import keras
-from keras import tree
 
 from tsn_keras.declared_inputs import declared_inputs
 
@@ -56,22 +55,20 @@ def find_cuts(network: keras.layers.Layer) -> list[NetworkCut]:
     if not _shows_its_layers(network):
         return []
     inputs, output = declared_inputs(network), network.outputs[0]
-    whole = keras.Model(inputs, output)
-    befores = [keras.Model(inputs, tensor) for tensor in _bridges(whole)]
-    works, total = list(map(_work, befores)), _work(whole)
+    *bridges, (_, total) = _bridges(keras.Model(inputs, output))
     chosen = {
-        min(range(len(works)), key=lambda index: abs(works[index] - aim))
+        min(range(len(bridges)), key=lambda i: abs(bridges[i][1] - aim))
         for aim in (part * total for part in PARTS)
-        if works
+        if bridges
     }
     return [
         NetworkCut(
-            before=befores[index],
-            after=keras.Model(befores[index].outputs[0], output),
-            work=works[index],
+            before=keras.Model(inputs, tensor),
+            after=keras.Model(tensor, output),
+            work=work,
         )
-        for index in sorted(chosen)
-        if 0 < works[index] < total
+        for tensor, work in (bridges[index] for index in sorted(chosen))
+        if 0 < work < total
     ]
 
 
@@ -85,16 +82,20 @@ def _shows_its_layers(network: keras.layers.Layer) -> bool:
     )
 
 
-def _bridges(graph: keras.Model) -> Iterator[keras.KerasTensor]:
-    """Gives the tensors that alone carry what is computed before them."""
+def _bridges(graph: keras.Model) -> Iterator[tuple[keras.KerasTensor, int]]:
+    """Gives the tensors that alone carry what is computed before them.
+
+    Each comes with the work before it; the last one is the output.
+    """
     depths = sorted(graph._nodes_by_depth, reverse=True)
     nodes = [node for depth in depths for node in graph._nodes_by_depth[depth]]
     last_use = {id(graph.outputs[0]): len(nodes)}
     for number, node in enumerate(nodes):
         for tensor in node.input_tensors:
             last_use[id(tensor)] = max(number, last_use.get(id(tensor), 0))
-    alive = {}
-    for number, node in enumerate(nodes[:-1]):
+    alive, works = {}, {}
+    for number, node in enumerate(nodes):
+        works[id(node.operation)] = _work(node)
         alive.update({id(tensor): tensor for tensor in node.outputs})
         alive = {
             key: tensor
@@ -103,8 +104,9 @@ def _bridges(graph: keras.Model) -> Iterator[keras.KerasTensor]:
         }
         if len(alive) == 1:
             (tensor,) = alive.values()
-            if _can_be_fed(tensor, nodes[: number + 1], nodes[number + 1 :]):
-                yield tensor
+            later = nodes[number + 1 :]
+            if not later or _can_be_fed(tensor, nodes[: number + 1], later):
+                yield tensor, sum(works.values())
 
 
 def _can_be_fed(tensor: keras.KerasTensor, first: list, later: list) -> bool:
@@ -119,13 +121,9 @@ def _can_be_fed(tensor: keras.KerasTensor, first: list, later: list) -> bool:
     return before.isdisjoint(node.operation for node in later)
 
 
-def _work(graph: keras.Model) -> int:
-    """Returns about how many multiplications a network takes an example."""
-    work = 0
-    for layer in graph.layers:
-        weights = [w for w in layer.weights if w.ndim >= 2]
-        if weights:
-            shape = tree.flatten(layer.output)[0].shape
-            positions = math.prod(size or 1 for size in shape[1:-1])
-            work += positions * sum(math.prod(w.shape) for w in weights)
-    return work
+def _work(node) -> int:
+    """Returns about how many multiplications a layer takes an example."""
+    weights = getattr(node.operation, "weights", ())
+    shape = node.outputs[0].shape
+    positions = math.prod(size or 1 for size in shape[1:-1])
+    return positions * sum(math.prod(w.shape) for w in weights if w.ndim >= 2)

@@ -11,8 +11,8 @@ def make_step_function(model: keras.Model, step: Callable) -> Callable:
     """Returns a function that runs a step on an iterator's next batch.
 
     TensorFlow looks for a function's trace in each call, by the types of all
-    the variables it reads, which takes a tenth of the step of a small network.
-    Here the trace of the first call is kept. Where that is not possible, for
+    the variables it reads, which is felt in the steps of small networks. Here
+    the trace of the first call is kept. Where that is not possible, for
     batches that are no data set's, several steps a call, several replicas or
     eager execution, the function is Keras' own.
 

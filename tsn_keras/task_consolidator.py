@@ -147,26 +147,25 @@ class TaskConsolidator(TaskTrainer):
 
     def _known_activations(self) -> list[KnownActivations]:
         """Returns what spares searches of later kernels the first layers."""
+        searches = getattr(self.pruning, "tolerance", None) is not None
+        if not (searches and self._is_backbone_and_head()):
+            return []
         kept = self._functions
         if kept.known_activations is None:
-            kept.known_activations = []
-            if self._shows_its_parts():
-                kept.known_activations = [
-                    KnownActivations(self.backbone, cut, evaluation_loop(self))
-                    for cut in find_cuts(self.backbone.layer)
-                ]
+            kept.known_activations = [
+                KnownActivations(self.backbone, cut, evaluation_loop(self))
+                for cut in find_cuts(self.backbone.layer)
+            ]
         return kept.known_activations
 
-    def _shows_its_parts(self) -> bool:
-        """Tells whether evaluation is no more than backbone and head."""
-        searches = getattr(self.pruning, "tolerance", None) is not None
+    def _is_backbone_and_head(self) -> bool:
+        """Tells whether a step of evaluation traces these two, and no more."""
         overridden = (
             type(self).call is not TaskConsolidator.call
             or type(self).test_step is not keras.Model.test_step
         )
         return (
-            searches
-            and isinstance(self.backbone, Subnetwork)
+            isinstance(self.backbone, Subnetwork)
             and not (overridden or self.run_eagerly)
             and not tf.distribute.has_strategy()
         )

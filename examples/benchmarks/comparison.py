@@ -57,6 +57,13 @@ def compare(
     return result(name, *np.median(times, axis=0), ratios)
 
 
+def seconds_of(function: Callable[[], Any]) -> float:
+    """Returns how long a function takes, on the wall."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
 def result(
     name: str, ours: float, baseline: float, ratios: Any, unit: str = "ms"
 ) -> dict[str, Any]:

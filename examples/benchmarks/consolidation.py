@@ -12,7 +12,7 @@ from absl import flags
 from keras import layers
 
 from examples.benchmarks import networks
-from examples.benchmarks.comparison import result
+from examples.benchmarks.comparison import result, seconds_of
 from tsn_keras.validation import Validation
 
 FLAGS = flags.FLAGS
@@ -31,17 +31,11 @@ def _images(network: networks.Network, rows: int, seed: int):
     return patterns[labels] + noise, labels
 
 
-def _seconds(function) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def _seconds_of_task(model, network, train, validation) -> tuple[float, ...]:
     """Returns what consolidation, training, and all validation passes took."""
     head = layers.Dense(networks.NUM_CLASSES)
     model.add_task(f"task_{len(model.tasks)}", head)
-    fitting = _seconds(
+    fitting = seconds_of(
         lambda: model.fit(
             *train, batch_size=network.batch_size, epochs=EPOCHS, verbose=0
         )
@@ -55,7 +49,7 @@ def _seconds_of_task(model, network, train, validation) -> tuple[float, ...]:
         return found
 
     with mock.patch.object(Validation, "results", results):
-        consolidating = _seconds(
+        consolidating = seconds_of(
             lambda: model.consolidate(validation, verbose=0)
         )
     return consolidating, fitting, sum(passes)

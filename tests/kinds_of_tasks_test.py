@@ -77,6 +77,48 @@ class KindsOfTasksTest(parameterized.TestCase):
             self.assertEqual(report.monitor, "highest")
             self.assertGreater(report.quality_after, 0)
 
+    def test_heads_of_several_shapes(self):
+        f1 = keras.metrics.F1Score(average="macro")
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        model = make_model(loss=loss, metrics=[f1, Extremes()])
+        found = {}
+        for name, count in (("a", 3), ("b", 4), ("c", 3)):
+            labels = np.eye(count, dtype="float32")[Y[Y < count]]
+            examples = X[Y < count], labels
+            model.add_task(name, layers.Dense(count))
+            model.fit(*examples, epochs=4, batch_size=16, verbose=0)
+            model.consolidate(examples, monitor="f1_score", verbose=0)
+            model.evaluate(*examples, task=name, verbose=0)
+            found[name] = examples
+            self.assertLen(model.metrics, 2)
+        for name, (x, labels) in found.items():
+            results = model.evaluate(
+                x, labels, task=name, verbose=0, return_dict=True
+            )
+            own = keras.metrics.F1Score(average="macro")
+            outputs = model.predict(x, task=name, verbose=0)
+            own.update_state(labels, outputs)
+            self.assertAlmostEqual(
+                results["f1_score"], float(own.result()), places=6
+            )
+            self.assertGreater(results["f1_score"], 0.7)
+        # The instance that was given serves heads as the first.
+        self.assertEqual(float(f1.result()), results["f1_score"])
+
+    def test_heads_of_several_structures(self):
+        model = make_model(loss="mse", metrics=None)
+        ink = np.float32(X.mean(axis=-1, keepdims=True))
+        labels = np.eye(10, dtype="float32")[Y]
+        model.add_task("one", layers.Dense(1))
+        model.fit(X, ink, verbose=0)
+        model.consolidate((X, ink), verbose=0)
+        model.add_task("two", two_heads(dict))
+        model.fit(X, {"digit": labels, "ink": ink}, verbose=0)
+        model.consolidate((X, {"digit": labels, "ink": ink}), verbose=0)
+        loss = model.evaluate(X, ink, task="one", verbose=0)
+        outputs = model.predict(X, task="one", verbose=0)
+        self.assertAlmostEqual(loss, np.mean((outputs - ink) ** 2), places=5)
+
     def test_regression_with_several_metrics(self):
         target = np.float32(X[:, :2] - X[:, 2:4])
         model = make_model(loss="huber", metrics=["mae", "r2_score"])

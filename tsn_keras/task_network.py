@@ -7,6 +7,7 @@ from keras import tree
 
 from tsn_keras import backbone_checks, input_checks
 from tsn_keras.bank import WeightBank
+from tsn_keras.compiled_outputs import CompiledOutputs, kind_of_outputs
 from tsn_keras.declared_inputs import declared_inputs
 from tsn_keras.installation import Installation, subnetworks
 from tsn_keras.layers import Heads, Subnetwork
@@ -18,7 +19,7 @@ class HeadFunctions:
 
     def __init__(self):
         self.train = self.test = self.predict = None
-        self.optimizer = None
+        self.optimizer = self.outputs = None
         # Of consolidated tasks, whose kernels are used as they are.
         self.stored_test = self.stored_predict = None
         self.evaluation = None
@@ -64,6 +65,7 @@ class TaskNetwork(keras.Model):
         self._at_work: str | None = None
         self._kept: dict[int, HeadFunctions] = {}
         self._functions = HeadFunctions()
+        self._compiled_outputs = CompiledOutputs()
         inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
         if inner.built and getattr(inner, "inputs", None):
             self._build_backbone(declared_inputs(inner))
@@ -148,6 +150,7 @@ class TaskNetwork(keras.Model):
         """Puts a head to work, with the functions compiled for it."""
         if index == self.heads.selected:
             return
+        outputs = self._kind_of_outputs()
         if self.heads.selected is not None:
             kept = self._functions
             kept.train, kept.test = self.train_function, self.test_function
@@ -163,7 +166,20 @@ class TaskNetwork(keras.Model):
         self.predict_function = self._functions.predict
         if self._functions.optimizer is not None:
             self.optimizer = self._functions.optimizer
+        if self.compiled:
+            self._compiled_outputs.exchange(
+                self, outputs, self._kind_of_outputs()
+            )
         self._name_outputs()
+
+    def _kind_of_outputs(self) -> str | None:
+        """Returns what the selected head's outputs are, where that is known."""
+        if self._features is None or self.heads.selected is None:
+            return None
+        if self._functions.outputs is None:
+            outputs = self.heads.head(self._features)
+            self._functions.outputs = kind_of_outputs(outputs)
+        return self._functions.outputs
 
     def _name_outputs(self) -> None:
         """Lets losses and metrics given by name find the outputs in a list.

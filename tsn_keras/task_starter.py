@@ -16,6 +16,7 @@ from tsn_keras.beginning import (
     statistics_of,
     take_plane,
 )
+from tsn_keras.compiled_outputs import CompiledOutputs
 from tsn_keras.distribution import in_strategy_scope, of_first_worker
 from tsn_keras.initialization import derived_seed, fresh_weights
 from tsn_keras.layers.kernel_rule import Kernels
@@ -32,6 +33,8 @@ from tsn_keras.training_data import TrainingData
 from tsn_keras.training_state import KeptArrays
 
 FLOAT_WIDTHS = (32, 32)
+# Arguments of `compile` that depend on a task's outputs.
+FOR_OUTPUTS = ("loss", "loss_weights", "metrics", "weighted_metrics")
 
 
 class TaskStarter(TaskInference):
@@ -77,6 +80,9 @@ class TaskStarter(TaskInference):
         used += [kept.optimizer for kept in self._kept.values()]
         input_checks.check_optimizer(bound.arguments.get("optimizer"), used)
         super().compile(*args, **kwargs)
+        self._compiled_outputs = CompiledOutputs(
+            *(bound.arguments.get(name) for name in FOR_OUTPUTS)
+        )
         self._name_outputs()
         # Keras would track a dictionary, and all that it has ever tracked
         # would be copied with it.

@@ -32,6 +32,9 @@ class SplitCifar100Test(absltest.TestCase):
             "--num_tasks=2",
             "--epochs=1",
             "--dropout=0.1",
+            "--channels=16,16,32,32,32,32",
+            "--learning_rate=3e-3",
+            "--pruning_end=0.7",
             *flags,
         )
 
@@ -47,6 +50,12 @@ class SplitCifar100Test(absltest.TestCase):
         report = json.loads((folder / "chosen/report.json").read_text())
         self.assertTrue(report["bit_exact"])
         self.assertLess(report["capacity"]["fraction"], 0.1)
+        kernels = 9 * (3 * 16 + 16 * 16 + 16 * 32 + 3 * 32 * 32)
+        normalization, head = 4 * (2 * 16 + 4 * 32), 33 * 10
+        self.assertEqual(
+            report["capacity"]["dense_bytes"],
+            4 * (kernels + normalization + head),
+        )
         self.assertAlmostEqual(
             report["metrics"]["forward_transfer"],
             report["accuracy_matrix"][1][1] - dense[1],

@@ -231,6 +231,13 @@ class FreshModelTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "compile"):
             model.fit(X, Y)
 
+    def test_fit_without_optimizer(self):
+        model = make_model()
+        model.compile(optimizer=None, loss="sparse_categorical_crossentropy")
+        model.add_task("a", keras.layers.Dense(10))
+        with self.assertRaisesRegex(ValueError, "optimizer=None"):
+            model.fit(X, Y)
+
     def test_without_a_task(self):
         model = make_model()
         calls = (

@@ -216,6 +216,11 @@ class TaskTrainer(TaskStarter):
             raise ValueError(
                 "You must call `compile()` before calling `fit()`."
             )
+        if self.optimizer is None:
+            raise ValueError(
+                "Training needs an optimizer. Compile the model with one, for "
+                "example `optimizer='adam'`. Received: optimizer=None"
+            )
         if self.pruning is not None and self.pruning.needs_second_moments:
             twin = self._make_optimizer()
             twin.build([keras.Variable(0.0)])

@@ -208,6 +208,27 @@ class MechanismsTest(parameterized.TestCase):
         steps = np.diff(np.float64(np.sort(centroids)))
         np.testing.assert_allclose(steps, steps[0], rtol=1e-3)
 
+    def test_kernels_that_are_not_negative(self):
+        hidden = keras.layers.Dense(
+            32,
+            activation="relu",
+            kernel_initializer=keras.initializers.RandomUniform(0.0, 0.2),
+            kernel_constraint="non_neg",
+        )
+        # Steps enough to bring centroids below zero.
+        model = make_model(
+            keras.Sequential([keras.Input((64,)), hidden]),
+            pruning=None,
+            quantization=AdaptiveCodebook(min_width=3, fine_tune_steps=300),
+        )
+        model.add_task("a", keras.layers.Dense(10))
+        x, y = digits(0, slice(0, 200))
+        model.fit(x, y, epochs=3, verbose=0)
+        model.consolidate((x, y), verbose=0)
+        (values,) = model.bank.effective("a")
+        self.assertGreaterEqual(values.min(), 0.0)
+        self.assertGreater(values.max(), 0.0)
+
     def test_pruning_on(self):
         pruning = MagnitudePruning(0.2, frequency=5, tolerance=0.05)
         model = make_model(pruning=pruning)

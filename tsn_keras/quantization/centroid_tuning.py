@@ -22,6 +22,10 @@ class _ClusteredKernel:
     def __init__(self, kernel: MaskedKernel):
         self.kernel = kernel
         self.centroids = keras.Variable(np.zeros(MOST_CENTROIDS, np.float32))
+        if isinstance(kernel.kernel.constraint, keras.constraints.NonNeg):
+            # The one constraint of Keras on single weights. Others are on the
+            # whole kernel, which centroids cannot keep.
+            self.centroids.constraint = kernel.kernel.constraint
         self._algorithm = tfmot.clustering_algorithm(self.centroids.value)
 
     def load(

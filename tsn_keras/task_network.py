@@ -188,10 +188,7 @@ class TaskNetwork(keras.Model):
         """
         if not self.compiled or self.heads.selected is None:
             return
-        head = self.heads.head
-        names = getattr(head, "output_names", None)
-        if names and not isinstance(head.output, (list, tuple)):
-            names = None
+        names = self.heads.output_names(self.heads.selected)
         for compiled in (self._compile_loss, self._compile_metrics):
             if compiled is not None:
                 compiled.output_names = names

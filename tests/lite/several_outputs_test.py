@@ -70,6 +70,27 @@ class SeveralOutputsTest(LiteTestCase):
         )
         self.assertEqual(report.agreement.accuracy, 1.0)
 
+    def test_labels_by_the_names_of_outputs_in_a_list(self):
+        features = keras.Input((9,))
+        first = keras.layers.Dense(4, name="z")(features)
+        second = keras.layers.Dense(3, name="a")(features)
+        model = small_models.make_model(tasks=0)
+        head = keras.Model(features, [first, second])
+        small_models.add_random_task(model, 0, head)
+        x = small_models.random_inputs(model)
+        outputs = model.predict(x, task="task 0", verbose=0)
+        y = {name: part.argmax(-1) for name, part in zip("za", outputs)}
+        report = lite.export_task(
+            model, self.path, verification_data=(x, y)
+        )
+        self.assertEqual(report.agreement.accuracy, 1.0)
+        bundled = lite.export_bundle(
+            model,
+            self.folder / "all.tflite",
+            verification_data={"task 0": (x, y)},
+        )
+        self.assertEqual(bundled.agreements["task 0"].accuracy, 1.0)
+
 
 class ComparisonTest(parameterized.TestCase):
     @parameterized.parameters(

@@ -27,6 +27,19 @@ class MaskedLogits(keras.layers.Layer):
         return inputs + keras.ops.array([0.0, 0.0, 0.0, -1e9])
 
 
+class EndlessBatches(keras.utils.PyDataset):
+    """Batches of 8, without an end, which Keras takes for training."""
+
+    num_batches = None
+
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def __getitem__(self, index):
+        return self.x[:8], np.zeros(8)
+
+
 class TaskFileTest(LiteTestCase):
     @parameterized.parameters(
         ("float32", 1.1, 1e-5),
@@ -96,6 +109,15 @@ class TaskFileTest(LiteTestCase):
         report = lite.export_task(model, self.path, verification_data=data)
         self.assertEqual(report.samples, "verification_data")
         self.assertLen(report.agreement.logits, 20)
+
+    def test_calibration_on_a_dataset_without_length(self):
+        model = wide_model()
+        data = EndlessBatches(small_models.random_inputs(model, 8))
+        report = lite.export_task(
+            model, self.path, precision="int8", representative_data=data
+        )
+        self.assertEqual(report.samples, "representative_data")
+        self.assertLen(report.agreement.logits, 256)
 
     def test_inputs_by_name(self):
         right, left = (keras.Input((5,), name=n) for n in ("right", "left"))

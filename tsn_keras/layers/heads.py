@@ -119,6 +119,19 @@ class Heads(keras.layers.Layer):
     def head(self) -> keras.layers.Layer:
         return self._shelf.layers[self.selected]
 
+    def output_names(self, index: int) -> list[str] | None:
+        """Returns the names of a functional head's outputs, if in a list.
+
+        Losses, metrics and labels given by name are put in their order.
+
+        Args:
+            index: int, as `add` returned it.
+        """
+        head = self._shelf.layers[index]
+        names = getattr(head, "output_names", None)
+        in_list = names and isinstance(head.output, (list, tuple))
+        return names if in_list else None
+
     def call(self, inputs, *args, **kwargs):
         return self.head(inputs, *args, **kwargs)
 

@@ -97,7 +97,7 @@ def export_bundle(
     _check_names("class_names", class_names, names)
     _check_names("verification_data", verification_data, names)
     samples = {
-        name: _samples(model, (verification_data or {}).get(name))
+        name: _samples(model, name, (verification_data or {}).get(name))
         for name in names
     }
     expected = {}
@@ -149,10 +149,13 @@ def _check_names(argument: str, given: dict | None, names: list[str]):
         )
 
 
-def _samples(model: Any, data: Any) -> sampling.Samples:
+def _samples(model: Any, task: str, data: Any) -> sampling.Samples:
     if data is None:
         return sampling.random_samples(model._inputs)
-    return sampling.take_samples(data, model._inputs, "verification_data")
+    outputs = model.heads.output_names(model.bank[task].head)
+    return sampling.take_samples(
+        data, model._inputs, "verification_data", outputs
+    )
 
 
 def _verify(file: pathlib.Path, inputs: Any, samples: dict, expected: dict):

@@ -45,7 +45,11 @@ class Samples:
 
 
 def take_samples(
-    data: Any, inputs: Any, name: str, limit: int = MAX_SAMPLES
+    data: Any,
+    inputs: Any,
+    name: str,
+    outputs: list[str] | None = None,
+    limit: int = MAX_SAMPLES,
 ) -> Samples:
     """Reads examples from what users pass.
 
@@ -54,6 +58,8 @@ def take_samples(
             `tf.data.Dataset` or `PyDataset` of batches of either.
         inputs: nest of `KerasTensor`, what the model takes.
         name: str, the argument's name, for errors.
+        outputs: list of str or `None`, names of outputs in a list, for labels
+            that are given by name.
         limit: int, examples at most.
 
     Returns:
@@ -71,6 +77,8 @@ def take_samples(
         _check_shapes(x, inputs, name)
         rows.append([part[: limit - count] for part in x])
         if y is not None:
+            if outputs and isinstance(y, dict) and set(outputs) <= set(y):
+                y = [y[output] for output in outputs]
             parts = [np.asarray(part) for part in tree.flatten(y)]
             labels.append([part[: limit - count] for part in parts])
         count += len(rows[-1][0])
@@ -89,7 +97,7 @@ def _batches(data: Any):
     if isinstance(data, tf.data.Dataset):
         return data.as_numpy_iterator()
     if isinstance(data, keras.utils.PyDataset):
-        return (data[index] for index in range(len(data)))
+        return iter(data)
     return [data]
 
 

@@ -101,7 +101,11 @@ def export_task(
         )
     if verification_data is not None:
         verification = sampling.take_samples(
-            verification_data, inputs, "verification_data", limit=10000
+            verification_data,
+            inputs,
+            "verification_data",
+            model.heads.output_names(model.bank[name].head),
+            limit=10000,
         )
     if kind.integer and representative is None:
         raise ValueError(

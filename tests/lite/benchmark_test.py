@@ -1,5 +1,7 @@
 """Measurements of files."""
 
+import keras
+
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
@@ -24,6 +26,26 @@ class BenchmarkTest(LiteTestCase):
         self.assertGreater(bundle.select_ms, 0)
         self.assertGreater(bundle.load_ms, 0)
         self.assertGreater(bundle.predict_ms, 0)
+
+    def test_sizes_that_are_open(self):
+        layers = [
+            keras.layers.Conv1D(32, 3, padding="same", activation="relu"),
+            keras.layers.Conv1D(32, 3, padding="same", activation="relu"),
+            keras.layers.GlobalAveragePooling1D(),
+        ]
+        backbone = keras.Sequential([keras.Input((None, 8)), *layers])
+        model = small_models.make_model(backbone, tasks=1)
+        lite.export_task(model, self.path)
+        bundle = self.folder / "all.tflite"
+        lite.export_bundle(model, bundle)
+        paths = [self.path, bundle]
+        short = lite.benchmark(paths, repetitions=5)
+        long = lite.benchmark(paths, repetitions=5, open_size=4000)
+        for before, after in zip(short, long):
+            self.assertGreater(after.latency_ms, 5 * before.latency_ms)
+        self.assertGreater(long[1].predict_ms, 5 * short[1].predict_ms)
+        with self.assertRaisesRegex(ValueError, "open_size=0"):
+            lite.benchmark(paths, open_size=0)
 
     def test_arena_of_a_chain(self):
         folder = self.folder

@@ -52,7 +52,13 @@ class Measurement:
 class _Subject:
     """A file that is ready to be run."""
 
-    def __init__(self, path: pathlib.Path, num_threads: int, xnnpack: bool):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        num_threads: int,
+        xnnpack: bool,
+        open_size: int,
+    ):
         self.content = path.read_bytes()
         self.path = path
         self.settings = (xnnpack, num_threads)
@@ -63,7 +69,8 @@ class _Subject:
         self.loads: list[float] = []
         self.predictions: list[float] = []
         self.network_bytes: int | None = None
-        self.interpreter.allocate_tensors()
+        self.open_size = open_size
+        _allocate(self.interpreter, open_size)
         _fill_inputs(self.interpreter)
 
     def select(self) -> Any:
@@ -75,7 +82,7 @@ class _Subject:
         selected = time.perf_counter()
         self.network_bytes = file.nbytes
         network = make_interpreter(file.tobytes(), *self.settings)
-        network.allocate_tensors()
+        _allocate(network, self.open_size)
         self.selections.append((selected - start) * 1e3)
         self.loads.append((time.perf_counter() - selected) * 1e3)
         _fill_inputs(network)
@@ -106,6 +113,18 @@ def _median(values: list[float]) -> float | None:
     return float(np.median(values)) if values else None
 
 
+def _allocate(interpreter: Any, open_size: int) -> None:
+    """Makes an interpreter ready, with sizes where a file takes any."""
+    for details in interpreter.get_input_details():
+        batch, *sizes = [*map(int, details["shape_signature"])] or [1]
+        if -1 in sizes:
+            shape = [open_size if size == -1 else size for size in sizes]
+            interpreter.resize_tensor_input(
+                details["index"], [abs(batch), *shape]
+            )
+    interpreter.allocate_tensors()
+
+
 def _fill_inputs(interpreter: Any) -> None:
     """Gives random values to the inputs of the first subgraph."""
     random = np.random.default_rng(0)
@@ -127,6 +146,7 @@ def benchmark(
     repetitions: int = 51,
     num_threads: int = 1,
     xnnpack: bool = True,
+    open_size: int = 1,
 ) -> list[Measurement]:
     """Measures files in turn in one process, so that ratios mean something.
 
@@ -138,12 +158,24 @@ def benchmark(
         repetitions: int.
         num_threads: int.
         xnnpack: bool, whether XNNPACK may be used.
+        open_size: int, what is taken for each size that a file leaves open,
+            such as the length of a sequence. Batches are of one example. In
+            `arena_bytes` such sizes count as 1.
 
     Returns:
         list of `Measurement`, one a file.
+
+    Raises:
+        ValueError: If `open_size` is under 1.
     """
+    if open_size < 1:
+        raise ValueError(
+            "`open_size` must be at least 1, such as the length of a usual "
+            f"sequence. Received: open_size={open_size}"
+        )
     subjects = [
-        _Subject(pathlib.Path(path), num_threads, xnnpack) for path in paths
+        _Subject(pathlib.Path(path), num_threads, xnnpack, open_size)
+        for path in paths
     ]
     for _ in range(repetitions):
         for subject in subjects:

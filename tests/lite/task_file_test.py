@@ -133,6 +133,17 @@ class TaskFileTest(LiteTestCase):
         report = lite.export_task(model, self.path, verification_data=data)
         self.assertEqual(report.agreement.model_accuracy, 1.0)
 
+    @parameterized.parameters("left image", "_left", "if", "größe")
+    def test_names_that_inputs_of_files_cannot_have(self, name):
+        inputs = {key: keras.Input((5,)) for key in (name, "right-image.2")}
+        both = keras.layers.Concatenate()(list(inputs.values()))
+        backbone = keras.Model(inputs, keras.layers.Dense(8)(both))
+        model = small_models.make_model(backbone, tasks=1)
+        for export in (lite.export_task, lite.export_bundle):
+            with self.assertRaisesRegex(lite.ExportError, f"key.*'{name}'"):
+                export(model, self.path)
+        self.assertEmpty(os.listdir(self.folder))
+
     def test_augmentation_is_left_out(self):
         layers = keras.layers
         stages = [layers.RandomFlip(), layers.RandomRotation(0.2)]

@@ -84,6 +84,18 @@ class CallbacksTest(parameterized.TestCase):
         self.assertAlmostEqual(float(model.optimizer.learning_rate), 1e-4)
         consolidate(model)
 
+    def test_learning_rate_that_is_set_for_a_task(self):
+        model = make_model()
+        for name, rate in (("a", None), ("b", 1e-3), ("c", None)):
+            model.add_task(name, keras.layers.Dense(10))
+            self.assertAlmostEqual(float(model.optimizer.learning_rate), 0.01)
+            if rate:
+                model.optimizer.learning_rate = rate
+            model.fit(X, Y, epochs=1, verbose=0)
+            used = float(model.optimizer.learning_rate)
+            self.assertAlmostEqual(used, rate or 0.01)
+            consolidate(model)
+
     @parameterized.parameters(False, True)
     def test_checkpoints_of_a_running_task(self, weights_only):
         suffix = ".weights.h5" if weights_only else ".keras"

@@ -1,6 +1,5 @@
 """A network that starts one task after the other."""
 
-import copy
 import dataclasses
 import functools
 import inspect
@@ -29,6 +28,12 @@ from tsn_keras.sharing_trial import predicts_labels, try_planes
 from tsn_keras.strategy_names import get_strategy
 from tsn_keras.task_inference import TaskInference
 from tsn_keras.task_network import HeadFunctions
+from tsn_keras.task_optimizer import (
+    exclude_from_decay_too,
+    make_optimizer,
+    parts_of_optimizer,
+    take_learning_rate,
+)
 from tsn_keras.training_data import TrainingData
 from tsn_keras.training_state import KeptArrays
 
@@ -71,7 +76,8 @@ class TaskStarter(TaskInference):
     def compile(self, *args, **kwargs) -> None:
         """Configures training; see `keras.Model.compile`.
 
-        The optimizer's configuration is what each task starts with anew.
+        The optimizer's configuration is what each task starts with anew. Its
+        learning rate may be set for a task after `add_task`.
         """
         bound = inspect.signature(keras.Model.compile).bind(
             self, *args, **kwargs
@@ -87,7 +93,7 @@ class TaskStarter(TaskInference):
         # Keras would track a dictionary, and all that it has ever tracked
         # would be copied with it.
         self._make_optimizer = self.optimizer and functools.partial(
-            _make_optimizer, *_parts_of_optimizer(self.optimizer)
+            make_optimizer, *parts_of_optimizer(self.optimizer)
         )
         self._kept.clear()
         self._functions = HeadFunctions()
@@ -127,6 +133,9 @@ class TaskStarter(TaskInference):
         if keeps_weights:
             for own, given in zip(self.heads.head.weights, head.weights):
                 own.assign(given)
+        if self.compiled and self.optimizer is not None:
+            # From here on it is the user's, until the task is consolidated.
+            take_learning_rate(self.optimizer, self._make_optimizer())
 
     def discard_task(self) -> None:
         """Gives up the running task; the bank stays as it is.
@@ -230,11 +239,13 @@ class TaskStarter(TaskInference):
     def _start_optimizer(self) -> None:
         """Gives the task an optimizer with no memory of earlier ones.
 
-        An optimizer that was traced already keeps its variables, whose values
+        A learning rate that was set since the task was added stays. An
+        optimizer that was traced already keeps its variables, whose values
         start again, so that nothing needs to be traced again.
         """
         fresh = self._make_optimizer()
-        _exclude_from_decay_too(fresh, self.optimizer)
+        take_learning_rate(fresh, self.optimizer)
+        exclude_from_decay_too(fresh, self.optimizer)
         if self.train_function is None:
             if self.optimizer.built:
                 self.optimizer = fresh
@@ -242,46 +253,3 @@ class TaskStarter(TaskInference):
         fresh.build(self.trainable_variables)
         for variable, start in zip(self.optimizer.variables, fresh.variables):
             variable.assign(start)
-
-
-def _parts_of_optimizer(
-    optimizer: keras.optimizers.Optimizer,
-) -> tuple[dict[str, Any], Any]:
-    """Returns configuration and schedule of the learning rate, if it has one.
-
-    A user's own schedule may have no configuration: training needs none.
-    """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    rate = inner._learning_rate
-    if isinstance(rate, keras.Variable) or not callable(rate):
-        return keras.optimizers.serialize(optimizer), None
-    optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(1.0, 1)
-    try:
-        return keras.optimizers.serialize(optimizer), rate
-    finally:
-        optimizer.learning_rate = rate
-
-
-def _exclude_from_decay_too(
-    fresh: keras.optimizers.Optimizer, before: keras.optimizers.Optimizer
-) -> None:
-    """Takes over what weight decay leaves out, which is in no configuration."""
-    fresh = getattr(fresh, "inner_optimizer", fresh)
-    before = getattr(before, "inner_optimizer", before)
-    for name in (
-        "_exclude_from_weight_decay",
-        "_exclude_from_weight_decay_pattern",
-    ):
-        if hasattr(before, name):
-            setattr(fresh, name, getattr(before, name))
-
-
-def _make_optimizer(
-    config: dict[str, Any], schedule: Any
-) -> keras.optimizers.Optimizer:
-    # Keras takes an entry out of a loss-scaling optimizer's configuration.
-    # `keras.optimizers.deserialize` does not know all optimizers of Keras.
-    optimizer = keras.saving.deserialize_keras_object(copy.deepcopy(config))
-    if schedule is not None:
-        optimizer.learning_rate = schedule
-    return optimizer

@@ -16,8 +16,7 @@ def parts_of_optimizer(
     Args:
         optimizer: `keras.optimizers.Optimizer`.
     """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    rate = inner._learning_rate
+    rate = _inner(optimizer)._learning_rate
     if isinstance(rate, keras.Variable) or not callable(rate):
         return keras.optimizers.serialize(optimizer), None
     optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(1.0, 1)
@@ -36,10 +35,7 @@ def take_learning_rate(
         optimizer: `keras.optimizers.Optimizer`, which is changed.
         other: `keras.optimizers.Optimizer`.
     """
-    own, rate = (
-        getattr(each, "inner_optimizer", each)._learning_rate
-        for each in (optimizer, other)
-    )
+    own, rate = (_inner(each)._learning_rate for each in (optimizer, other))
     if isinstance(own, keras.Variable) and isinstance(rate, keras.Variable):
         own.assign(rate)
 
@@ -53,8 +49,7 @@ def exclude_from_decay_too(
         fresh: `keras.optimizers.Optimizer`, which is changed.
         before: `keras.optimizers.Optimizer`.
     """
-    fresh = getattr(fresh, "inner_optimizer", fresh)
-    before = getattr(before, "inner_optimizer", before)
+    fresh, before = _inner(fresh), _inner(before)
     for name in (
         "_exclude_from_weight_decay",
         "_exclude_from_weight_decay_pattern",
@@ -78,3 +73,10 @@ def make_optimizer(
     if schedule is not None:
         optimizer.learning_rate = schedule
     return optimizer
+
+
+def _inner(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.Optimizer:
+    """Returns the optimizer that another one scales the loss for."""
+    return getattr(optimizer, "inner_optimizer", optimizer)

@@ -177,7 +177,11 @@ class TaskNetwork(keras.Model):
         if self._features is None or self.heads.selected is None:
             return None
         if self._functions.outputs is None:
-            outputs = self.heads.head(self._features)
+            try:
+                outputs = self.heads.head(self._features)
+            except (TypeError, ValueError):
+                # It does not fit, was refused, and has computed nothing.
+                return None
             self._functions.outputs = kind_of_outputs(outputs)
         return self._functions.outputs
 

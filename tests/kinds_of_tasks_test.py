@@ -88,7 +88,6 @@ class KindsOfTasksTest(parameterized.TestCase):
             model.add_task(name, layers.Dense(count))
             model.fit(*examples, epochs=4, batch_size=16, verbose=0)
             model.consolidate(examples, monitor="f1_score", verbose=0)
-            model.evaluate(*examples, task=name, verbose=0)
             found[name] = examples
             self.assertLen(model.metrics, 2)
         for name, (x, labels) in found.items():

@@ -95,6 +95,11 @@ class CallbacksTest(parameterized.TestCase):
             used = float(model.optimizer.learning_rate)
             self.assertAlmostEqual(used, rate or 0.01)
             consolidate(model)
+        model.add_task("d", keras.layers.Dense(10))
+        schedule = keras.optimizers.schedules.CosineDecay(1e-3, 10)
+        model.optimizer.learning_rate = schedule
+        with self.assertRaisesRegex(ValueError, "compile.*CosineDecay"):
+            model.fit(X, Y, verbose=0)
 
     @parameterized.parameters(False, True)
     def test_checkpoints_of_a_running_task(self, weights_only):

@@ -19,7 +19,9 @@ class HeadFunctions:
 
     def __init__(self):
         self.train = self.test = self.predict = None
-        self.optimizer = self.outputs = None
+        self.optimizer = None
+        # What its outputs are, as of `kind_of_outputs`.
+        self.outputs: str | None = None
         # Of consolidated tasks, whose kernels are used as they are.
         self.stored_test = self.stored_predict = None
         self.evaluation = None

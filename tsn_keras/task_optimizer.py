@@ -40,6 +40,31 @@ def take_learning_rate(
         own.assign(rate)
 
 
+def check_learning_rate(
+    optimizer: keras.optimizers.Optimizer, compiled: keras.optimizers.Optimizer
+) -> None:
+    """Refuses a schedule that took the place of the compiled learning rate.
+
+    Steps that were traced would go on with the number.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`, at work.
+        compiled: `keras.optimizers.Optimizer`, as it was compiled.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    rate = _inner(optimizer)._learning_rate
+    before = _inner(compiled)._learning_rate
+    was_number = isinstance(before, keras.Variable)
+    if was_number and not isinstance(rate, keras.Variable):
+        raise ValueError(
+            "`optimizer.learning_rate` can be set to a number for a task. For "
+            "a schedule, `compile` the model with an optimizer that has it. "
+            f"Received: {rate!r}"
+        )
+
+
 def exclude_from_decay_too(
     fresh: keras.optimizers.Optimizer, before: keras.optimizers.Optimizer
 ) -> None:

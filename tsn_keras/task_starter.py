@@ -77,7 +77,8 @@ class TaskStarter(TaskInference):
         """Configures training; see `keras.Model.compile`.
 
         The optimizer's configuration is what each task starts with anew. Its
-        learning rate may be set for a task after `add_task`.
+        learning rate may be set to another number after `add_task`, for that
+        task.
         """
         bound = inspect.signature(keras.Model.compile).bind(
             self, *args, **kwargs

@@ -26,6 +26,7 @@ from tsn_keras.pruning import (
     second_moment,
 )
 from tsn_keras.step_function import make_step_function
+from tsn_keras.task_optimizer import check_learning_rate
 from tsn_keras.task_starter import TaskStarter
 from tsn_keras.training_data import TrainingData
 from tsn_keras.training_state import TrainingState
@@ -221,8 +222,9 @@ class TaskTrainer(TaskStarter):
                 "Training needs an optimizer. Compile the model with one, for "
                 "example `optimizer='adam'`. Received: optimizer=None"
             )
+        twin = self._make_optimizer()
+        check_learning_rate(self.optimizer, twin)
         if self.pruning is not None and self.pruning.needs_second_moments:
-            twin = self._make_optimizer()
             twin.build([keras.Variable(0.0)])
             check_second_moments(twin)
         if task is not None:

@@ -116,12 +116,14 @@ def _median(values: list[float]) -> float | None:
 def _allocate(interpreter: Any, open_size: int) -> None:
     """Makes an interpreter ready, with sizes where a file takes any."""
     for details in interpreter.get_input_details():
-        batch, *sizes = [*map(int, details["shape_signature"])] or [1]
-        if -1 in sizes:
-            shape = [open_size if size == -1 else size for size in sizes]
-            interpreter.resize_tensor_input(
-                details["index"], [abs(batch), *shape]
-            )
+        shape = [
+            open_size if size == -1 else size
+            for size in map(int, details["shape_signature"])
+        ]
+        # The first axis is the batch: one example if it is open.
+        shape[:1] = details["shape"][:1]
+        if shape != list(details["shape"]):
+            interpreter.resize_tensor_input(details["index"], shape)
     interpreter.allocate_tensors()
 
 
@@ -159,8 +161,8 @@ def benchmark(
         num_threads: int.
         xnnpack: bool, whether XNNPACK may be used.
         open_size: int, what is taken for each size that a file leaves open,
-            such as the length of a sequence. Batches are of one example. In
-            `arena_bytes` such sizes count as 1.
+            such as the length of a sequence. An open batch is of one example.
+            In `arena_bytes` such sizes count as 1.
 
     Returns:
         list of `Measurement`, one a file.

@@ -115,7 +115,6 @@ class Consolidation:
             self._own,
             self._quality,
             self.pruning.tolerance,
-            searching=self._quality.searching,
         )
 
     def _keep_budget(

@@ -1,7 +1,5 @@
 """The quality of what is installed, validated once."""
 
-import contextlib
-
 import numpy as np
 
 from tsn_keras.installation import Installation
@@ -44,15 +42,6 @@ class InstalledQuality:
         if self._known is None:
             self._known = self._validation.quality()
         return self._known
-
-    def searching(self, index: int) -> contextlib.AbstractContextManager:
-        """Returns a context in which only one kernel changes.
-
-        Args:
-            index: int, which.
-        """
-        kernel = self._installation.kernels[index].kernel
-        return self._validation.searching(kernel)
 
     def forget(self) -> None:
         """To be called when private variables were changed elsewhere."""

@@ -5,7 +5,6 @@ import warnings
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tsn_keras import input_checks
 from tsn_keras.bank import PrivateCode, TaskRecord
@@ -14,10 +13,7 @@ from tsn_keras.beginning import statistics_of
 from tsn_keras.consolidation import Consolidation
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.initialization import derived_seed
-from tsn_keras.known_activations import KnownActivations
 from tsn_keras.layers.noise import without_noise
-from tsn_keras.layers.subnetwork import Subnetwork
-from tsn_keras.network_cut import find_cuts
 from tsn_keras.quantization.centroid_tuning import CentroidTuning
 from tsn_keras.running_task import RunningTask
 from tsn_keras.task_report import TaskReport, make_report
@@ -79,7 +75,6 @@ class TaskConsolidator(TaskTrainer):
                 self._evaluation(),
                 monitor,
                 mode,
-                self._known_activations(),
             )
             nearest = running.choice.nearest
             record = Consolidation(
@@ -144,31 +139,6 @@ class TaskConsolidator(TaskTrainer):
         if self._functions.evaluation is None:
             self._functions.evaluation = evaluation_loop(self)
         return self._functions.evaluation
-
-    def _known_activations(self) -> list[KnownActivations]:
-        """Returns what spares searches of later kernels the first layers."""
-        searches = getattr(self.pruning, "tolerance", None) is not None
-        if not (searches and self._is_backbone_and_head()):
-            return []
-        kept = self._functions
-        if kept.known_activations is None:
-            kept.known_activations = [
-                KnownActivations(self.backbone, cut, evaluation_loop(self))
-                for cut in find_cuts(self.backbone.layer)
-            ]
-        return kept.known_activations
-
-    def _is_backbone_and_head(self) -> bool:
-        """Tells whether a step of evaluation traces these two, and no more."""
-        overridden = (
-            type(self).call is not TaskConsolidator.call
-            or type(self).test_step is not keras.Model.test_step
-        )
-        return (
-            isinstance(self.backbone, Subnetwork)
-            and not (overridden or self.run_eagerly)
-            and not tf.distribute.has_strategy()
-        )
 
     def _training_loss(self, batch: tuple):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)

@@ -8,10 +8,19 @@ from keras import tree
 from tsn_keras import backbone_checks, input_checks
 from tsn_keras.bank import WeightBank
 from tsn_keras.compiled_outputs import CompiledOutputs, kind_of_outputs
-from tsn_keras.declared_inputs import declared_inputs
 from tsn_keras.installation import Installation, subnetworks
+from tsn_keras.keras_internals import declared_inputs
 from tsn_keras.layers import Heads, Subnetwork
 from tsn_keras.layers.kernel_rule import Kernels
+
+
+class _Switch:
+    """A face for the names that the switch of tasks will have."""
+
+    def __init__(self, model):
+        self.inputs, self.features = model._inputs, model._features
+        self.resolve, self.using = model._resolved, model.working_as
+        self.select_head = model._select_head
 
 
 class HeadFunctions:
@@ -25,7 +34,6 @@ class HeadFunctions:
         # Of consolidated tasks, whose kernels are used as they are.
         self.stored_test = self.stored_predict = None
         self.evaluation = None
-        self.known_activations = None
         self.tuning = None
 
 
@@ -141,6 +149,14 @@ class TaskNetwork(keras.Model):
                 "`model.add_task(name, head)`."
             )
         return self.heads(self.backbone(inputs))
+
+    @property
+    def running_task(self):
+        return self._running
+
+    @property
+    def switch(self) -> _Switch:
+        return _Switch(self)
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -1,7 +1,5 @@
 """The quality that consolidation watches."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -11,7 +9,6 @@ from keras import tree
 from tsn_keras.batch_loop import BatchLoop, stacked, unstacked
 from tsn_keras.distribution import mean_over_workers, of_first_worker
 from tsn_keras.input_checks import check_several_classes
-from tsn_keras.known_activations import KnownActivations
 from tsn_keras.training_data import evaluation_batches, joined, num_rows
 
 MODES = ("auto", "min", "max")
@@ -63,8 +60,6 @@ class Validation:
         mode: `"max"` or `"min"`, whether higher or lower is better, or
             `"auto"` to tell it as callbacks do: by the metric's own direction
             if it has one, else by its name.
-        known: list of `KnownActivations`, those of later cuts last; `None` to
-            compute the whole network every time.
 
     Attributes:
         initial: float, the quality of the model as it was given.
@@ -83,7 +78,6 @@ class Validation:
         loop: BatchLoop,
         monitor: str | None = None,
         mode: str = "auto",
-        known: list[KnownActivations] | None = None,
     ):
         if mode not in MODES:
             raise ValueError(f"`mode` must be one of {MODES}. Received: {mode}")
@@ -91,9 +85,6 @@ class Validation:
         self._mode = mode
         self._model = model
         self._loop = loop
-        self._known = known or []
-        self._serving: KnownActivations | None = None
-        self._activations: list | None = None
         self._stacks = list(stacked(evaluation_batches(data)))
         if not self._stacks:
             raise ValueError("`validation_data` is empty. Give some examples.")
@@ -144,31 +135,9 @@ class Validation:
     def results(self) -> dict[str, float]:
         """Returns loss and metrics on the validation data."""
         self._model.reset_metrics()
-        evaluate, stacks = self._loop, self._stacks
-        if self._serving is not None:
-            if self._activations is None:
-                self._activations = list(self._serving.compute(stacks))
-            evaluate, stacks = self._serving, self._activations
-        for stack in stacks:
-            results = evaluate(stack)
+        for stack in self._stacks:
+            results = self._loop(stack)
         return _numbers(results)
-
-    @contextlib.contextmanager
-    def searching(self, kernel: keras.Variable) -> Iterator[None]:
-        """Computes what lies before a kernel only once in the context.
-
-        From the first validation on nothing else may change in it.
-
-        Args:
-            kernel: `keras.Variable`, what is searched.
-        """
-        rows = self.num_examples
-        serving = [k for k in self._known if k.serves(kernel, rows)]
-        self._serving = serving[-1] if serving else None
-        try:
-            yield
-        finally:
-            self._serving = self._activations = None
 
     def sample(self, rows: int) -> Any:
         """Returns the inputs of about `rows` examples, in one batch."""

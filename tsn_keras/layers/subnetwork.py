@@ -1,7 +1,5 @@
 """The layer that gives any Keras layer a mask and frozen values a task."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -60,7 +58,6 @@ class Subnetwork(keras.layers.Wrapper):
         self.kernel_rule = KernelRule(kernels)
         self.supports_masking = layer.supports_masking
         self.kernels = ()
-        self._part = None
 
     def build(self, input_shape=None) -> None:
         if not self.layer.built:
@@ -110,13 +107,12 @@ class Subnetwork(keras.layers.Wrapper):
         return masked
 
     def call(self, inputs, *args, **kwargs):
-        layer = self._part or self.layer
         effective = [(k.kernel, k.effective()) for k in self.kernels]
         with keras.StatelessScope(
             state_mapping=effective, collect_losses=True
         ) as scope:
             values = self._values_in(scope)
-            outputs = layer(inputs, *args, **kwargs)
+            outputs = self.layer(inputs, *args, **kwargs)
         self._check_unassigned(values, self._values_in(scope))
         kernels = {id(kernel.kernel) for kernel in self.kernels}
         for variable in self.layer.variables:
@@ -126,20 +122,6 @@ class Subnetwork(keras.layers.Wrapper):
         if scope.losses:
             self.add_loss(scope.losses)
         return outputs
-
-    @contextlib.contextmanager
-    def computing(self, part: keras.Model) -> Iterator[None]:
-        """Computes a part of the layer for functions traced in the context.
-
-        Args:
-            part: `keras.Model` of layers of the wrapped one.
-        """
-        # A method, since a layer that is assigned would become one of ours.
-        self._part = part.__call__
-        try:
-            yield
-        finally:
-            self._part = None
 
     def _values_in(self, scope: keras.StatelessScope) -> list:
         return [scope.get_current_value(k.kernel) for k in self.kernels]

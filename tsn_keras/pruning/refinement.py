@@ -1,6 +1,5 @@
 """Pruning on after training, within a tolerance on validated quality."""
 
-import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +15,6 @@ def refine(
     quality: Callable[[list[np.ndarray]], float],
     tolerance: float,
     steps: int = 4,
-    searching: Callable = contextlib.nullcontext,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Removes a task's own smallest weights while quality holds.
 
@@ -31,8 +29,6 @@ def refine(
         quality: function of a list of effective kernels; higher is better.
         tolerance: float, quality that may be lost in all.
         steps: int, evaluations a kernel.
-        searching: function of a kernel's index; returns a context in which
-            only that kernel changes.
 
     Returns:
         The pruned effective kernels and own slots.
@@ -40,10 +36,9 @@ def refine(
     kernels, own = list(kernels), list(own)
     acceptable = quality(kernels) - tolerance
     for index in np.argsort([-mask.sum() for mask in own]):
-        with searching(index):
-            kernels[index], own[index] = _searched(
-                kernels, own[index], index, quality, acceptable, steps
-            )
+        kernels[index], own[index] = _searched(
+            kernels, own[index], index, quality, acceptable, steps
+        )
     return kernels, own
 
 

@@ -29,6 +29,7 @@ LOAD = flags.DEFINE_boolean("load", False, "Go on from the saved models only.")
 
 TRAIN, VALIDATION, TEST = slice(0, 320), slice(320, 480), slice(480, 640)
 CLASSES = 4
+IMAGE = (8, 8, 2)
 MIDDLE, AFTER = "middle.keras", "after.keras"
 
 
@@ -43,7 +44,7 @@ def mlp():
 
 def convnet():
     """Returns convolutions with batch normalization and dropout."""
-    inputs = x = keras.Input((8, 8, 2))
+    inputs = x = keras.Input(IMAGE)
     for number, width in enumerate((8, 12)):
         x = keras.layers.Conv2D(
             width, 3, padding="same", use_bias=False, name=f"conv_{number}"
@@ -112,15 +113,21 @@ def numbers(value):
 class Learner:
     """Learns tasks with one model and keeps the digests of what came of it."""
 
-    def __init__(self, backbone, seed=11, learning_rate=0.01, **strategies):
-        self.shape = tuple(backbone.input_shape[1:])
-        self.model = tsn_keras.ContinualModel(backbone, seed=seed, **strategies)
-        self.model.compile(
+    def __init__(self, model, shape=IMAGE):
+        self.model = model
+        self.shape = tuple(shape)
+        self.digests = {}
+
+    @classmethod
+    def of_backbone(cls, backbone, seed=11, learning_rate=0.01, **strategies):
+        """Returns a learner with a new model."""
+        model = tsn_keras.ContinualModel(backbone, seed=seed, **strategies)
+        model.compile(
             keras.optimizers.Adam(learning_rate),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
         )
-        self.digests = {}
+        return cls(model, backbone.input_shape[1:])
 
     def add(self, number):
         head = keras.layers.Dense(CLASSES, name=f"head_{number}")
@@ -181,7 +188,7 @@ class Learner:
 
 
 def planes_of_mlp(folder):
-    learner = Learner(
+    learner = Learner.of_backbone(
         mlp(),
         pruning=MagnitudePruning(0.6, frequency=5, tolerance=0.02),
         sharing=EverySecondJoins(),
@@ -191,14 +198,14 @@ def planes_of_mlp(folder):
 
 
 def defaults_of_mlp(folder):
-    learner = Learner(mlp())
+    learner = Learner.of_backbone(mlp())
     learner.learn(0, 1, 2, epochs=6, batch_size=16)
     return learner.finished()
 
 
 def similarity_of_mlp(folder):
     """Decides by trials; the model has no seed of its own."""
-    learner = Learner(
+    learner = Learner.of_backbone(
         mlp(),
         seed=None,
         pruning=MagnitudePruning({"first": 0.7, ".*": 0.5}, frequency=4),
@@ -211,7 +218,7 @@ def similarity_of_mlp(folder):
 
 def full_planes_of_mlp(folder):
     """Shares without a trial, until a plane is full."""
-    learner = Learner(
+    learner = Learner.of_backbone(
         mlp(),
         pruning=MagnitudePruning(0.7, frequency=5),
         sharing=ActivationSimilarity(
@@ -224,7 +231,7 @@ def full_planes_of_mlp(folder):
 
 def fisher_of_convnet(folder):
     """Stops early, and takes the best weights back."""
-    learner = Learner(
+    learner = Learner.of_backbone(
         convnet(),
         pruning=FisherPruning(0.7, frequency=5, tolerance=0.01),
         sharing=WarmStart(threshold=50.0),
@@ -238,7 +245,7 @@ def fisher_of_convnet(folder):
 
 
 def budget_of_convnet(folder):
-    learner = Learner(
+    learner = Learner.of_backbone(
         convnet(),
         pruning=MagnitudePruning(budget=700, frequency=5),
         quantization=AdaptiveCodebook(
@@ -252,7 +259,7 @@ def budget_of_convnet(folder):
 
 def scores_resumed(folder):
     """Ends the session in the middle of each task."""
-    learner = Learner(
+    learner = Learner.of_backbone(
         mlp(),
         seed=5,
         pruning=ScorePruning(0.6, frequency=5, score_frequency=2),
@@ -269,7 +276,7 @@ def scores_resumed(folder):
 
 
 def recurrent_network(folder):
-    learner = Learner(
+    learner = Learner.of_backbone(
         recurrent(),
         pruning=MagnitudePruning(0.5, frequency=5),
         sharing=Always(),
@@ -279,14 +286,16 @@ def recurrent_network(folder):
 
 
 def no_strategies(folder):
-    learner = Learner(mlp(), pruning=None, quantization=None, sharing="always")
+    learner = Learner.of_backbone(
+        mlp(), pruning=None, quantization=None, sharing="always"
+    )
     learner.learn(0, 1)
     return learner.finished()
 
 
 def task_files(folder):
     """Exports a task in some precisions, and all tasks in one file."""
-    learner = Learner(
+    learner = Learner.of_backbone(
         convnet(),
         pruning=MagnitudePruning(0.7, frequency=5),
         sharing=EverySecondJoins(),
@@ -314,7 +323,7 @@ def task_files(folder):
 
 def saved_models(folder):
     """Saves in the middle of a task and after it, and finishes."""
-    learner = Learner(
+    learner = Learner.of_backbone(
         convnet(),
         seed=7,
         pruning=FisherPruning(0.6, frequency=5),
@@ -324,42 +333,38 @@ def saved_models(folder):
     learner.add(1)
     learner.fit(1, epochs=2)
     learner.model.save(os.path.join(folder, MIDDLE))
-    return finish_saved(learner, folder, save=True)
-
-
-def finish_saved(learner, folder, save=False):
-    """Finishes the task in whose middle a model was saved."""
-    learner.digests = {
-        f"middle, logits of {name}": value
-        for name, value in learner.logits().items()
-    }
-    learner.fit(1, epochs=2)
-    learner.consolidate(1)
-    learner.learn(2, epochs=2)
-    path = os.path.join(folder, AFTER)
-    if save:
-        learner.model.save(path)
-    else:
-        loaded = Learner(convnet())
-        loaded.model = keras.models.load_model(path)
-        for name, value in loaded.finished().items():
-            learner.digests[f"after, {name}"] = value
-    digests = learner.finished()
-    if save:
-        after = ("bank", "capacity", "logits")
-        digests |= {
-            f"after, {name}": value
-            for name, value in digests.items()
-            if name.startswith(after)
-        }
-    return digests
+    digests = finish(learner)
+    learner.model.save(os.path.join(folder, AFTER))
+    after = read(learner.model)
+    return {**digests, **after}
 
 
 def loaded_models(folder):
     """Finishes what another commit saved, and reads what it finished."""
-    learner = Learner(convnet())
-    learner.model = keras.models.load_model(os.path.join(folder, MIDDLE))
-    return finish_saved(learner, folder)
+    middle, after = (
+        keras.models.load_model(os.path.join(folder, name))
+        for name in (MIDDLE, AFTER)
+    )
+    return {**finish(Learner(middle)), **read(after)}
+
+
+def finish(learner):
+    """Finishes the task in whose middle a model was saved, and one more."""
+    begun = Learner(learner.model)
+    middle = {
+        f"middle, logits of {name}": value
+        for name, value in begun.logits().items()
+    }
+    begun.fit(1, epochs=2)
+    begun.consolidate(1)
+    begun.learn(2, epochs=2)
+    return {**middle, **begun.finished()}
+
+
+def read(model):
+    """Returns the digests of a model whose tasks are finished."""
+    digests = Learner(model).finished()
+    return {f"after, {name}": value for name, value in digests.items()}
 
 
 ALL_CASES = {

@@ -23,6 +23,7 @@ from tests.digits_tasks import (
 from tsn_keras.consolidation import Consolidation
 from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
+from tsn_keras.training_data import passes_of
 from tsn_keras.validation import Validation
 
 
@@ -40,9 +41,9 @@ class OrderOfDataTest(parameterized.TestCase):
         model = make_model(quantization=quantization)
         model.add_task("a", head=keras.layers.Dense(10))
         model.fit(task.train, epochs=2, verbose=0)
-        before = int(task.train.passes)
+        before = int(passes_of(task.train))
         model.consolidate(task.validation, verbose=0)
-        self.assertEqual(int(task.train.passes), before + 1)
+        self.assertEqual(int(passes_of(task.train)), before + 1)
 
 
 class MechanismsTest(parameterized.TestCase):

@@ -30,6 +30,11 @@ class Progress:
     settled: bool = False
     denser: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
+    def restart(self, total_steps: int) -> None:
+        """Lets the schedule begin anew, over so many steps."""
+        self.step, self.total_steps, self.settled = 0, total_steps, False
+        self.denser = {}
+
     def note_denser(self, logs: dict[str, float]) -> None:
         """Notes what was validated while masks held more slots.
 

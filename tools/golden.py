@@ -24,6 +24,8 @@ import time
 
 from absl import app, flags
 
+from tools.checkouts import check_out
+
 _OLD = flags.DEFINE_string("old", "c46db4f", "A commit or a folder.")
 _NEW = flags.DEFINE_string("new", "HEAD", "A commit or a folder.")
 _THREADS = flags.DEFINE_list("threads", ["1", "2"], "Numbers of threads.")
@@ -31,23 +33,8 @@ _CASES = flags.DEFINE_list("cases", [], "Cases; all by default.")
 _OUTPUT = flags.DEFINE_string("output", "/tmp/golden.json", "Results as JSON.")
 
 PROGRAM = pathlib.Path(__file__).resolve().with_name("golden_program.py")
-ROOT = PROGRAM.parent.parent
 # Saves models that the new commit loads.
 SAVING_CASE = "saved_models"
-
-
-def check_out(commit, folder):
-    """Returns the folder with the files of a commit."""
-    if pathlib.Path(commit).is_dir():
-        return pathlib.Path(commit).resolve()
-    archive = subprocess.run(
-        ["git", "-C", ROOT, "archive", commit], check=True, capture_output=True
-    )
-    folder.mkdir()
-    subprocess.run(
-        ["tar", "-x", "-C", folder], input=archive.stdout, check=True
-    )
-    return folder
 
 
 def run_program(program, checkout, threads, saved, *arguments):

@@ -12,7 +12,7 @@ from examples.benchmarks.comparison import result, seconds_of
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rows", 10000, "Training images.")
 flags.DEFINE_integer(
-    "validation_rows", None, "Validation images; by default a tenth of --rows."
+    "held_out_rows", None, "Validation images; by default a tenth of --rows."
 )
 flags.DEFINE_float(
     "pruning_tolerance",
@@ -71,7 +71,7 @@ def run(repetitions: int) -> list[dict]:
     for name in FLAGS.network:
         network = networks.NETWORKS[name]
         train = _images(network, FLAGS.rows, 1)
-        rows = FLAGS.validation_rows or FLAGS.rows // 10
+        rows = FLAGS.held_out_rows or FLAGS.rows // 10
         validation = _images(network, rows, 2)
         model = _make_model(network)
         tasks = [

@@ -12,15 +12,14 @@ class ChoicesTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.flag = flags.FLAGS["fruit"]
-        self.enterContext(flagsaver.flagsaver())
 
     def test_help_and_default(self):
         self.assertEqual(self.flag.value, ["fig"])
         self.assertIn("What to eat. Any of: fig, plum, pear.", self.flag.help)
 
     def test_takes_several(self):
-        flags.FLAGS.fruit = ["plum", "fig"]
-        self.assertEqual(self.flag.value, ["plum", "fig"])
+        with flagsaver.flagsaver(fruit=["plum", "fig"]):
+            self.assertEqual(self.flag.value, ["plum", "fig"])
 
     @parameterized.parameters([["stone"]], [["fig", "stone"]], [[]])
     def test_other_words(self, words):
@@ -28,4 +27,4 @@ class ChoicesTest(parameterized.TestCase):
             flags.IllegalFlagValueError,
             "--fruit takes any of fig, plum, pear, with commas between",
         ):
-            flags.FLAGS.fruit = words
+            self.enterContext(flagsaver.flagsaver(fruit=words))

@@ -1,4 +1,4 @@
-"""Looking at a task's data before and after `fit` takes them."""
+"""The training data of a task, which are looked at more than once."""
 
 import contextlib
 import itertools
@@ -142,7 +142,7 @@ class TrainingData:
             self.has_targets = self.y is not None
             return [tuple(batch)]
         taken, batches = 0, []
-        for element in self._elements():
+        for element in self.elements():
             batch = keras.utils.unpack_x_y_sample_weight(element)
             batch = tree.map_structure(_to_numpy, batch)
             batches.append(batch)
@@ -208,7 +208,8 @@ class TrainingData:
         training["class_weight"] = self.class_weight
         return training, held_out
 
-    def _elements(self) -> Iterator:
+    def elements(self) -> Iterator:
+        """Gives the elements once, of anything but arrays."""
         if isinstance(self.x, keras.utils.PyDataset):
             length = self.x.num_batches
             indices = itertools.count() if length is None else range(length)
@@ -222,7 +223,7 @@ class TrainingData:
         is_empty = False
         while not is_empty:
             is_empty = True
-            for element in self._elements():
+            for element in self.elements():
                 is_empty = False
                 yield element
 
@@ -299,7 +300,7 @@ def evaluation_batches(data: Any) -> list[tuple]:
     if isinstance(data, list):
         data = tuple(data)
     if not isinstance(data, tuple):
-        elements = TrainingData(data)._elements()
+        elements = TrainingData(data).elements()
         elements = [element for element in elements if num_rows(element)]
         return tree.map_structure(tf.convert_to_tensor, elements)
     columns = tuple(column for column in data if column is not None)

@@ -1,4 +1,4 @@
-"""Errors for data and arguments that no task can be learned from."""
+"""Errors for data that no task can be learned from."""
 
 from typing import Any
 
@@ -11,28 +11,6 @@ SPARSE_LOSSES = (
     "sparse_categorical_crossentropy",
     "SparseCategoricalCrossentropy",
 )
-
-
-def check_task_name(name: str, known: list[str]) -> None:
-    """Refuses an unusable or used name of a new task."""
-    if not isinstance(name, str) or not name:
-        raise ValueError(
-            f"A task's name must be a non-empty string. Received: {name!r}"
-        )
-    if name in known:
-        raise ValueError(
-            f"There is a task named '{name}' already. Give the new task "
-            f"another name. Tasks so far: {known}"
-        )
-
-
-def check_known(name: str, known: list[str]) -> None:
-    """Refuses the name of a task that was never added."""
-    if name not in known:
-        raise ValueError(
-            f"Unknown task '{name}'. Known tasks: {known}. Add a task with "
-            f"`model.add_task('{name}', head)`."
-        )
 
 
 def check_finite(data: Any, what: str) -> None:
@@ -128,43 +106,6 @@ def check_several_classes(labels: list, loss: Any) -> None:
         )
 
 
-def check_optimizer(given: Any, used: list) -> None:
-    """Refuses an optimizer that another model was trained with.
-
-    Args:
-        given: what `compile` was given as `optimizer`.
-        used: list of optimizers of this model.
-    """
-    if not getattr(given, "built", False):
-        return
-    mine = used + [getattr(one, "inner_optimizer", None) for one in used]
-    if not any(given is one for one in mine):
-        raise ValueError(
-            f"Optimizer '{given.name}' has been used for another model "
-            "already and keeps that model's state. Give a new one, for "
-            f"example {type(given).__name__}.from_config("
-            "optimizer.get_config())."
-        )
-
-
-def check_head(head: keras.layers.Layer, features: Any) -> None:
-    """Refuses a head that does not fit the backbone's features.
-
-    Args:
-        head: `keras.layers.Layer`, built by this.
-        features: nest of `KerasTensor`.
-    """
-    try:
-        head(features)
-    except (TypeError, ValueError) as error:
-        shapes = [tuple(part.shape) for part in tree.flatten(features)]
-        raise ValueError(
-            f"Head '{head.name}' does not fit the backbone's features of shape "
-            f"{shapes}. Give `add_task` another head, for example "
-            "keras.layers.Dense(num_classes)."
-        ) from error
-
-
 def in_order(batch: Any, expected: Any) -> Any:
     """Returns inputs given by name as functional models take them.
 
@@ -216,39 +157,6 @@ def check_shapes(batch: Any, expected: Any) -> None:
                 "The input does not fit the backbone: expected shape "
                 f"{tuple(spec.shape)}, received {tuple(part.shape)} (the first "
                 "axis is the batch). Reshape the data, or build another model."
-            )
-
-
-def check_backbone(backbone: Any) -> None:
-    """Refuses anything but a Keras layer or model as backbone."""
-    if not isinstance(backbone, keras.layers.Layer):
-        raise TypeError(
-            "`backbone` must be a keras.layers.Layer or keras.Model. "
-            f"Received: {backbone!r}"
-        )
-
-
-def check_kernels(paths: list[str], backbone: keras.layers.Layer) -> None:
-    """Refuses a backbone in which nothing can be masked."""
-    if not paths:
-        weights = [weight.path for weight in backbone.weights]
-        raise ValueError(
-            f"Backbone '{backbone.name}' has no maskable kernels: trainable "
-            "float weights of two or more axes named 'embeddings' or "
-            f"'...kernel', or chosen by `kernels`. It has: {weights}. Add a "
-            "layer such as Dense or Conv2D, or choose other `kernels`."
-        )
-
-
-def check_scores(subnetworks: list, learned_scores: bool) -> None:
-    """Refuses `Subnetwork` layers that do not fit the pruning criterion."""
-    for layer in subnetworks:
-        if layer.learned_scores != learned_scores:
-            raise ValueError(
-                f"Layer '{layer.name}' has learned_scores="
-                f"{layer.learned_scores}, and the pruning strategy needs "
-                f"{learned_scores}. Make it with learned_scores="
-                f"{learned_scores}, or choose another `pruning`."
             )
 
 

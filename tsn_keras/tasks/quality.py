@@ -1,4 +1,4 @@
-"""The quality that consolidation watches."""
+"""The validated quality of what is installed."""
 
 from typing import Any
 
@@ -6,10 +6,19 @@ import keras
 import numpy as np
 from keras import tree
 
-from tsn_keras.batch_loop import BatchLoop, stacked, unstacked
+from tsn_keras.data import (
+    BatchLoop,
+    check_several_classes,
+    evaluation_batches,
+    joined,
+    num_rows,
+    stacked,
+    unstacked,
+)
 from tsn_keras.distribution import mean_over_workers, of_first_worker
-from tsn_keras.input_checks import check_several_classes
-from tsn_keras.training_data import evaluation_batches, joined, num_rows
+from tsn_keras.keras_internals import metric_direction
+from tsn_keras.tasks import checks
+from tsn_keras.tasks.task_switch import TaskSwitch
 
 MODES = ("auto", "min", "max")
 LOWER_IS_BETTER = (
@@ -18,12 +27,8 @@ LOWER_IS_BETTER = (
 )
 
 
-def evaluation_loop(model) -> BatchLoop:
-    """Returns the loop that evaluates batches with a model's test step.
-
-    Args:
-        model: `keras.Model`, compiled.
-    """
+def evaluation_loop(model: keras.Model) -> BatchLoop:
+    """Returns the loop that evaluates batches with a model's test step."""
     return BatchLoop(
         model.test_step, model.get_metrics_result, model.run_eagerly
     )
@@ -51,20 +56,19 @@ class Validation:
     can be the quality.
 
     Args:
-        model: `keras.Model`, compiled.
-        data: validation data in any form that `fit` takes.
-        loop: `BatchLoop`, the model's `evaluation_loop`.
-        monitor: str or `None`, the name of the quality; defaults to the first
-            compiled metric, or to `loss` if there is none or if the head has
-            several outputs.
+        model: `ContinualModel`, compiled.
+        data: Validation data in any form that `fit` takes.
+        loop: The model's `evaluation_loop`.
+        monitor: The name of the quality. By default the first compiled metric,
+            or `loss` if there is none or if the head has several outputs.
         mode: `"max"` or `"min"`, whether higher or lower is better, or
             `"auto"` to tell it as callbacks do: by the metric's own direction
             if it has one, else by its name.
 
     Attributes:
-        initial: float, the quality of the model as it was given.
-        loss: float or `None`, validated with the last quality.
-        num_examples: int.
+        initial: The quality of the model as it was given.
+        loss: The loss that was validated with the last quality.
+        num_examples: How many examples validate.
 
     Raises:
         ValueError: If the data or `monitor` cannot be used, or the quality is
@@ -73,7 +77,7 @@ class Validation:
 
     def __init__(
         self,
-        model,
+        model: keras.Model,
         data: Any,
         loop: BatchLoop,
         monitor: str | None = None,
@@ -92,7 +96,7 @@ class Validation:
         self.num_examples = 0
         for batch in unstacked(self._stacks):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-            model.check_examples(x, y, ("validation_data",) * 2)
+            checks.check_examples(model, x, y, ("validation_data",) * 2)
             self.num_examples += num_rows(x)
             labels.append(y)
         check_several_classes(labels, model.loss)
@@ -125,7 +129,7 @@ class Validation:
         for metric in self._model.metrics:
             # Compiled metrics are one, which holds them all.
             for one in getattr(metric, "metrics", [metric]):
-                direction = getattr(one, "_direction", None)
+                direction = metric_direction(one)
                 # The metric of one output has the output's name before its.
                 named = f"_{self.monitor}".endswith(f"_{one.name}")
                 if named and direction is not None:
@@ -158,6 +162,10 @@ class Validation:
         """
         return self._quality_of(self.results())
 
+    def recall_loss(self, loss: float | None) -> None:
+        """Takes over the loss of something validated before."""
+        self.loss = loss
+
     def _quality_of(self, results: dict[str, float]) -> float:
         for name in (self.monitor, "loss"):
             # A subclass may have no metric named `loss`.
@@ -169,3 +177,83 @@ class Validation:
         if "loss" in results:
             self.loss = mean_over_workers(results["loss"])
         return mean_over_workers(self.sign * results[self.monitor])
+
+
+class Quality:
+    """Installs what consolidation tries, and validates it if it is new.
+
+    What is the same as before, to the bit, is not installed again; and where
+    nothing is installed anew, the quality is known.
+
+    Args:
+        switch: Its variables hold the task.
+        validation: It has validated that task as it is.
+        kernels: What the network computes with so far.
+    """
+
+    def __init__(
+        self,
+        switch: TaskSwitch,
+        validation: Validation,
+        kernels: list[np.ndarray],
+    ):
+        self._switch = switch
+        self._validation = validation
+        self._installed: list = [None] * len(kernels)
+        self._install(kernels)
+        # `None` where what is installed has not been validated yet.
+        self._known: float | None = validation.initial
+
+    @property
+    def loss(self) -> float | None:
+        """The loss that was validated with the last quality."""
+        return self._validation.loss
+
+    def __call__(self, kernels: list[np.ndarray]) -> float:
+        """Returns the quality with these kernels; higher is better."""
+        self._install(kernels)
+        if self._known is None:
+            self._known = self._validation.quality()
+        return self._known
+
+    def forget(self) -> None:
+        """To be called when private variables were changed elsewhere."""
+        self._known = None
+
+    def private_values(self) -> list[np.ndarray]:
+        """Returns the private variables that are installed."""
+        return self._switch.private_values()
+
+    def install_private(self, values: list[np.ndarray]) -> None:
+        """Installs other private variables."""
+        self._switch.install_private(values)
+        self._known = None
+
+    def put_back(
+        self,
+        kernels: list[np.ndarray],
+        private: list[np.ndarray],
+        quality: float,
+        loss: float | None,
+    ) -> None:
+        """Installs what was validated before, with what was found then."""
+        self.install_private(private)
+        self._install(kernels)
+        self._known = quality
+        self._validation.recall_loss(loss)
+
+    def _install(self, kernels: list[np.ndarray]) -> None:
+        for index, kernel in enumerate(kernels):
+            before = self._installed[index]
+            if before is None or not _same_bits(kernel, before):
+                installed = self._switch.kernels[index]
+                installed.install(kernel, is_stored=before is not None)
+                self._installed[index] = kernel
+                self._known = None
+
+
+def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    if one is other or one.dtype != other.dtype:
+        return one is other
+    bits = f"u{one.itemsize}"
+    return np.array_equal(one.view(bits), other.view(bits))

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import tree
 
+from tsn_keras.data import TrainingData, joined
 from tsn_keras.distribution import mean_over_workers
 from tsn_keras.sharing import PlaneChoice
-from tsn_keras.training_data import TrainingData, joined
 
 # A task that starts as another is ahead at first, and loses of that lead
 # while it trains on: on permuted MNIST it can be level and end behind.
@@ -25,16 +25,11 @@ def predicts_labels(
 
     It does if its loss on the new task's data is at most `LEAD` times that
     with the same labels in another order.
-
-    Args:
-        model: `ContinualModel` with a running task.
-        choice: `PlaneChoice` that joins a plane.
-        data: `TrainingData` of the new task.
     """
     nearest = choice.nearest
     if choice.reason != "similar":
         return False
-    if model.bank[nearest].head != model._running.head:
+    if model.bank[nearest].head != model.running_task.head:
         return False
     batches = data.first_batches(LABELS)
     if batches[0][1] is None or model.loss is None:
@@ -43,7 +38,7 @@ def predicts_labels(
     x, y = joined([batch[:2] for batch in batches])
     order = np.random.default_rng(0).permutation(len(tree.flatten(y)[0]))
     others = tree.map_structure(lambda labels: labels[order], y)
-    with model.working_as(nearest):
+    with model.switch.reading(nearest):
         y_pred = model(x, training=False)
         losses = [
             mean_over_workers(float(model.compute_loss(x, labels, y_pred)))
@@ -67,14 +62,14 @@ def try_planes(
 
     Args:
         model: `ContinualModel` with a running task.
-        choice: `PlaneChoice` that joins a plane.
-        data: `TrainingData` of the new task.
-        start: function of a `PlaneChoice`; brings the running task to the
-            start of its training on that plane.
+        choice: One that joins a plane.
+        data: Of the new task.
+        start: Function of a choice; brings the running task to the start of
+            its training on that plane.
 
     Returns:
-        The `PlaneChoice` that was taken, with both losses; a plane of the
-        task's own if the data cannot be split.
+        The choice that was taken, with both losses; a plane of the task's own
+        if the data cannot be split.
     """
     own = dataclasses.replace(choice, plane=None, own_fraction=1.0)
     split = data.held_out(choice.trial_steps)
@@ -86,7 +81,7 @@ def try_planes(
         # A subclass has metrics of its own.
         return dataclasses.replace(own, reason="untried")
     taken, loss = choice, loss_of_all
-    # Of losses that are NaN nothing is less.
+    # NaN compares false.
     if not loss <= LEAD * loss_of_own and _is_partial(model, choice):
         first = dataclasses.replace(choice, depth=choice.trial_depth)
         loss_of_first = _held_out_loss(model, first, split, start)

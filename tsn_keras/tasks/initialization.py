@@ -6,15 +6,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from tsn_keras.training_state import seed_states
+from tsn_keras.keras_internals import flatten_layers
 
 
 def derived_seed(seed: int, *indices: int) -> int:
-    """Returns a seed that depends on a seed and where it is used.
+    """Returns a seed that depends on a seed and on where it is used.
 
     Args:
-        seed: int, 0 or more.
-        *indices: int, such as the number of the task.
+        seed: 0 or more.
+        *indices: What it is used for, such as the number of the task.
 
     Returns:
         int in [0, 2**31).
@@ -32,16 +32,16 @@ def fresh_weights(layer: keras.layers.Layer, inputs: Any) -> list[np.ndarray]:
     `Lambda` layers: nothing is read from a file.
 
     Args:
-        layer: `keras.layers.Layer`, built.
-        inputs: nest of `KerasTensor`, what the layer is called with.
+        layer: A built layer.
+        inputs: Nest of `KerasTensor`, what the layer is called with.
 
     Returns:
-        list of arrays in the order of `layer.weights`.
+        Arrays in the order of `layer.weights`.
 
     Raises:
         ValueError: If the layer cannot be made from its configuration.
     """
-    layers = list(layer._flatten_layers())
+    layers = flatten_layers(layer)
     custom = {type(one).__name__: type(one) for one in layers}
     for value in (value for one in layers for value in vars(one).values()):
         if inspect.isfunction(value):
@@ -73,12 +73,12 @@ def fresh_weights(layer: keras.layers.Layer, inputs: Any) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in twin.weights]
 
 
-def reset_seed_generators(layer: keras.layers.Layer, seed: int) -> None:
-    """Starts the random numbers of dropout and the like at a seed.
+def seed_states(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the states of dropout's and other random numbers in a layer."""
+    return [v for v in layer.variables if v.name == "seed_generator_state"]
 
-    Args:
-        layer: `keras.layers.Layer`.
-        seed: int.
-    """
+
+def reset_seed_generators(layer: keras.layers.Layer, seed: int) -> None:
+    """Starts the random numbers of dropout and the like at a seed."""
     for index, state in enumerate(seed_states(layer)):
         state.assign([derived_seed(seed, index), 0])

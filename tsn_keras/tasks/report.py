@@ -1,16 +1,18 @@
-"""What `consolidate` tells about a task."""
+"""What `consolidate` tells about a task, and the table of `summary`."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
-from tsn_keras.bank import TaskRecord, WeightBank
-from tsn_keras.sharing.plane_choice import REASONS
+from tsn_keras.bank import SLOT_BITS, KernelUsage, TaskRecord, WeightBank
+from tsn_keras.sharing import REASONS
 
 # Quality (1.0 is 100 % accuracy) that a stage may cost without a warning.
 LARGEST_LOSS = 0.01
 MOST_DEAD_UNITS = 0.5
 # How far a task that shares may fall behind the one it shares with.
 LARGEST_TRANSFER_LOSS = 0.03
+_HEADER = ("task", "kernel", "plane", "sparsity", "bits", "own", "shared")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,24 +20,24 @@ class TaskReport:
     """The outcome of a task's consolidation.
 
     Args:
-        name: str.
-        plane: int, the highest where kernels lie on several.
-        nearest: str or `None`, the most similar earlier task.
-        divergence: float or `None`, its KL divergence.
-        sharing: str, what was chosen and why.
-        sparsity: dict by kernel path, fraction of slots left out.
-        bits: dict by kernel path, width of the codes.
-        own: dict by kernel path, number of own slots.
-        shared: dict by kernel path, number of shared slots.
-        monitor: str, the name of the measured quality.
-        quality_before: float, validated before consolidation.
-        quality_after: float, validated with the stored bits.
-        effects: dict, what each stage added to the validated quality; negative
-            is lost. `training`: since the best epoch in which the masks held
-            more slots than at the end, `None` if `fit` validated no such epoch.
+        name: The task's name.
+        plane: The highest one where kernels lie on several.
+        nearest: The most similar earlier task, if there is one.
+        divergence: KL divergence from it.
+        sharing: What was chosen, and why.
+        sparsity: By kernel path, the fraction of slots left out.
+        bits: By kernel path, the width of the codes.
+        own: By kernel path, the number of own slots.
+        shared: By kernel path, the number of shared slots.
+        monitor: The name of the measured quality.
+        quality_before: Validated before consolidation.
+        quality_after: Validated with the stored bits.
+        effects: What each stage added to the validated quality; negative is
+            lost. `training`: since the best epoch in which the masks held more
+            slots than at the end, `None` if `fit` validated no such epoch.
             `pruning` and `quantization`: in the consolidation. `sharing`: to
             the negative loss in its trial, `None` without one.
-        warnings: list of str, known failures and their remedies.
+        warnings: Known failures and their remedies.
     """
 
     name: str
@@ -59,40 +61,28 @@ class TaskReport:
 
 
 def make_report(bank: WeightBank, task: str) -> TaskReport:
-    """Returns the report of a task from what the bank stores of it.
-
-    Args:
-        bank: `WeightBank`.
-        task: str, a consolidated task.
-    """
-    record = bank[task]
-    masks = dict(zip(bank.paths, bank.masks(task)))
-    own = {path: int(mask.sum()) for path, (mask, _) in masks.items()}
-    shared = {path: int(mask.sum()) for path, (_, mask) in masks.items()}
-    sizes = {path: mask.size for path, (mask, _) in masks.items()}
-    widths = (component.width for component in record.components)
-    effects = _effects(record.facts)
+    """Returns the report of a consolidated task from what the bank stores."""
+    record, facts, usage = bank[task], bank[task].facts, bank.usage(task)
+    effects = _effects(facts)
+    joined = any(kernel.num_shared for kernel in usage)
     return TaskReport(
         name=task,
         plane=record.plane,
-        nearest=record.facts["nearest"],
-        divergence=record.facts["divergence"],
-        sharing=_sharing(bank, record, any(shared.values())),
-        sparsity={
-            path: 1.0 - (own[path] + shared[path]) / sizes[path]
-            for path in bank.paths
-        },
-        bits=dict(zip(bank.paths, widths)),
-        own=own,
-        shared=shared,
-        monitor=record.facts["monitor"],
-        quality_before=record.facts["before"],
-        quality_after=record.facts["after"],
+        nearest=facts["nearest"],
+        divergence=facts["divergence"],
+        sharing=_sharing(bank, record, joined),
+        sparsity={kernel.path: kernel.sparsity for kernel in usage},
+        bits={kernel.path: kernel.width for kernel in usage},
+        own={kernel.path: kernel.num_own for kernel in usage},
+        shared={kernel.path: kernel.num_shared for kernel in usage},
+        monitor=facts["monitor"],
+        quality_before=facts["before"],
+        quality_after=facts["after"],
         effects=effects,
         warnings=[
-            *_pruning_warnings(effects, masks),
+            *_pruning_warnings(effects, usage),
             *_quantization_warnings(effects),
-            *_sharing_warnings(bank, record, any(shared.values())),
+            *_sharing_warnings(bank, record, joined),
         ],
     )
 
@@ -131,16 +121,14 @@ def _effects(facts: dict) -> dict[str, float | None]:
     }
 
 
-def _pruning_warnings(effects: dict, masks: dict) -> list[str]:
+def _pruning_warnings(effects: dict, usage: list[KernelUsage]) -> list[str]:
     texts = []
-    for path, (own, shared) in masks.items():
-        used = (own | shared).reshape(-1, own.shape[-1])
-        dead = 1.0 - used.any(axis=0).mean()
-        if dead > MOST_DEAD_UNITS:
+    for kernel in usage:
+        if kernel.dead_units > MOST_DEAD_UNITS:
             texts.append(
-                f"Over-pruned: {dead:.0%} of the units of kernel '{path}' have "
-                "no incoming weight. Lower `sparsity`, or raise `budget`, in "
-                "`pruning`."
+                f"Over-pruned: {kernel.dead_units:.0%} of the units of kernel "
+                f"'{kernel.path}' have no incoming weight. Lower `sparsity`, "
+                "or raise `budget`, in `pruning`."
             )
     if (effects["training"] or 0.0) < -LARGEST_LOSS:
         texts.append(
@@ -180,3 +168,37 @@ def _sharing_warnings(bank, record, joined: bool) -> list[str]:
         f"{loss:.4f} under that task's. Lower `threshold` of `sharing`, raise "
         "its `own_fraction`, or use `sharing=None`."
     ]
+
+
+def print_tasks(bank: WeightBank, print_fn: Callable[[str], None]) -> None:
+    """Prints sparsity, bits, own and shared slots, and what is left.
+
+    Args:
+        bank: Of all consolidated tasks.
+        print_fn: Function of a line of text.
+    """
+    rows = [_HEADER]
+    for task in bank.tasks:
+        rows += [
+            (
+                task,
+                kernel.path,
+                str(kernel.plane),
+                f"{kernel.sparsity:.1%}",
+                str(kernel.width),
+                str(kernel.num_own),
+                str(kernel.num_shared),
+            )
+            for kernel in bank.usage(task)
+        ]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        cells = zip(row, widths)
+        print_fn("  ".join(f"{cell:<{width}}" for cell, width in cells))
+    for index, path in enumerate(bank.paths):
+        used = bank.used_bits(index)
+        free = 1.0 - used.mean() / SLOT_BITS
+        print_fn(
+            f"{path}: {free:.1%} of the bits free, at most {used.max()} of "
+            f"{SLOT_BITS} used in a slot"
+        )

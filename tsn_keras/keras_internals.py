@@ -141,3 +141,8 @@ def set_compiled_outputs(model: keras.Model, loss: Any, metrics: Any) -> None:
     # As in `compile`: Keras does not track these.
     object.__setattr__(model, "_compile_loss", loss)
     object.__setattr__(model, "_compile_metrics", metrics)
+
+
+def raw_value(variable: keras.Variable) -> Any:
+    """Returns the TensorFlow variable, whatever scope or cast is at work."""
+    return variable._value

@@ -1,5 +1,7 @@
 """Layers whose kernels are masked and frozen task by task."""
 
+from tsn_keras.layers.given_values import call_given as call_given
+from tsn_keras.layers.given_values import computing_with as computing_with
 from tsn_keras.layers.heads import Heads as Heads
 from tsn_keras.layers.kernel_rule import KernelRule as KernelRule
 from tsn_keras.layers.masked_kernel import MaskedKernel as MaskedKernel

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from tsn_keras.layers.given_values import call_given
+
 
 class _Shelf:
     """Holds layers out of Keras' automatic tracking."""
@@ -133,7 +135,7 @@ class Heads(keras.layers.Layer):
         return names if in_list else None
 
     def call(self, inputs, *args, **kwargs):
-        return self.head(inputs, *args, **kwargs)
+        return call_given(self.head, inputs, *args, **kwargs)
 
     def compute_mask(self, inputs, previous_mask):
         # A head that supports masks has put them on its outputs.

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.layers.given_values import given_value
 from tsn_keras.layers.slot_selection import scored_slots, select_slots
 
 
@@ -132,6 +133,9 @@ class MaskedKernel:
 
     def effective(self):
         """Returns the tensor that the layer computes with."""
+        given = given_value(self.kernel)
+        if given is not None:
+            return given
         if self._replacement is not None:
             return self._replacement()
         if not self.learns_scores:

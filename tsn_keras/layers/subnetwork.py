@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import tree
 
+from tsn_keras.layers.given_values import LayerScope
 from tsn_keras.layers.kernel_rule import KernelRule, Kernels
 from tsn_keras.layers.masked_kernel import EffectiveRegularizer, MaskedKernel
 from tsn_keras.layers.weight_paths import weight_paths
@@ -108,31 +109,16 @@ class Subnetwork(keras.layers.Wrapper):
 
     def call(self, inputs, *args, **kwargs):
         effective = [(k.kernel, k.effective()) for k in self.kernels]
-        with keras.StatelessScope(
-            state_mapping=effective, collect_losses=True
-        ) as scope:
-            values = self._values_in(scope)
+        with LayerScope(self.layer, effective) as scope:
             outputs = self.layer(inputs, *args, **kwargs)
-        self._check_unassigned(values, self._values_in(scope))
-        kernels = {id(kernel.kernel) for kernel in self.kernels}
-        for variable in self.layer.variables:
-            updated = scope.get_current_value(variable)
-            if updated is not None and id(variable) not in kernels:
-                variable.assign(updated)
-        if scope.losses:
-            self.add_loss(scope.losses)
+        self._check_unassigned(scope)
+        scope.hand_on(self)
         return outputs
 
-    def _values_in(self, scope: keras.StatelessScope) -> list:
-        return [scope.get_current_value(k.kernel) for k in self.kernels]
-
-    def _check_unassigned(self, before: list, after: list) -> None:
+    def _check_unassigned(self, scope: LayerScope) -> None:
         """Refuses layers that write to their kernels when they are called."""
-        written = [
-            kernel.path
-            for kernel, one, two in zip(self.kernels, before, after)
-            if one is not two
-        ]
+        kernels = self.kernels
+        written = [k.path for k in kernels if scope.is_assigned(k.kernel)]
         if written:
             raise ValueError(
                 f"Layer '{self.layer.name}' assigns to its kernels {written} "

@@ -114,7 +114,7 @@ def export_bundle(model, names, tasks: dict, folder: pathlib.Path) -> dict:
     agreements = report.agreements.values()
     return {
         "path": path,
-        "weights": sum(kernel.size for kernel in model.installation.kernels),
+        "weights": sum(kernel.size for kernel in model.switch.kernels),
         "accuracy": float(np.mean(accuracies)) if tasks else None,
         # With the task's own float32 file, over all of its test set.
         "equal": float(np.mean(equal)) if tasks else 1.0,

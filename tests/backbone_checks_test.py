@@ -53,7 +53,7 @@ class ReadsTest(parameterized.TestCase):
         model = make_model(followed_by_dense(layer()))
         with self.assertRaisesRegex(ValueError, message):
             begin(model)
-        self.assertFalse(model._running.begun)
+        self.assertFalse(model.running_task.begun)
 
     def test_they_can_be_left_out(self):
         model = make_model(followed_by_dense(ReadsCopy()), kernels=layers.Dense)
@@ -66,7 +66,7 @@ class ReadsTest(parameterized.TestCase):
         before = [np.array(v) for v in backbone.variables]
         from tsn_keras.backbone_checks import check_reads
 
-        check_reads(model.installation, model._inputs)
+        check_reads(model.switch, model.switch.inputs)
         for variable, value in zip(backbone.variables, before):
             np.testing.assert_array_equal(variable, value)
         self.assertEmpty(model.losses)

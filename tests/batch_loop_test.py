@@ -5,7 +5,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from tsn_keras import batch_loop
-from tsn_keras.batch_loop import BatchLoop, stacked, unstacked
+from tsn_keras.data import BatchLoop, stacked, unstacked
 
 
 def batches(*sizes):

@@ -112,7 +112,7 @@ class MechanismsTest(parameterized.TestCase):
             mlp(16), pruning=pruning, quantization=None, sharing=sharing
         )
         begin(model)
-        expected = model._running.masks[0]
+        expected = model.running_task.masks[0]
         report = consolidate(model)
         self.check(model)
         self.assertEqual(set(report.bits.values()), {32})
@@ -134,9 +134,9 @@ class MechanismsTest(parameterized.TestCase):
 
     def test_learned_scores(self):
         model = make_model(pruning=ScorePruning(0.7, frequency=5))
-        before = np.array(model.installation.kernels[0].scores)
+        before = np.array(model.switch.kernels[0].scores)
         begin(model, epochs=6)
-        after = np.array(model.installation.kernels[0].scores)
+        after = np.array(model.switch.kernels[0].scores)
         self.assertGreater(np.abs(after - before).max(), 0)
         report = consolidate(model)
         self.check(model)
@@ -189,7 +189,7 @@ class MechanismsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "`budget` is too small"):
             begin(model)
         self.assertEqual(model.bank.tasks, ())
-        self.assertFalse(model._running.begun)
+        self.assertFalse(model.running_task.begun)
 
     def test_fisher_needs_squared_gradients(self):
         optimizer = keras.optimizers.SGD(0.1)
@@ -243,7 +243,7 @@ class MechanismsTest(parameterized.TestCase):
     def test_training_that_stopped_before_the_target(self):
         model = make_model(pruning=MagnitudePruning(0.9, frequency=1000))
         begin(model, epochs=100, callbacks=[StopAfterOneEpoch()])
-        self.assertGreater(model._running.masks[0].mask.mean(), 0.5)
+        self.assertGreater(model.running_task.masks[0].mask.mean(), 0.5)
         report = consolidate(model)
         self.check(model)
         self.assertAlmostEqual(min(report.sparsity.values()), 0.9, places=2)
@@ -268,7 +268,7 @@ class MechanismsTest(parameterized.TestCase):
 
         model = make_model(quantization=AdaptiveCodebook(0.0, 2, 8))
         begin(model, epochs=4)
-        start = model.installation.private_values()
+        start = model.switch.private_values()
         with (
             mock.patch.object(Consolidation, "_tuned", hopeless),
             warnings.catch_warnings(),
@@ -307,7 +307,7 @@ class MechanismsTest(parameterized.TestCase):
         validated, untold = [], Validation.results
 
         def results(self):
-            work = model.installation
+            work = model.switch
             values = [kernel.effective().numpy() for kernel in work.kernels]
             values += work.private_values()
             validated.append(hash(b"".join(v.tobytes() for v in values)))

@@ -16,12 +16,12 @@ class InstalledQualityTest(absltest.TestCase):
         super().setUpClass()
         cls.model = make_model()
         begin(cls.model)
-        cls.kernels = [m.effective() for m in cls.model._running.masks]
-        cls.private = cls.model.installation.private_values()
+        cls.kernels = [m.effective() for m in cls.model.running_task.masks]
+        cls.private = cls.model.switch.private_values()
 
     def setUp(self):
         super().setUp()
-        installation = self.model.installation
+        installation = self.model.switch
         installation.install_private(self.private)
         for kernel, value in zip(installation.kernels, self.kernels):
             kernel.install(value)
@@ -47,7 +47,7 @@ class InstalledQualityTest(absltest.TestCase):
         self.assertEqual(self.quality(self.others()), found)
         self.validated.assert_called_once()
         self.assertLess(found, self.initial)
-        effective = self.model.installation.kernels[0].effective()
+        effective = self.model.switch.kernels[0].effective()
         np.testing.assert_array_equal(effective, self.others()[0])
 
     def test_minus_zero_is_another_kernel(self):
@@ -56,7 +56,7 @@ class InstalledQualityTest(absltest.TestCase):
         self.quality([-zero for zero in zeros])
         self.assertEqual(self.validated.call_count, 2)
         self.assertTrue(
-            np.signbit(self.model.installation.kernels[0].effective()).all()
+            np.signbit(self.model.switch.kernels[0].effective()).all()
         )
 
     def test_validates_other_private_variables(self):

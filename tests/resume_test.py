@@ -176,7 +176,7 @@ class MiddleOfATaskTest(parameterized.TestCase):
             self.assertEqual(len(variables), len(found[kind]), kind)
             for one, other in zip(variables, found[kind]):
                 np.testing.assert_array_equal(np.array(one), np.array(other))
-        ours, theirs = model._running, loaded._running
+        ours, theirs = model.running_task, loaded.running_task
         self.assertEqual(ours.to_json(), theirs.to_json())
         for one, other in zip(ours.masks, theirs.masks):
             np.testing.assert_array_equal(one.mask, other.mask)
@@ -235,7 +235,7 @@ class MiddleOfATaskTest(parameterized.TestCase):
 
     def test_pretrained_backbone_before_any_task(self):
         model = make_model()
-        before = np.array(model.installation.kernels[0].kernel)
+        before = np.array(model.switch.kernels[0].kernel)
         loaded = reloaded(model)
         after = np.array(loaded.installation.kernels[0].kernel)
         np.testing.assert_array_equal(before, after)
@@ -279,12 +279,12 @@ class MiddleOfATaskTest(parameterized.TestCase):
 
         class BringBack(keras.callbacks.Callback):
             def on_epoch_begin(self, epoch, logs=None):
-                kernel = self.model.installation.kernels[0].kernel
+                kernel = self.model.switch.kernels[0].kernel
                 self.first = self.first if epoch else np.array(kernel)
                 self.model.stop_training = epoch == 2
 
             def on_train_end(self, logs=None):
-                kernel = self.model.installation.kernels[0].kernel
+                kernel = self.model.switch.kernels[0].kernel
                 kernel.assign(self.first)
 
         model = make_model()

@@ -91,11 +91,11 @@ class SharingDepthTest(parameterized.TestCase):
         x, y = digits(0, TRAIN)
         model.fit(x, y, sample_weight=np.zeros(len(y)), verbose=0)
         stored = model.bank.effective("task 0")
-        for index, mask in enumerate(model._running.masks):
+        for index, mask in enumerate(model.running_task.masks):
             same = np.array_equal(mask.effective(), stored[index])
             self.assertEqual((same, mask.shared.any()), (index < 2,) * 2)
         # Bias, scale and offset before the third kernel; no later bias.
-        private = zip(model.installation.private, model.bank.private("task 0"))
+        private = zip(model.switch.private, model.bank.private("task 0"))
         same = [
             np.array_equal(variable, value)
             for variable, value in private
@@ -109,7 +109,7 @@ class SharingDepthTest(parameterized.TestCase):
         learn(model, 0)
         begin(model, 1, epochs=1)
         loaded = reloaded(model)
-        self.assertEqual(loaded._running.planes, (0, 0, 1, 1))
+        self.assertEqual(loaded.running_task.planes, (0, 0, 1, 1))
         for each in (model, loaded):
             fit(each, 1, epochs=1)
             consolidate(each, 1)
@@ -162,7 +162,7 @@ class SharingDepthTest(parameterized.TestCase):
             model.add_task("relabelled", head=keras.layers.Dense(10))
             x, y = digits(0, TRAIN)
             model.fit(x, others[y], epochs=2, verbose=0)
-            choices.append(model._running.choice)
+            choices.append(model.running_task.choice)
             x, y = digits(0, VALIDATION)
             accuracies.append(model.evaluate(x, others[y], verbose=0)[1])
             if depth == 1.0:

@@ -21,7 +21,7 @@ from tests.digits_tasks import (
 )
 from tsn_keras import sharing_trial
 from tsn_keras.sharing import ActivationSimilarity, PlaneChoice
-from tsn_keras.training_data import TrainingData
+from tsn_keras.data import TrainingData
 
 
 def doubting(**arguments):
@@ -60,12 +60,12 @@ class SharingTrialTest(parameterized.TestCase):
         model = make_model(sharing=doubting())
         learn(model, 0, epochs=8)
         begin(model, 1, epochs=8)
-        choice = model._running.choice
+        choice = model.running_task.choice
         self.assertEqual(choice.reason, "trial")
         shared, own = choice.losses
         self.assertGreater(shared, sharing_trial.LEAD * own)
         self.assertIsNone(choice.plane)
-        self.assertEqual(set(model._running.planes), {1})
+        self.assertEqual(set(model.running_task.planes), {1})
 
     def test_a_trial_for_an_own_plane_leaves_no_trace(self):
         """The task is trained as it is by a model that never shares."""
@@ -102,15 +102,15 @@ class SharingTrialTest(parameterized.TestCase):
         others = np.random.default_rng(3).permutation(10)
         model.add_task("again", head=keras.layers.Dense(10))
         model.fit(x, y, epochs=2, verbose=0)
-        self.assertEqual(model._running.choice.reason, "similar")
+        self.assertEqual(model.running_task.choice.reason, "similar")
         model.discard_task()
         model.add_task("relabelled", head=keras.layers.Dense(10))
         model.fit(x, others[y], epochs=2, verbose=0)
-        self.assertEqual(model._running.choice.reason, "trial")
+        self.assertEqual(model.running_task.choice.reason, "trial")
         model.discard_task()
         model.add_task("fewer classes", head=keras.layers.Dense(5))
         model.fit(x, y % 5, epochs=2, verbose=0)
-        self.assertEqual(model._running.choice.reason, "trial")
+        self.assertEqual(model.running_task.choice.reason, "trial")
 
     def test_losses_of_any_size(self):
         """Small losses are compared as they are, and NaN is never less."""
@@ -143,7 +143,7 @@ class SharingTrialTest(parameterized.TestCase):
         ):
             with self.assertRaises(KeyboardInterrupt):
                 model.fit(*digits(1, TRAIN), verbose=0)
-        self.assertFalse(model._running.begun)
+        self.assertFalse(model.running_task.begun)
         for one in (model, other):
             one.fit(*digits(1, TRAIN), verbose=0)
             one.consolidate(digits(1, VALIDATION), verbose=0)

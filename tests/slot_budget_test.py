@@ -103,7 +103,7 @@ class SlotBudgetTest(absltest.TestCase):
         self.assertEqual(model.bank.used_bits(0).min(), 28)
         model.quantization = quantization
         begin(model, 4, epochs=1)
-        self.assertEqual(model._running.widths, [4])
+        self.assertEqual(model.running_task.widths, [4])
         report = consolidate(model, 4)
         self.assertLessEqual(max(report.bits.values()), 4)
         self.assertLessEqual(most_bits(model), 32)

@@ -117,7 +117,7 @@ class TaskReportTest(parameterized.TestCase):
                 callbacks=[Diverges()],
                 **arguments,
             )
-        self.assertEmpty(model._running.progress.denser)
+        self.assertEmpty(model.running_task.progress.denser)
 
     def test_a_metric_of_each_class_is_no_quality(self):
         class Counts(keras.metrics.Metric):
@@ -129,8 +129,8 @@ class TaskReportTest(parameterized.TestCase):
 
         model = make_model(metrics=["accuracy", Counts(name="counts")])
         begin(model, validation_data=digits(0, VALIDATION))
-        self.assertIn("accuracy", model._running.progress.denser)
-        self.assertNotIn("counts", model._running.progress.denser)
+        self.assertIn("accuracy", model.running_task.progress.denser)
+        self.assertNotIn("counts", model.running_task.progress.denser)
 
     def test_negative_transfer(self):
         model = make_model(sharing="always")

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tsn_keras.training_data import TrainingData, evaluation_batches
+from tsn_keras.data import TrainingData, evaluation_batches
 
 X = np.arange(40, dtype="float32").reshape(20, 2)
 Y = np.arange(20)

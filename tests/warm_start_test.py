@@ -30,13 +30,13 @@ class WarmStartTest(parameterized.TestCase):
         used = model.bank.used_slots("task 0")
         stored = model.bank.effective("task 0")
         for kernel, slots, values in zip(
-            model.installation.kernels, used, stored
+            model.switch.kernels, used, stored
         ):
             start = keras.ops.convert_to_numpy(kernel.kernel)
             np.testing.assert_array_equal(start, values)
             self.assertFalse(start[~slots].any())
         for value, one in zip(
-            model.installation.private_values(), model.bank.private("task 0")
+            model.switch.private_values(), model.bank.private("task 0")
         ):
             np.testing.assert_array_equal(value, one)
         model.fit(x, y, epochs=2, verbose=0)
@@ -56,9 +56,9 @@ class WarmStartTest(parameterized.TestCase):
         ):
             model = self.learned(sharing)
             model.fit(*digits(0, TRAIN), epochs=0, verbose=0)
-            kernels = [kernel.kernel for kernel in model.installation.kernels]
+            kernels = [kernel.kernel for kernel in model.switch.kernels]
             values = map(keras.ops.convert_to_numpy, kernels)
-            private = model.installation.private_values()
+            private = model.switch.private_values()
             starts.append([*values, *private])
         for fresh, nearest, mixed in zip(*starts):
             expected = shrink * nearest + (1 - shrink) * fresh

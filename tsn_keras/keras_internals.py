@@ -50,6 +50,11 @@ def set_trainable_flag(layer: keras.layers.Layer, trainable: bool) -> None:
     layer._trainable = trainable
 
 
+def set_trainable(variable: keras.Variable, trainable: bool) -> None:
+    """Sets whether a variable is trained."""
+    variable.trainable = trainable
+
+
 def declared_inputs(network: keras.Model) -> Any:
     """Returns the nest of input tensors that a built model declares.
 

@@ -154,7 +154,7 @@ def restart_schedule(model: keras.Model, steps: int) -> None:
     """
     if isinstance(model, tsn_keras.ContinualModel):
         progress = tsn_keras.pruning.Progress(total_steps=steps)
-        vars(model._running.progress).update(vars(progress))
+        vars(model.running_task.progress).update(vars(progress))
 
 
 def add_tasks(model: tsn_keras.ContinualModel, count: int, batches) -> None:

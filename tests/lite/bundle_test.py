@@ -171,7 +171,7 @@ class BundleTest(LiteTestCase):
             ]
         )
         model = small_models.make_model(backbone, tasks=2)
-        base = 4 * sum(v.shape.num_elements() for v in model.installation.base)
+        base = 4 * sum(v.shape.num_elements() for v in model.switch.base)
         report = lite.export_bundle(model, self.path, batch_size=batch_size)
         self.assertBetween(report.bytes, base, 1.7 * base)
         self.assert_runs_as(model, model.tasks)
@@ -265,7 +265,7 @@ class BundleTest(LiteTestCase):
         with mock.patch.multiple(bundle_layout, **limits):
             lite.export_bundle(model, self.path)
         runner = lite.TaskRunner(self.path)
-        x = np.random.default_rng(0).random((20, *model._inputs.shape[1:]))
+        x = np.random.default_rng(0).random((20, *model.switch.inputs.shape[1:]))
         for task in model.tasks:
             runner.select(task)
             np.testing.assert_allclose(

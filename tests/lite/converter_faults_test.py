@@ -91,7 +91,7 @@ class ConverterFaultsTest(LiteTestCase):
                 wrong,
                 {"outputs": expected},
                 samples,
-                model._inputs,
+                model.switch.inputs,
                 lite.PRECISIONS["float32"],
                 0.9,
             )
@@ -116,7 +116,7 @@ class ConverterFaultsTest(LiteTestCase):
     def test_initial_values_of_variables(self):
         backbone = small_models.dense_backbone((100, 100), 200)
         model = small_models.make_model(backbone, tasks=1, kept=0.1)
-        with model.working_as("task 0"):
+        with model.switch.using("task 0"):
             module = bundle_graph.BundleModule(model, ["task 0"], 1)
             content = convert(module, module.signatures(), VARIABLES)
         floats = 4 * 200 * 100

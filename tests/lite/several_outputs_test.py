@@ -54,7 +54,7 @@ class SeveralOutputsTest(LiteTestCase):
         kind = lite.PRECISIONS[precision]
         content, _ = task_content.task_content(model, values, kind, 1)
         samples = lite.Samples([x], None, "verification_data")
-        checked = (samples, model._inputs, kind, 0.9)
+        checked = (samples, model.switch.inputs, kind, 0.9)
         lite.verify_content(content, expected, *checked)
         expected["outputs_1"] = -expected["outputs_1"]
         with self.assertRaisesRegex(lite.ExportError, "output 'outputs_1'"):

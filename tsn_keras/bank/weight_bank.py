@@ -10,6 +10,7 @@ from tsn_keras.bank.budget import SLOT_BITS, BudgetError
 from tsn_keras.bank.decoder import Decoder
 from tsn_keras.bank.private_code import FULL, SAME, PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
+from tsn_keras.bank.usage import KernelUsage
 
 
 @dataclasses.dataclass
@@ -202,6 +203,16 @@ class WeightBank:
                 decoder.shared_slots(record, index),
             )
             for index in range(len(self.shapes))
+        ]
+
+    def usage(self, task: str) -> list[KernelUsage]:
+        """Returns what a task uses of each kernel."""
+        record = self._records[task]
+        return [
+            KernelUsage(path, plane, component.width, *masks)
+            for path, plane, component, masks in zip(
+                self.paths, record.planes, record.components, self.masks(task)
+            )
         ]
 
     def used_slots(self, task: str) -> list[np.ndarray]:

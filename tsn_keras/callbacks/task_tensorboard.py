@@ -113,7 +113,7 @@ class TaskTensorBoard(keras.callbacks.Callback):
         self._write_tasks()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        running = self.model._running
+        running = self.model.running_task
         tag = f"training/{running.name}/sparsity"
         scalars = [
             (f"{tag}/{mask.path}", 1.0 - mask.mask.mean())

@@ -57,6 +57,11 @@ def _raw(value: Any) -> Any:
     return raw_value(value) if isinstance(value, keras.Variable) else value
 
 
+def has_given_values() -> bool:
+    """Tells whether any values are given."""
+    return bool(_given.get())
+
+
 def given_value(variable: keras.Variable) -> tf.Tensor | None:
     """Returns the value that is given for a variable, if there is one."""
     value = _given.get().get(id(variable))

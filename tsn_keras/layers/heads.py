@@ -1,10 +1,14 @@
 """The heads of all tasks, of which one is at work."""
 
+import contextlib
+import contextvars
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+from tsn_keras.keras_internals import holds_layers
 from tsn_keras.layers.given_values import call_given
 
 
@@ -13,6 +17,25 @@ class _Shelf:
 
     def __init__(self):
         self.layers: list[keras.layers.Layer] = []
+        self._selected: int | None = None
+        # The head that a thread reads, if it is another one.
+        self._read = contextvars.ContextVar("read_head", default=None)
+
+    @property
+    def selected(self) -> int | None:
+        read = self._read.get()
+        return self._selected if read is None else read
+
+    def select(self, index: int) -> None:
+        self._selected = index
+
+    @contextlib.contextmanager
+    def reading(self, index: int) -> Iterator[None]:
+        token = self._read.set(index)
+        try:
+            yield
+        finally:
+            self._read.reset(token)
 
 
 def _signature(head: keras.layers.Layer) -> str:
@@ -60,7 +83,12 @@ def _is_input(config: Any) -> bool:
     return isinstance(config, dict) and config.get("class_name") == "InputLayer"
 
 
+def _selected_layers(heads: "Heads") -> list[keras.layers.Layer]:
+    return [] if heads.selected is None else [heads.head]
+
+
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@holds_layers(_selected_layers)
 class Heads(keras.layers.Layer):
     """Applies the selected one of several heads.
 
@@ -78,7 +106,6 @@ class Heads(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         self._shelf = _Shelf()
-        self.selected = None
         for head in heads:
             self.add(head)
 
@@ -99,18 +126,17 @@ class Heads(keras.layers.Layer):
         return len(self._shelf.layers) - 1
 
     def select(self, index: int) -> None:
-        """Puts the head of `index` to work.
+        """Puts the head of an index, as `add` returned it, to work."""
+        self._shelf.select(index)
 
-        Args:
-            index: int, as `add` returned it.
-        """
-        # Keras locks its tracker once a layer is built; its own LoRA code
-        # opens it the same way.
-        self._tracker.unlock()
-        self._layers.clear()
-        self._layers.append(self._shelf.layers[index])
-        self._tracker.lock()
-        self.selected = index
+    def reading(self, index: int) -> contextlib.AbstractContextManager:
+        """Puts a head to work for this thread alone, in a context."""
+        return self._shelf.reading(index)
+
+    @property
+    def selected(self) -> int | None:
+        """The index of the head that is at work in this thread."""
+        return self._shelf.selected
 
     @property
     def count(self) -> int:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.keras_internals import set_trainable
 from tsn_keras.layers.given_values import given_value
 from tsn_keras.layers.slot_selection import scored_slots, select_slots
 
@@ -126,10 +127,22 @@ class MaskedKernel:
         """Whether functions that are traced now train the scores."""
         return self.scores is not None and self.scores.trainable
 
-    @learns_scores.setter
-    def learns_scores(self, value: bool) -> None:
-        if self.scores is not None:
-            self.scores.trainable = value
+    @contextlib.contextmanager
+    def fixed_scores(self) -> Iterator[None]:
+        """Leaves the scores alone in functions traced in the context."""
+        # Scores that a user has frozen stay so.
+        learns = self.learns_scores
+        if learns:
+            set_trainable(self.scores, False)
+        try:
+            yield
+        finally:
+            if learns:
+                set_trainable(self.scores, True)
+
+    def rename(self, path: str) -> None:
+        """Gives the kernel the name that it has in a larger network."""
+        self.path = path
 
     def effective(self):
         """Returns the tensor that the layer computes with."""

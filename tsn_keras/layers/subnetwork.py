@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import tree
 
+from tsn_keras.keras_internals import flatten_layers
 from tsn_keras.layers.given_values import LayerScope
 from tsn_keras.layers.kernel_rule import KernelRule, Kernels
 from tsn_keras.layers.masked_kernel import EffectiveRegularizer, MaskedKernel
@@ -150,3 +151,9 @@ class Subnetwork(keras.layers.Wrapper):
             "learned_scores": self.learned_scores,
             "kernels": self.kernel_rule.config,
         }
+
+
+def subnetworks(backbone: keras.layers.Layer) -> list[Subnetwork]:
+    """Returns the `Subnetwork` layers within a backbone, itself included."""
+    layers = flatten_layers(backbone)
+    return [layer for layer in layers if isinstance(layer, Subnetwork)]

@@ -102,9 +102,9 @@ def export_bundle(
     }
     expected = {}
     for name in names:
-        with model.working_as(name):
-            expected[name] = model_outputs(model, samples[name], model._inputs)
-    with model.working_as(names[0]):
+        with model.switch.using(name):
+            expected[name] = model_outputs(model, samples[name], model.switch.inputs)
+    with model.switch.using(names[0]):
         module = BundleModule(model, names, batch_size)
         signatures = module.signatures()
     settings = {"experimental_enable_resource_variables": True}
@@ -116,7 +116,7 @@ def export_bundle(
     content = sign(content, metadata)
     with unfinished(path) as file:
         file.write_bytes(content)
-        agreements = _verify(file, model._inputs, samples, expected)
+        agreements = _verify(file, model.switch.inputs, samples, expected)
     return BundleReport(path, len(content), tuple(names), agreements)
 
 
@@ -151,10 +151,10 @@ def _check_names(argument: str, given: dict | None, names: list[str]):
 
 def _samples(model: Any, task: str, data: Any) -> sampling.Samples:
     if data is None:
-        return sampling.random_samples(model._inputs)
+        return sampling.random_samples(model.switch.inputs)
     outputs = model.heads.output_names(model.bank[task].head)
     return sampling.take_samples(
-        data, model._inputs, "verification_data", outputs
+        data, model.switch.inputs, "verification_data", outputs
     )
 
 

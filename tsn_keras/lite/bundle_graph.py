@@ -50,7 +50,7 @@ class BundleModule(tf.Module):
         super().__init__()
         variables = task_variables(model)
         self._orders = [stored_order(variable) for variable in variables]
-        self._count = len(model.installation.kernels)
+        self._count = len(model.switch.kernels)
         orders = self._orders[: self._count]
         layout = Layout(model.bank, tasks, orders)
         self._layout = layout
@@ -67,8 +67,8 @@ class BundleModule(tf.Module):
         self._dtypes = [variable.dtype for variable in variables]
         # As an attribute the model would be saved with the module.
         self._replay = functools.partial(replay, model)
-        self._structure = model._inputs
-        self.inputs = input_specs(model._inputs, batch_size)
+        self._structure = model.switch.inputs
+        self.inputs = input_specs(model.switch.inputs, batch_size)
 
     def signatures(self) -> dict:
         """Returns the concrete functions of all signatures."""

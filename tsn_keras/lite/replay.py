@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tsn_keras.installation import subnetworks
+from tsn_keras.layers import subnetworks
 
 
 def _call_wrapped(subnetwork, inputs, *args, **kwargs):
@@ -40,8 +40,8 @@ def task_variables(model: Any) -> list[keras.Variable]:
     Returns:
         list of `keras.Variable`, in the order of `task_values`.
     """
-    kernels = [kernel.kernel for kernel in model.installation.kernels]
-    return kernels + model.installation.private
+    kernels = [kernel.kernel for kernel in model.switch.kernels]
+    return kernels + model.switch.private
 
 
 def task_values(model: Any, task: str) -> list:
@@ -71,8 +71,8 @@ def replay(model: Any, inputs: Any, values: list) -> Any:
     mapping = list(zip(task_variables(model), values))
     # As constants: a file has no other place for what no task changes.
     with tf.init_scope():
-        base = model.installation.base_values()
-    mapping += list(zip(model.installation.base, base))
+        base = model.switch.base_values()
+    mapping += list(zip(model.switch.base, base))
     with _wrappers_removed(model.backbone):
         with keras.StatelessScope(state_mapping=mapping):
             # Augmentation is active by itself where nobody says otherwise.

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras.input_checks import in_order
+from tsn_keras.data import in_order
 
 MAX_SAMPLES = 256
 

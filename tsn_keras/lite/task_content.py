@@ -43,7 +43,7 @@ def task_content(
     # Codes of four bits are exact for the weights as they are.
     equalizes = precision.weights == "int8"
     rewritten = _rewritten(model, values, remove_dead_units, equalizes)
-    structure = model._inputs
+    structure = model.switch.inputs
     specs = input_specs(structure, batch_size)
 
     def compute(*parts):
@@ -84,7 +84,7 @@ def _rewritten(
 ) -> RewrittenNetwork | None:
     backbone = model.backbone
     inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
-    installation = model.installation
+    installation = model.switch
     return rewrite_network(
         inner,
         model.heads.head,

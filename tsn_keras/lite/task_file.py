@@ -93,7 +93,7 @@ def export_task(
         )
     name = consolidated_task(model, task)
     check_policies(model, name)
-    inputs = model._inputs
+    inputs = model.switch.inputs
     representative = verification = None
     if representative_data is not None:
         representative = sampling.take_samples(
@@ -113,7 +113,7 @@ def export_task(
             "hundred of the task's inputs, such as its validation data."
         )
     samples = verification or representative or sampling.random_samples(inputs)
-    with model.working_as(name):
+    with model.switch.using(name):
         expected = model_outputs(model, samples, inputs)
         content, removed = task_content(
             model,
@@ -135,7 +135,7 @@ def export_task(
 
 def consolidated_task(model: Any, task: str | None) -> str:
     """Returns the name of a task that can be exported."""
-    name = model._resolved(task)
+    name = model.switch.resolve(task)
     if name not in model.bank.tasks:
         raise ValueError(
             f"Task '{name}' is not consolidated yet. Call "
@@ -186,7 +186,7 @@ def check_policies(model: Any, task: str) -> None:
     Raises:
         ExportError: If there are some.
     """
-    with model.working_as(task):
+    with model.switch.using(task):
         layers = [*model.backbone._flatten_layers()]
         layers += model.heads.head._flatten_layers()
     names = {

@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from tsn_keras import followed_function
 from tsn_keras.pruning.strategies import Pruning
 from tsn_keras.pruning.task_masks import TaskMask
 
@@ -30,6 +29,24 @@ class Progress:
     settled: bool = False
     denser: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
+    def advance(self, step: int) -> None:
+        """Notes how many steps are done."""
+        self.step = step
+
+    def learn_length(self, total_steps: int) -> None:
+        """Notes over how many steps the schedule runs, if nothing is noted."""
+        if self.total_steps is None:
+            self.total_steps = total_steps
+
+    def settle(self, last_step: int | None) -> None:
+        """Notes whether the last step of the schedule is done."""
+        self.settled = last_step is not None and self.step >= last_step
+
+    def go_on_from(self, other: "Progress") -> None:
+        """Takes over all that another one says."""
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, getattr(other, field.name))
+
     def note_denser(self, logs: dict[str, float]) -> None:
         """Notes what was validated while masks held more slots.
 
@@ -46,84 +63,128 @@ class Progress:
                 self.denser = {**self.denser, name: [min(values), max(values)]}
 
 
-class PruningScheduleCallback(keras.callbacks.Callback):
-    """Updates the masks every `frequency` steps, until the schedule's end.
+class MaskUpdates:
+    """Moves masks along the pruning schedule, every `frequency` steps.
 
-    The steps are counted where the model's training function returns, and not
-    by a hook at the end of batches: Keras would wait for the loss and the
-    metrics of each step to hand them to that. It works under every form of
-    the training step, and sees steps in groups of `steps_per_execution`.
+    It sees steps one by one, or in groups of `steps_per_execution`, and rests
+    once the schedule has ended.
 
     Args:
-        pruning: `Pruning` strategy.
-        masks: list of `TaskMask`.
-        progress: `Progress` of the task, which is carried on.
+        pruning: The strategy.
+        masks: Of all kernels.
+        progress: Of the task; it is carried on.
+    """
+
+    def __init__(
+        self, pruning: Pruning, masks: list[TaskMask], progress: Progress
+    ):
+        self.pruning = pruning
+        self.masks = masks
+        self.progress = progress
+        self._first_step = 0
+        # Of an epoch and in all, as far as Keras knows them.
+        self._steps: int | None = None
+        self._epochs = 1
+
+    def begin(self) -> None:
+        """To be called when `fit` begins."""
+        # Callbacks may have changed the weights at the end of the last `fit`.
+        for mask in self.masks:
+            mask.note_update(None)
+
+    def begin_epoch(self, epoch: int, params: dict[str, Any]) -> None:
+        """To be called when an epoch begins, with the callbacks' `params`."""
+        progress = self.progress
+        self._first_step, self._steps = progress.step, params["steps"]
+        self._epochs = params["epochs"] - epoch
+        if self._steps:
+            progress.learn_length(self._steps * self._epochs)
+        begun = progress.step and progress.total_steps is not None
+        if begun and not progress.settled:
+            # A checkpoint restored just now was saved by a callback that ran
+            # before the end of the epoch was noted here.
+            if any(mask.updated_at != progress.step for mask in self.masks):
+                self._update()
+
+    def after_step(self, outputs: Any, count: int) -> None:
+        """To be called after each step, or group of them.
+
+        Args:
+            outputs: What the training step returned.
+            count: The number of steps in a group.
+        """
+        progress = self.progress
+        before = progress.step
+        done = before - self._first_step + count
+        # The last group of `steps_per_execution` may be counted in full.
+        progress.advance(self._first_step + min(done, self._steps or done))
+        if progress.total_steps is None or progress.settled:
+            return
+        frequency = self.pruning.frequency
+        if progress.step // frequency == before // frequency:
+            return
+        if not _diverged(outputs):
+            self._update()
+
+    def end_epoch(self, logs: Any) -> None:
+        """To be called when an epoch has ended, with its results."""
+        progress = self.progress
+        # The length of data of unknown size is known after one epoch.
+        steps = progress.step - self._first_step
+        progress.learn_length(steps * self._epochs)
+        if not progress.settled and not _diverged(logs):
+            progress.note_denser(logs or {})
+            self._update()
+
+    def _update(self) -> None:
+        """Brings all masks to the sparsity of the current step."""
+        progress = self.progress
+        self.pruning.follow(self.masks, progress.step, progress.total_steps)
+        for mask in self.masks:
+            mask.note_update(progress.step)
+        progress.settle(self.pruning.last_step(progress.total_steps))
+
+
+class PruningScheduleCallback(keras.callbacks.Callback):
+    """Moves masks along the pruning schedule in a `fit` of one's own.
+
+    `ContinualModel` does so by itself.
+
+    Args:
+        pruning: The strategy.
+        masks: Of all kernels.
+        progress: Of the task; it is carried on.
     """
 
     def __init__(
         self, pruning: Pruning, masks: list[TaskMask], progress: Progress
     ):
         super().__init__()
-        self.pruning = pruning
-        self.masks = masks
-        self.progress = progress
+        self._updates = MaskUpdates(pruning, masks, progress)
 
     def on_train_begin(self, logs=None):
-        # Callbacks may have changed the weights at the end of the last `fit`.
-        for mask in self.masks:
-            mask.updated_at = None
-        followed_function.follow(self.model, self._look)
-
-    def on_train_end(self, logs=None):
-        followed_function.leave(self.model)
+        self._updates.begin()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._first_step = self.progress.step
-        if self.progress.total_steps is None and self.params["steps"]:
-            epochs = self.params["epochs"] - epoch
-            self.progress.total_steps = self.params["steps"] * epochs
-        begun = self.progress.step and self.progress.total_steps is not None
-        if begun and not self.progress.settled:
-            # A checkpoint restored just now was saved by a callback that ran
-            # before `on_epoch_end` of this one.
-            step = self.progress.step
-            if any(mask.updated_at != step for mask in self.masks):
-                self.update()
+        self._updates.begin_epoch(epoch, self.params)
 
-    def _look(self, outputs: Any) -> None:
-        before = self.progress.step
-        done = before - self._first_step + self.model.steps_per_execution
-        # The last group of `steps_per_execution` may be counted in full.
-        done = min(done, self.params["steps"] or done)
-        self.progress.step = self._first_step + done
-        if self.progress.total_steps is None or self.progress.settled:
-            return
-        frequency = self.pruning.frequency
-        if self.progress.step // frequency == before // frequency:
-            return
-        if not _diverged(outputs):
-            self.update()
+    def on_train_batch_end(self, batch, logs=None):
+        self._updates.after_step(logs, self.model.steps_per_execution)
 
     def on_epoch_end(self, epoch, logs=None):
-        # The length of data of unknown size is known after one epoch.
-        if self.progress.total_steps is None:
-            epochs = self.params["epochs"] - epoch
-            steps = self.progress.step - self._first_step
-            self.progress.total_steps = steps * epochs
-        if not self.progress.settled and not _diverged(logs):
-            self.progress.note_denser(logs or {})
-            self.update()
+        self._updates.end_epoch(logs)
 
-    def update(self) -> None:
-        """Brings all masks to the sparsity of the current step."""
-        progress = self.progress
-        self.pruning.follow(self.masks, progress.step, progress.total_steps)
-        for mask in self.masks:
-            mask.updated_at = progress.step
-        last = self.pruning.last_step(progress.total_steps)
-        progress.settled = last is not None and progress.step >= last
+
+def loss_of(outputs: Any) -> float:
+    """Returns the mean loss of an epoch so far; 0 if there is none.
+
+    Args:
+        outputs: What a training step returned, or an epoch's logs.
+    """
+    loss = outputs.get("loss") if isinstance(outputs, dict) else None
+    return 0.0 if loss is None else float(loss)
 
 
 def _diverged(outputs: Any) -> bool:
     """Tells whether kernels are NaN, in which nothing can be ranked."""
-    return not np.isfinite(followed_function.loss_of(outputs))
+    return not np.isfinite(loss_of(outputs))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tsn_keras.bank import ComponentDraft
 from tsn_keras.layers.masked_kernel import MaskedKernel, assign, read
 from tsn_keras.pruning.threshold import largest
 
@@ -85,6 +86,37 @@ class TaskMask:
         kept = kept_slots(self.kernel.size, sparsity)
         kept = min(kept, np.count_nonzero(self.available))
         self.own = largest(importance, kept, self.available)
+
+    def take(self, own: np.ndarray) -> None:
+        """Takes over own slots that were chosen before."""
+        self.own = own
+        self.updated_at = None
+
+    def note_update(self, step: int | None) -> None:
+        """Notes the training step whose values the mask was chosen by."""
+        self.updated_at = step
+
+    def watch_gradients(self, second_moment: Callable) -> None:
+        """Lets the mask see the mean squared gradients of its kernel."""
+        self.second_moment = second_moment
+
+    def draft(
+        self, widest: int, reference: np.ndarray | None
+    ) -> ComponentDraft:
+        """Returns what the task is to store in the kernel.
+
+        Args:
+            widest: Bits of the widest code that there is room for.
+            reference: Bool array, the slots that the task's reference uses.
+        """
+        return ComponentDraft(
+            values=self.effective(),
+            own=self.own,
+            shared=self.shared,
+            owned=self.owned,
+            reference=reference,
+            widest=widest,
+        )
 
     def apply(self) -> None:
         """Lets the kernel compute with the mask."""

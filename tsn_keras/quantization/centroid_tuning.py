@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tsn_keras import tfmot
-from tsn_keras.batch_loop import BatchLoop, stacked
+from tsn_keras.data import BatchLoop, stacked
 from tsn_keras.layers.masked_kernel import MaskedKernel
 from tsn_keras.quantization.codebook import Codebook
 

@@ -7,17 +7,16 @@ else Keras saves is kept: vocabularies, and variables of a user's subclass.
 `keras.saving.load_model` reads all forms.
 """
 
-import contextlib
 import io
 import json
 import os
-import pathlib
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import h5py
 import keras
+
+from tsn_keras.files import complete_file
 
 BANK_FILE = "bank"
 _BANK_MEMBER = f"assets/{BANK_FILE}"
@@ -65,24 +64,6 @@ def container_bytes() -> int:
     return len(archive.getvalue())
 
 
-@contextlib.contextmanager
-def appearing_complete(path: str | os.PathLike) -> Iterator[str]:
-    """Gives the path to write a file to, which then takes its own place.
-
-    A file that was there before stays if the writing fails or is stopped.
-
-    Args:
-        path: str or path, where the file is to appear.
-    """
-    target = pathlib.Path(os.path.realpath(path))
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{target.name}."
-    ) as directory:
-        unfinished = os.path.join(directory, target.name)
-        yield unfinished
-        os.replace(unfinished, target)
-
-
 def write_archive(
     path: str | os.PathLike, bank: bytes, save: Callable[[str], None]
 ) -> None:
@@ -94,7 +75,7 @@ def write_archive(
         save: function of a path; lets Keras write the model without the bank
             there, from which all else is taken.
     """
-    with appearing_complete(path) as unfinished:
+    with complete_file(path) as unfinished:
         save(unfinished)
         with zipfile.ZipFile(unfinished) as archive:
             members = {

@@ -12,6 +12,7 @@ from tsn_keras.sharing.activation_statistics import (
 from tsn_keras.sharing.activation_statistics import (
     masked_layers as masked_layers,
 )
+from tsn_keras.sharing.plane_choice import REASONS as REASONS
 from tsn_keras.sharing.plane_choice import PlaneChoice as PlaneChoice
 from tsn_keras.sharing.strategies import Always as Always
 from tsn_keras.sharing.strategies import Never as Never

@@ -109,6 +109,7 @@ class CompiledHeads:
             features: What the backbone returns, `None` if it is not known.
         """
         self._learn_kind(features)
+        self._part()["optimizer"] = self._optimizer
         self._heads.select(index)
         self._learn_kind(features)
         self._optimizer = self._part().get("optimizer", self._optimizer)

@@ -175,7 +175,7 @@ class _BetweenSteps(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._watch.end_epoch(logs, self.model.stop_training)
         if self._updates is not None:
-            self._updates.end_epoch(epoch, logs)
+            self._updates.end_epoch(logs)
 
 
 class _LossWatch:

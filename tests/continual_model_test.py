@@ -13,6 +13,7 @@ from tests.digits_tasks import (
     TEST,
     TRAIN,
     VALIDATION,
+    CountsTraces,
     begin,
     consolidate,
     digits,
@@ -223,7 +224,7 @@ class HeadsTest(parameterized.TestCase):
                 y_true, y_pred, from_logits=True
             )
 
-        model = make_model(dropout_mlp(), loss=loss)
+        model = make_model(dropout_mlp(), loss=loss, model_class=CountsTraces)
         validation = digits(0, VALIDATION)
         counts = []
         for number in range(4):
@@ -232,10 +233,7 @@ class HeadsTest(parameterized.TestCase):
             for earlier in range(number + 1):
                 model.evaluate(*validation, task=f"task {earlier}", verbose=0)
                 logits(model, earlier)
-            predict = model._functions.stored_predict
-            counts.append(
-                (len(traces), predict.experimental_get_tracing_count())
-            )
+            counts.append((len(traces), model.predict_traces))
         self.assertEqual(counts[1], counts[2])
         self.assertEqual(counts[1], counts[3])
         self.assertLen(model.heads.get_config()["heads"], 1)

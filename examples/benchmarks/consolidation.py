@@ -13,7 +13,7 @@ from keras import layers
 
 from examples.benchmarks import networks
 from examples.benchmarks.comparison import result, seconds_of
-from tsn_keras.validation import Validation
+from tsn_keras.tasks.quality import Validation
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rows", 10000, "Training images; validation: a tenth.")

@@ -81,7 +81,7 @@ def consolidate_task(
     if not model.run_eagerly:
         loop = model.compiled_heads.kept("evaluation", lambda: loop)
     validation = Validation(model, validation_data, loop, monitor, mode)
-    record = _Consolidation(model, validation, verbose).run()
+    record = Consolidation(model, validation, verbose).run()
     nearest = task.choice.nearest
     if nearest is not None:
         number = model.bank.tasks.index(nearest)
@@ -125,7 +125,7 @@ def _finish_masks(model: keras.Model) -> None:
         mask.apply()
 
 
-class _Consolidation:
+class Consolidation:
     """Prunes on, quantizes and packs the running task, trained.
 
     Every evaluation runs with exactly the kernels that inference will use.
@@ -158,7 +158,7 @@ class _Consolidation:
                 zip(self._task.masks, self._task.widths)
             )
         ]
-        self._quality = Quality(model.switch, validation, self._kernels)
+        self.quality = Quality(model.switch, validation, self._kernels)
 
     @property
     def _kernels(self) -> list[np.ndarray]:
@@ -178,14 +178,14 @@ class _Consolidation:
         for strategy in (self._pruning, self._quantization):
             acceptable -= getattr(strategy, "tolerance", None) or 0.0
         self._prune_on()
-        pruned = self._quality(self._kernels)
+        pruned = self.quality(self._kernels)
         self._progress.update(1)
         if self._quantization is not None:
             self._quantize(acceptable)
         self._keep_budget()
-        quantized = self._quality(self._kernels)
+        quantized = self.quality(self._kernels)
         private = self._store_private(acceptable)
-        after = self._quality(self._kernels)
+        after = self.quality(self._kernels)
         self._progress.update(len(STAGES))
         if max(quantized, after) < acceptable:
             self._warn(before, after)
@@ -204,7 +204,7 @@ class _Consolidation:
         if self._pruning is None or self._pruning.tolerance is None:
             return
         pruned = refine(
-            self._kernels, self._own, self._quality, self._pruning.tolerance
+            self._kernels, self._own, self.quality, self._pruning.tolerance
         )
         for draft, values, own in zip(self._drafts, *pruned):
             draft.prune(values, own)
@@ -232,7 +232,7 @@ class _Consolidation:
             search_widths(
                 self._kernels,
                 self._own,
-                self._quality,
+                self.quality,
                 hopeful,
                 self._quantization.min_width,
                 widest,
@@ -245,9 +245,9 @@ class _Consolidation:
         weights, own = self._kernels, self._own
         codebooks, best = self._codebooks, None
         while True:
-            codebooks, quality = self._tuned(codebooks)
+            codebooks, quality = self.fine_tuned(codebooks)
             if best is None or quality > best[0]:
-                values = self._quality.private_values()
+                values = self.quality.private_values()
                 best = quality, codebooks, values
             if quality >= acceptable:
                 break
@@ -259,7 +259,7 @@ class _Consolidation:
         # Where none is acceptable, the narrowest of the best.
         if codebooks is not best[1]:
             _, codebooks, values = best
-            self._quality.install_private(values)
+            self.quality.install_private(values)
         self._encode(codebooks)
         placed = place_all(weights, own, codebooks)
         for draft, values in zip(self._drafts, placed):
@@ -277,37 +277,37 @@ class _Consolidation:
         masks = sum(draft.mask_bytes() for draft in self._drafts)
         return 8 * (part * self._budget - masks)
 
-    def _tuned(
+    def fine_tuned(
         self, codebooks: list[Codebook]
     ) -> tuple[list[Codebook], float]:
         """Fine-tunes, and takes the outcome back if it is no better."""
         weights, own = self._kernels, self._own
         placed = place_all(weights, own, codebooks)
-        quality = self._quality(placed)
+        quality = self.quality(placed)
         if self._tune is None:
             return codebooks, quality
-        loss = self._quality.loss
-        private = self._quality.private_values()
+        loss = self.quality.loss
+        private = self.quality.private_values()
         moves = self._quantization.codebook == "clustered"
         tuned = self._tune(own, codebooks, moves)
-        self._quality.forget()
-        tuned_quality = self._quality(place_all(weights, own, tuned))
+        self.quality.forget()
+        tuned_quality = self.quality(place_all(weights, own, tuned))
         if tuned_quality >= quality:
             return tuned, tuned_quality
-        self._quality.put_back(placed, private, quality, loss)
+        self.quality.put_back(placed, private, quality, loss)
         return codebooks, quality
 
     def _store_private(self, promised: float) -> list[PrivateCode]:
         if self._quantization is not None:
             return PrivateStorage(
-                self._quality,
+                self.quality,
                 self._kernels,
                 self._quantization.tolerance,
                 self._validation.num_examples,
             ).run(promised)
-        values = self._quality.private_values()
+        values = self.quality.private_values()
         codes = [PrivateCode.encode(value, FLOAT_WIDTH) for value in values]
-        self._quality.install_private(_decoded(codes))
+        self.quality.install_private(_decoded(codes))
         return codes
 
     def _record(

@@ -17,14 +17,14 @@ from tests.digits_tasks import (
     most_bits,
     reloaded,
 )
-from tsn_keras import sharing_trial
-from tsn_keras.running_task import RunningTask
 from tsn_keras.sharing import (
     ActivationSimilarity,
     Always,
     PlaneChoice,
     Sharing,
 )
+from tsn_keras.tasks import trial
+from tsn_keras.tasks.running_task import RunningTask
 
 
 def backbone():
@@ -170,7 +170,7 @@ class SharingDepthTest(parameterized.TestCase):
         self.assertIsNone(choices[0].plane)
         self.assertEqual((choices[1].plane, choices[1].depth), (0, 0.5))
         shared, own = choices[1].losses
-        self.assertLess(shared, sharing_trial.LEAD * own)
+        self.assertLess(shared, trial.LEAD * own)
         self.assertGreater(accuracies[1], accuracies[0] + 0.05)
         report = model.consolidate((x, others[y]), verbose=0)
         self.assertRegex(report.sharing, "the first 2 of 4.*held-out")

@@ -4,8 +4,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tsn_keras import batch_loop
-from tsn_keras.data import BatchLoop, stacked, unstacked
+from tsn_keras.data import BatchLoop, batch_loop, stacked, unstacked
 
 
 def batches(*sizes):

@@ -6,7 +6,7 @@ from absl.testing import parameterized
 from keras import layers
 
 from tests.digits_tasks import consolidate, everything, fit, make_model, mlp
-from tsn_keras.layers.noise import without_noise
+from tsn_keras.quantization import without_noise
 
 KINDS = {
     "Dropout": lambda: layers.Dropout(0.5, seed=1),

@@ -20,10 +20,10 @@ from tests.digits_tasks import (
     make_model,
     mlp,
 )
-from tsn_keras.consolidation import Consolidation
+from tsn_keras.tasks.consolidation import Consolidation
 from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
-from tsn_keras.validation import Validation
+from tsn_keras.tasks.quality import Validation
 
 
 class OrderOfDataTest(parameterized.TestCase):
@@ -260,17 +260,17 @@ class MechanismsTest(parameterized.TestCase):
     def test_the_best_found_where_no_width_is_enough(self):
         qualities, found = iter((0.1, 0.3, 0.3, 0.2)), []
 
-        def hopeless(self, weights, codebooks):
+        def hopeless(self, codebooks):
             found.append(codebooks)
-            values = self._quality.private_values()
-            self._quality.install_private([value + 1 for value in values])
+            values = self.quality.private_values()
+            self.quality.install_private([value + 1 for value in values])
             return codebooks, next(qualities, 0.0)
 
         model = make_model(quantization=AdaptiveCodebook(0.0, 2, 8))
         begin(model, epochs=4)
         start = model.switch.private_values()
         with (
-            mock.patch.object(Consolidation, "_tuned", hopeless),
+            mock.patch.object(Consolidation, "fine_tuned", hopeless),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
@@ -284,13 +284,13 @@ class MechanismsTest(parameterized.TestCase):
     def test_the_narrowest_where_all_are_equally_bad(self):
         found = []
 
-        def hopeless(self, weights, codebooks):
+        def hopeless(self, codebooks):
             found.append(codebooks)
             return codebooks, -np.inf
 
         model = make_model(quantization=AdaptiveCodebook(0.0, 2, 8))
         begin(model)
-        with mock.patch.object(Consolidation, "_tuned", hopeless):
+        with mock.patch.object(Consolidation, "fine_tuned", hopeless):
             report = consolidate(model)
         self.assertGreater(len(found), 1)
         self.assertEqual([*report.bits.values()], [found[0][0].width])
@@ -339,15 +339,11 @@ class MechanismsTest(parameterized.TestCase):
         begin(model, 1)
         x, _ = digits(1, VALIDATION)
         before = model.predict(x, verbose=0), everything(model)
-        add = model.bank.add
-
-        def fail(record):
-            raise KeyboardInterrupt
-
-        model.bank.add = fail
-        with self.assertRaises(KeyboardInterrupt):
+        with (
+            mock.patch.object(model.bank, "add", side_effect=KeyboardInterrupt),
+            self.assertRaises(KeyboardInterrupt),
+        ):
             consolidate(model, 1)
-        model.bank.add = add
         self.assertEqual(everything(model), before[1])
         np.testing.assert_array_equal(model.predict(x, verbose=0), before[0])
         fit(model, 1)

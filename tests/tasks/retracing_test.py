@@ -5,6 +5,7 @@ from absl.testing import parameterized
 
 from tests.digits_tasks import (
     VALIDATION,
+    CountsTraces,
     begin,
     consolidate,
     digits,
@@ -32,7 +33,9 @@ class RetracingTest(parameterized.TestCase):
         quantization = AdaptiveCodebook(
             min_width=1, max_width=1, tolerance=0.9, fine_tune_steps=1
         )
-        model = make_model(mlp(16), None, quantization, loss=loss)
+        model = make_model(
+            mlp(16), None, quantization, loss=loss, model_class=CountsTraces
+        )
         validation = digits(0, VALIDATION)
         predict_traces = []
         for number in range(NUM_TASKS):
@@ -40,8 +43,7 @@ class RetracingTest(parameterized.TestCase):
             consolidate(model, number)
             logits(model, number)
             model.evaluate(*validation, task="task 0", verbose=0)
-            function = model._functions.stored_predict
-            predict_traces.append(function.experimental_get_tracing_count())
+            predict_traces.append(model.predict_traces)
         # Training, its last and smaller batch, evaluation, consolidation,
         # fine-tuning.
         self.assertGreaterEqual(traces.count(1), 4)

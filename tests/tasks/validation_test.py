@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from tests.digits_tasks import VALIDATION, begin, digits, make_model
-from tsn_keras.validation import Validation, evaluation_loop
+from tsn_keras.tasks.quality import Validation, evaluation_loop
 
 DATA = digits(0, VALIDATION)
 

@@ -19,9 +19,9 @@ from tests.digits_tasks import (
     make_model,
     reloaded,
 )
-from tsn_keras import sharing_trial
-from tsn_keras.sharing import ActivationSimilarity, PlaneChoice
 from tsn_keras.data import TrainingData
+from tsn_keras.sharing import ActivationSimilarity, PlaneChoice
+from tsn_keras.tasks import trial
 
 
 def doubting(**arguments):
@@ -63,7 +63,7 @@ class SharingTrialTest(parameterized.TestCase):
         choice = model.running_task.choice
         self.assertEqual(choice.reason, "trial")
         shared, own = choice.losses
-        self.assertGreater(shared, sharing_trial.LEAD * own)
+        self.assertGreater(shared, trial.LEAD * own)
         self.assertIsNone(choice.plane)
         self.assertEqual(set(model.running_task.planes), {1})
 
@@ -126,9 +126,9 @@ class SharingTrialTest(parameterized.TestCase):
         )
         for losses, plane in cases:
             with mock.patch.object(
-                sharing_trial, "_held_out_loss", side_effect=losses
+                trial, "_held_out_loss", side_effect=losses
             ):
-                taken = sharing_trial.try_planes(model, choice, data, None)
+                taken = trial.try_planes(model, choice, data, None)
             self.assertEqual(taken.plane, plane)
             np.testing.assert_allclose(taken.losses, losses, rtol=1e-4)
 

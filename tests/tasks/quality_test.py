@@ -6,8 +6,7 @@ import numpy as np
 from absl.testing import absltest
 
 from tests.digits_tasks import VALIDATION, begin, digits, make_model
-from tsn_keras.installed_quality import InstalledQuality
-from tsn_keras.validation import Validation, evaluation_loop
+from tsn_keras.tasks.quality import Quality, Validation, evaluation_loop
 
 
 class InstalledQualityTest(absltest.TestCase):
@@ -29,7 +28,7 @@ class InstalledQualityTest(absltest.TestCase):
             self.model, digits(0, VALIDATION), evaluation_loop(self.model)
         )
         self.initial = validation.initial
-        self.quality = InstalledQuality(installation, validation, self.kernels)
+        self.quality = Quality(installation, validation, self.kernels)
         self.validated = self.enterContext(
             mock.patch.object(validation, "quality", wraps=validation.quality)
         )

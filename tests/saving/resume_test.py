@@ -27,7 +27,7 @@ from tests.digits_tasks import (
 from tsn_keras.evaluation import hash_logits
 from tsn_keras.scenarios import ImageData, PermutedPixels
 from tsn_keras.sharing import ActivationSimilarity
-from tsn_keras.training_state import training_variables
+from tsn_keras.tasks.training import training_variables
 
 PROGRAM = """
 import sys

@@ -16,7 +16,7 @@ from tests.digits_tasks import (
 )
 from tsn_keras.pruning import MagnitudePruning
 from tsn_keras.quantization import AdaptiveCodebook
-from tsn_keras.task_report import make_report
+from tsn_keras.tasks.report import make_report
 
 
 def with_facts(bank, task, **facts):

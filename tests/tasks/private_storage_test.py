@@ -4,8 +4,8 @@ import numpy as np
 from absl.testing import parameterized
 
 from tests.digits_tasks import VALIDATION, begin, digits, make_model
-from tsn_keras.private_storage import RAISED_LOSS, PrivateStorage
 from tsn_keras.quantization import AdaptiveCodebook
+from tsn_keras.tasks.consolidation import RAISED_LOSS, PrivateStorage
 
 RNG = np.random.default_rng(0)
 VALUES = [

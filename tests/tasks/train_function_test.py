@@ -9,15 +9,12 @@ from absl.testing import parameterized
 from keras import layers
 
 from tests.digits_tasks import TRAIN, digits, make_model, mlp
-from tsn_keras import ContinualModel, task_trainer
+from tsn_keras import ContinualModel, keras_internals
 from tsn_keras.pruning import MagnitudePruning, ScorePruning
-from tsn_keras.step_function import make_step_function
+from tsn_keras.tasks import train_function
+from tsn_keras.tasks.train_function import make_step_function
 
 X, Y = digits(0, TRAIN)
-
-
-def kerass_own(model, step):
-    return model._make_function(step)
 
 
 class StepFunctionTest(parameterized.TestCase):
@@ -27,12 +24,13 @@ class StepFunctionTest(parameterized.TestCase):
     )
     def test_learns_as_with_keras_function(self, pruning, options):
         learned = []
-        for function in (task_trainer.make_step_function, kerass_own):
+        own = keras_internals.multi_step_function
+        for function in (make_step_function, own):
             keras.utils.set_random_seed(0)
             model = make_model(mlp(16), pruning(0.8), **options)
             model.add_task("a", layers.Dense(10))
             with mock.patch.object(
-                task_trainer, "make_step_function", function
+                train_function, "make_step_function", function
             ):
                 # Its last batch is smaller.
                 model.fit(X, Y, batch_size=48, epochs=2, verbose=0)
@@ -52,7 +50,9 @@ class StepFunctionTest(parameterized.TestCase):
             self.assert_kerass_own(make_model(mlp(16)))
 
     def assert_kerass_own(self, model):
-        with mock.patch.object(model, "_make_function") as make:
+        with mock.patch.object(
+            keras_internals, "multi_step_function"
+        ) as make:
             function = make_step_function(model, model.train_step)
         self.assertIs(function, make.return_value)
 

@@ -4,7 +4,6 @@ import functools
 import inspect
 import os
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -18,11 +17,11 @@ from tsn_keras.files import complete_file
 from tsn_keras.layers import (
     Heads,
     Kernels,
-    Subnetwork,
     call_given,
     given_value,
     has_given_values,
     subnetworks,
+    with_subnetwork,
 )
 from tsn_keras.pruning import Pruning
 from tsn_keras.quantization import AdaptiveCodebook
@@ -39,7 +38,7 @@ from tsn_keras.tasks.consolidation import (
 from tsn_keras.tasks.optimizer import OptimizerFactory
 from tsn_keras.tasks.report import TaskReport, make_report, print_tasks
 from tsn_keras.tasks.running_task import RunningTask
-from tsn_keras.tasks.task_switch import TaskSwitch
+from tsn_keras.tasks.task_switch import TaskSwitch, inputs_from_config
 from tsn_keras.tasks.train_function import TrainFunction
 
 # Attributes whose state is kept in the bank or in the training state.
@@ -48,8 +47,6 @@ _STORED_ELSEWHERE = frozenset(
     ("backbone", "heads", "layers", "optimizer", "metrics", "_loss_tracker")
     + keras_internals.COMPILED_FOR_OUTPUTS
 )
-# Arguments of `compile` that depend on a head's outputs.
-_LOSSES, _METRICS = ("loss", "loss_weights"), ("metrics", "weighted_metrics")
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
@@ -110,8 +107,6 @@ class ContinualModel(keras.Model):
     test_function = PerHead()
     predict_function = PerHead()
     optimizer = PerHead()
-    # Whether the bank is being written beside what Keras writes.
-    _bank_is_apart = False
 
     def __init__(
         self,
@@ -134,16 +129,9 @@ class ContinualModel(keras.Model):
         self.sharing = get_strategy("sharing", sharing, Sharing) or Never()
         self.seed = seed
         checks.check_backbone(backbone)
-        self._wraps_backbone = not subnetworks(backbone)
         scores = self.pruning is not None and self.pruning.learned_scores
-        if self._wraps_backbone:
-            backbone = Subnetwork(backbone, scores, kernels)
-        elif kernels is not None:
-            raise ValueError(
-                f"Backbone '{backbone.name}' holds `Subnetwork` layers, which "
-                "choose their kernels themselves. Give `kernels` to them."
-            )
-        checks.check_scores(subnetworks(backbone), scores)
+        self._wraps_backbone = not subnetworks(backbone)
+        backbone = with_subnetwork(backbone, scores, kernels)
         self.backbone = backbone
         self.heads = heads
         self.bank: WeightBank | None = None
@@ -151,10 +139,9 @@ class ContinualModel(keras.Model):
         self.running_task: RunningTask | None = None
         self.training: training.Training | None = None
         self.optimizer_factory: OptimizerFactory | None = None
-        wrapped = isinstance(backbone, Subnetwork)
-        inner = backbone.layer if wrapped else backbone
-        if inner.built and getattr(inner, "inputs", None):
-            self.build_for(keras_internals.declared_inputs(inner))
+        declared = self.switch.declared_inputs()
+        if declared is not None:
+            self.build_for(declared)
         checks.claim_backbone(self, backbone)
 
     # The network.
@@ -180,23 +167,11 @@ class ContinualModel(keras.Model):
         self.built = True
 
     def get_build_config(self) -> dict[str, Any] | None:
-        if not self.switch.is_built:
-            return None
-        inputs = self.switch.inputs
-        parts = tree.flatten(inputs)
-        return {
-            "structure": tree.pack_sequence_as(inputs, list(range(len(parts)))),
-            "shapes": [list(part.shape) for part in parts],
-            "dtypes": [part.dtype for part in parts],
-        }
+        return self.switch.get_build_config()
 
-    def build_from_config(self, config: dict[str, Any]) -> None:
+    def build_from_config(self, config: dict[str, Any] | None) -> None:
         if config:
-            parts = list(
-                map(keras.KerasTensor, config["shapes"], config["dtypes"])
-            )
-            structure = config["structure"]
-            self.build_for(tree.map_structure(parts.__getitem__, structure))
+            self.build_for(inputs_from_config(config))
 
     def call(self, inputs, training=None):
         if self.heads.selected is None:
@@ -240,14 +215,10 @@ class ContinualModel(keras.Model):
         bound = inspect.signature(keras.Model.compile).bind(
             self, *args, **kwargs
         )
-        given = bound.arguments.get
-        checks.check_optimizer(
-            given("optimizer"), self.compiled_heads.optimizers
-        )
+        given = bound.arguments.get("optimizer")
+        checks.check_optimizer(given, self.compiled_heads.optimizers)
         super().compile(*args, **kwargs)
-        self.compiled_heads.compiled(
-            (tuple(map(given, _LOSSES)), tuple(map(given, _METRICS)))
-        )
+        self.compiled_heads.start_anew(bound.arguments)
         self.optimizer_factory = None
         if self.optimizer is not None:
             self.optimizer_factory = OptimizerFactory(self.optimizer)
@@ -269,19 +240,8 @@ class ContinualModel(keras.Model):
             ValueError: If the name is in use, another task is running, or
                 the head does not fit the backbone's features.
         """
-        checks.check_task_name(name, list(self.tasks))
-        if self.running_task is not None:
-            raise ValueError(
-                f"Task '{self.running_task.name}' is still running. Call "
-                f"`model.consolidate(validation_data)` before adding '{name}'."
-            )
-        if not isinstance(head, keras.layers.Layer):
-            raise TypeError(
-                f"`head` must be a keras.layers.Layer. Received: {head!r}"
-            )
+        checks.check_new_task(self, name, head)
         keeps_weights = head.built
-        if self.switch.is_built:
-            checks.check_head(head, self.switch.features)
         self.take_up(RunningTask(name, self.heads.add(head), keeps_weights))
         if keeps_weights:
             for own, given in zip(self.heads.head.weights, head.weights):
@@ -292,29 +252,13 @@ class ContinualModel(keras.Model):
 
     def take_up(self, task: RunningTask) -> None:
         """Makes a task the running one and its head the selected one."""
-        self.select_head(task.head)
+        self.switch.select_head(task.head)
         self.running_task = task
         self.switch.hold(task.name)
 
-    def select_head(self, index: int) -> None:
-        """Puts a head to work, with all that is compiled for it."""
-        self.compiled_heads.select(index, self.switch.features)
-
-    def start_optimizer(self) -> None:
-        """Gives the task an optimizer with no memory of earlier ones.
-
-        A learning rate that was set since the task was added stays. An
-        optimizer that was traced already keeps its variables, whose values
-        start again, so that nothing needs to be traced again.
-        """
-        fresh = self.optimizer_factory.make_for_task(self.optimizer)
-        if self.train_function is None:
-            if self.optimizer.built:
-                self.optimizer = fresh
-            return
-        fresh.build(self.trainable_variables)
-        for variable, start in zip(self.optimizer.variables, fresh.variables):
-            variable.assign(start)
+    def let_go(self) -> None:
+        """Notes that no task is running any more."""
+        self.running_task = None
 
     def discard_task(self) -> None:
         """Gives up the running task; the bank stays as it is.
@@ -322,17 +266,10 @@ class ContinualModel(keras.Model):
         If it is the first one, the backbone gets the weights back that it had
         before it was trained. A model that was loaded in the middle of its
         first task no longer has them, and the backbone keeps what it learned.
-
-        Raises:
-            ValueError: If no task is running.
         """
+        checks.check_running(self)
         task = self.running_task
-        if task is None:
-            raise ValueError(
-                "There is no running task to discard. Consolidated tasks "
-                f"never change: {list(self.tasks)}"
-            )
-        self.running_task = None
+        self.let_go()
         self.switch.forget()
         if self.tasks:
             self.switch.to(self.tasks[-1])
@@ -349,12 +286,8 @@ class ContinualModel(keras.Model):
         before the call.
 
         Args:
-            *args: As in `keras.Model.fit`.
-            task: The running task's name, if given.
-            **kwargs: As in `keras.Model.fit`.
-
-        Returns:
-            `keras.callbacks.History`.
+            *args: As in `keras.Model.fit`, as is all that follows.
+            task: The running task's name; it need not be given.
         """
         try:
             with training.training_of(self, task, args, kwargs) as begun:
@@ -431,24 +364,18 @@ class ContinualModel(keras.Model):
 
     @in_strategy_scope
     def evaluate(self, *args, task: str | None = None, **kwargs):
-        """Evaluates a task; see `keras.Model.evaluate`.
+        """Evaluates a task, by default the latest one.
 
-        Args:
-            *args: As in `keras.Model.evaluate`.
-            task: The task's name; the latest one by default.
-            **kwargs: As in `keras.Model.evaluate`.
+        See `keras.Model.evaluate`.
         """
         with self.switch.reading(task):
             return super().evaluate(*args, **kwargs)
 
     @in_strategy_scope
     def predict(self, *args, task: str | None = None, **kwargs):
-        """Predicts as a task; see `keras.Model.predict`.
+        """Predicts as a task, by default the latest one.
 
-        Args:
-            *args: As in `keras.Model.predict`.
-            task: The task's name; the latest one by default.
-            **kwargs: As in `keras.Model.predict`.
+        See `keras.Model.predict`.
         """
         with self.switch.reading(task):
             return super().predict(*args, **kwargs)
@@ -466,8 +393,7 @@ class ContinualModel(keras.Model):
 
         Args:
             filepath: Ends in `.tflite` for `litert`.
-            format: `"tf_saved_model"`, `"litert"`, or another format of
-                `keras.Model.export`.
+            format: `"litert"` or a format of `keras.Model.export`.
             task: The task's name; the latest one by default.
             **kwargs: For `litert` as in `tsn_keras.lite.export_task`, such as
                 `precision` and `batch_size`; else as in `keras.Model.export`.
@@ -486,10 +412,8 @@ class ContinualModel(keras.Model):
     def capacity(self) -> Capacity:
         """Returns the bytes of the whole saved bank, by kind.
 
-        Returns:
-            `Capacity` with `bytes`, `total_bytes`, `dense_bytes` and
-            `fraction`. The size of a saved `.keras` file between tasks is
-            `total_bytes` plus the architecture's JSON.
+        The size of a saved `.keras` file between tasks is `total_bytes` plus
+        the architecture's JSON.
         """
         if self.bank is None or not self.bank.tasks:
             raise ValueError(
@@ -504,10 +428,7 @@ class ContinualModel(keras.Model):
     def summary(self, *args, print_fn=None, **kwargs) -> None:
         """Prints the network and, for each task and kernel, what it uses.
 
-        Args:
-            *args: As in `keras.Model.summary`.
-            print_fn: Function of a line of text, instead of `print`.
-            **kwargs: As in `keras.Model.summary`.
+        See `keras.Model.summary`.
         """
         super().summary(*args, print_fn=print_fn, **kwargs)
         if self.bank is not None and self.bank.tasks:
@@ -561,51 +482,35 @@ class ContinualModel(keras.Model):
         A `.keras` file appears only when it is complete. Between two tasks it
         is as small as `capacity` says, plus the architecture's JSON.
 
-        Args:
-            filepath: Where to.
-            overwrite: Whether to overwrite an existing file or to ask.
-            zipped: `False` saves a folder.
-            **kwargs: As in `keras.Model.save`.
         """
         plain = functools.partial(super().save, zipped=zipped, **kwargs)
-        if (
-            zipped is False
-            or not str(filepath).endswith(".keras")
-            or "://" in str(filepath)
-            or (not overwrite and os.path.exists(filepath))
-        ):
+        if archive.is_written_by_keras(filepath, overwrite, zipped):
             plain(filepath, overwrite=overwrite)
-            return
-        if self.running_task is not None or not (self.bank and self.bank.tasks):
+        elif self.running_task is not None or not self.tasks:
             with complete_file(filepath) as path:
                 plain(path)
-            return
-        self._bank_is_apart = True
-        try:
+        else:
             archive.write_archive(filepath, self.bank.to_bytes(), plain)
-        finally:
-            self._bank_is_apart = False
 
     def load_weights(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
         """Loads all tasks of a file; see `keras.Model.load_weights`.
 
         Args:
             filepath: As of `save` or `save_weights`.
-            **kwargs: As in `keras.Model.load_weights`.
         """
         saved = archive.read_bank(filepath)
         if saved is None or archive.holds_weights(filepath):
             super().load_weights(filepath, **kwargs)
         if saved is not None:
-            self._load_bank(saved, {})
+            stores.load_bank(saved, {}, self)
 
     def save_own_variables(self, store) -> None:
-        stores.save_model(store, self, with_bank=not self._bank_is_apart)
+        stores.save_model(store, self)
 
     def load_own_variables(self, store) -> None:
         if stores.BANK_KEY in store.keys():
             # First, since it may be of another architecture.
-            self._load_bank(store[stores.BANK_KEY].tobytes(), store)
+            stores.load_bank(store[stores.BANK_KEY].tobytes(), store, self)
         stores.load_variables(store, self)
 
     def save_assets(self, path: str) -> None:
@@ -617,24 +522,7 @@ class ContinualModel(keras.Model):
         stores.load_adapted(path, self.backbone)
         bank = pathlib.Path(path) / archive.BANK_FILE
         if bank.is_file():
-            self._load_bank(bank.read_bytes(), {})
-
-    @in_strategy_scope
-    def _load_bank(self, saved: bytes, store: Mapping) -> None:
-        """Takes over a saved bank, and the running task beside it."""
-        check = functools.partial(stores.check_bank, store, self)
-        self.bank.load_bytes(saved, check)
-        self.switch.forget()
-        self.switch.clear_views()
-        stores.load_start(store, self)
-        self.switch.install_base(self.bank.base_values())
-        before, self.running_task = self.running_task, None
-        loaded = stores.load_running_task(store, self)
-        if before and loaded and before.name == loaded.name:
-            before.go_on_from(loaded)
-            self.running_task = before
-        if loaded is None and self.bank.tasks:
-            self.switch.to(self.bank.tasks[-1])
+            stores.load_bank(bank.read_bytes(), {}, self)
 
 
 def _any_batch(part: Any) -> keras.KerasTensor:

@@ -15,6 +15,7 @@ from tsn_keras.layers.masked_kernel import assign as assign
 from tsn_keras.layers.masked_kernel import read as read
 from tsn_keras.layers.subnetwork import Subnetwork as Subnetwork
 from tsn_keras.layers.subnetwork import subnetworks as subnetworks
+from tsn_keras.layers.subnetwork import with_subnetwork as with_subnetwork
 from tsn_keras.layers.thin_forms import SubnetConv1D as SubnetConv1D
 from tsn_keras.layers.thin_forms import SubnetConv2D as SubnetConv2D
 from tsn_keras.layers.thin_forms import (

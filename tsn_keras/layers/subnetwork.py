@@ -157,3 +157,34 @@ def subnetworks(backbone: keras.layers.Layer) -> list[Subnetwork]:
     """Returns the `Subnetwork` layers within a backbone, itself included."""
     layers = flatten_layers(backbone)
     return [layer for layer in layers if isinstance(layer, Subnetwork)]
+
+
+def with_subnetwork(
+    backbone: keras.layers.Layer, learned_scores: bool, kernels: Kernels
+) -> keras.layers.Layer:
+    """Returns a backbone that holds `Subnetwork` layers.
+
+    One that holds some is returned as it is, any other one is wrapped.
+
+    Args:
+        backbone: Any layer.
+        learned_scores: Whether kernels need a score a slot.
+        kernels: Which weights are kernels, as `Subnetwork` takes it.
+    """
+    found = subnetworks(backbone)
+    if not found:
+        return Subnetwork(backbone, learned_scores, kernels)
+    if kernels is not None:
+        raise ValueError(
+            f"Backbone '{backbone.name}' holds `Subnetwork` layers, which "
+            "choose their kernels themselves. Give `kernels` to them."
+        )
+    for layer in found:
+        if layer.learned_scores != learned_scores:
+            raise ValueError(
+                f"Layer '{layer.name}' has learned_scores="
+                f"{layer.learned_scores}, and the pruning strategy needs "
+                f"{learned_scores}. Make it with learned_scores="
+                f"{learned_scores}, or choose another `pruning`."
+            )
+    return backbone

@@ -7,6 +7,7 @@ else Keras saves is kept: vocabularies, and variables of a user's subclass.
 `keras.saving.load_model` reads all forms.
 """
 
+import contextvars
 import io
 import json
 import os
@@ -22,6 +23,10 @@ BANK_FILE = "bank"
 _BANK_MEMBER = f"assets/{BANK_FILE}"
 _NO_WEIGHTS_MEMBER = "model.weights.npz"
 _WEIGHTS_MEMBER = "model.weights.h5"
+# Whether the bank is being written beside what Keras writes.
+_apart: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "bank_is_written_apart", default=False
+)
 
 
 def _write(file, members: dict[str, bytes], bank: bytes) -> None:
@@ -64,6 +69,26 @@ def container_bytes() -> int:
     return len(archive.getvalue())
 
 
+def writes_bank_apart() -> bool:
+    """Tells whether `write_archive` is at work in this thread."""
+    return _apart.get()
+
+
+def is_written_by_keras(
+    path: str | os.PathLike, overwrite: bool, zipped: bool | None
+) -> bool:
+    """Tells whether Keras writes a file by itself, in no archive of ours.
+
+    Args:
+        path: Where to.
+        overwrite: `False` lets Keras ask about a file that is there.
+        zipped: `False` saves a folder.
+    """
+    asks = not overwrite and os.path.exists(path)
+    is_local = str(path).endswith(".keras") and "://" not in str(path)
+    return zipped is False or asks or not is_local
+
+
 def write_archive(
     path: str | os.PathLike, bank: bytes, save: Callable[[str], None]
 ) -> None:
@@ -76,7 +101,11 @@ def write_archive(
             there, from which all else is taken.
     """
     with complete_file(path) as unfinished:
-        save(unfinished)
+        token = _apart.set(True)
+        try:
+            save(unfinished)
+        finally:
+            _apart.reset(token)
         with zipfile.ZipFile(unfinished) as archive:
             members = {
                 name: archive.read(name)

@@ -5,6 +5,7 @@ of a task it also holds that task's training state, and before the first task
 the backbone's weights.
 """
 
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
@@ -14,6 +15,7 @@ import numpy as np
 from tsn_keras.bank import WeightBank
 from tsn_keras.keras_internals import own_variables
 from tsn_keras.layers import MaskedKernel
+from tsn_keras.saving import archive
 from tsn_keras.tasks import checks
 from tsn_keras.tasks.running_task import RunningTask
 from tsn_keras.tasks.start import plane_masks
@@ -24,19 +26,15 @@ BANK_KEY = "bank"
 TASK_KEY = "running_task"
 
 
-def save_model(
-    store: MutableMapping, model: keras.Model, with_bank: bool
-) -> None:
-    """Writes a model.
+def save_model(store: MutableMapping, model: keras.Model) -> None:
+    """Writes a model, without a bank that `archive` writes apart.
 
     Args:
         store: Keras' store.
         model: `ContinualModel`.
-        with_bank: Whether the bank, and what is learned beside it, is not
-            written elsewhere.
     """
     _save_list(store, "variable", own_variables(model))
-    if model.bank is None or not with_bank:
+    if model.bank is None or archive.writes_bank_apart():
         return
     store[BANK_KEY] = np.frombuffer(model.bank.to_bytes(), np.uint8)
     if model.running_task is not None:
@@ -51,14 +49,32 @@ def load_variables(store: Mapping, model: keras.Model) -> None:
         _load_list(store, "variable", own_variables(model))
 
 
-def check_bank(store: Mapping, model: keras.Model, bank: WeightBank) -> None:
-    """Refuses a saved bank that does not fit a model.
+def load_bank(saved: bytes, store: Mapping, model: keras.Model) -> None:
+    """Reads a bank, and the running task beside it.
 
     Args:
-        store: Keras' store, with the running task if there is one.
-        model: `ContinualModel` that the bank is to be loaded into.
-        bank: The bank that was saved.
+        saved: The saved bank.
+        store: Keras' store, empty if there is nothing beside the bank.
+        model: `ContinualModel` that is to hold them.
     """
+    with model.distribute_strategy.scope():
+        model.bank.load_bytes(saved, functools.partial(_check, store, model))
+        switch, before = model.switch, model.running_task
+        switch.forget()
+        switch.clear_views()
+        _load_start(store, model)
+        switch.install_base(model.bank.base_values())
+        model.let_go()
+        loaded = _load_running_task(store, model)
+        if before and loaded and before.name == loaded.name:
+            before.go_on_from(loaded)
+            model.take_up(before)
+        if loaded is None and model.bank.tasks:
+            switch.to(model.bank.tasks[-1])
+
+
+def _check(store: Mapping, model: keras.Model, bank: WeightBank) -> None:
+    """Refuses a saved bank that does not fit a model."""
     heads = {name: bank[name].head for name in bank.tasks}
     running = _saved_task(store)
     if running is not None:
@@ -70,19 +86,16 @@ def check_bank(store: Mapping, model: keras.Model, bank: WeightBank) -> None:
         checks.check_saved_shapes(name, shapes, private)
 
 
-def load_start(store: Mapping, model: keras.Model) -> None:
+def _load_start(store: Mapping, model: keras.Model) -> None:
     """Reads the weights that the first task starts from, if there are any."""
     if "start.0" in store.keys():
         _load_list(store, "start", _start(model))
 
 
-def load_running_task(store: Mapping, model: keras.Model) -> RunningTask | None:
-    """Reads the training state of a task; `None` if there was no task.
-
-    Args:
-        store: Keras' store.
-        model: `ContinualModel`, whose bank is loaded.
-    """
+def _load_running_task(
+    store: Mapping, model: keras.Model
+) -> RunningTask | None:
+    """Reads the training state of a task; `None` if there was no task."""
     task = _saved_task(store)
     if task is None:
         return None

@@ -11,7 +11,7 @@ from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.data import check_finite, check_labels, check_shapes
-from tsn_keras.layers import MaskedKernel, Subnetwork, is_named_as_kernel
+from tsn_keras.layers import MaskedKernel, is_named_as_kernel
 
 _OWNERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -71,8 +71,9 @@ def check_dtypes(
         if variable.dtype != "float32":
             raise ValueError(
                 f"Kernel '{kernel.path}' is {variable.dtype}, and the weight "
-                "bank holds float32. Make its layer with dtype='float32', or with "
-                "'mixed_float16' or 'mixed_bfloat16' to compute in 16 bits."
+                "bank holds float32. Make its layer with dtype='float32', or "
+                "with 'mixed_float16' or 'mixed_bfloat16' to compute in 16 "
+                "bits."
             )
     for variable in private:
         floating = keras.backend.is_float_dtype(variable.dtype)
@@ -142,8 +143,15 @@ def _check_variables(backbone: keras.layers.Layer, read: Any) -> None:
         )
 
 
-def check_task_name(name: str, known: list[str]) -> None:
-    """Refuses an unusable or used name of a new task."""
+def check_new_task(model: keras.Model, name: Any, head: Any) -> None:
+    """Refuses a task that cannot be added to a model.
+
+    Args:
+        model: `ContinualModel`.
+        name: The name that the user gave.
+        head: The head that the user gave.
+    """
+    known = list(model.tasks)
     if not isinstance(name, str) or not name:
         raise ValueError(
             f"A task's name must be a non-empty string. Received: {name!r}"
@@ -152,6 +160,26 @@ def check_task_name(name: str, known: list[str]) -> None:
         raise ValueError(
             f"There is a task named '{name}' already. Give the new task "
             f"another name. Tasks so far: {known}"
+        )
+    if model.running_task is not None:
+        raise ValueError(
+            f"Task '{model.running_task.name}' is still running. Call "
+            f"`model.consolidate(validation_data)` before adding '{name}'."
+        )
+    if not isinstance(head, keras.layers.Layer):
+        raise TypeError(
+            f"`head` must be a keras.layers.Layer. Received: {head!r}"
+        )
+    if model.switch.is_built:
+        check_head(head, model.switch.features)
+
+
+def check_running(model: keras.Model) -> None:
+    """Refuses to give up a task where none is running."""
+    if model.running_task is None:
+        raise ValueError(
+            "There is no running task to discard. Consolidated tasks never "
+            f"change: {list(model.tasks)}"
         )
 
 
@@ -220,18 +248,6 @@ def check_kernels(paths: list[str], backbone: keras.layers.Layer) -> None:
             f"'...kernel', or chosen by `kernels`. It has: {weights}. Add a "
             "layer such as Dense or Conv2D, or choose other `kernels`."
         )
-
-
-def check_scores(subnetworks: list[Subnetwork], learned_scores: bool) -> None:
-    """Refuses `Subnetwork` layers that do not fit the pruning criterion."""
-    for layer in subnetworks:
-        if layer.learned_scores != learned_scores:
-            raise ValueError(
-                f"Layer '{layer.name}' has learned_scores="
-                f"{layer.learned_scores}, and the pruning strategy needs "
-                f"{learned_scores}. Make it with learned_scores="
-                f"{learned_scores}, or choose another `pruning`."
-            )
 
 
 def check_saved_heads(heads: dict[str, int], count: int) -> None:

@@ -12,6 +12,9 @@ from tsn_keras import keras_internals
 from tsn_keras.layers import Heads
 from tsn_keras.tasks.view import ReadFunctions, View
 
+# Arguments of `compile` that depend on a head's outputs.
+_FOR_OUTPUTS = (("loss", "loss_weights"), ("metrics", "weighted_metrics"))
+
 
 class PerHead:
     """An attribute of a model that each of its heads has for itself.
@@ -51,7 +54,7 @@ class CompiledHeads:
         # last are under `None` until the kind of their head is known.
         self._by_kind: dict[str | None, dict[str, Any]] = {None: {}}
         self._kinds: dict[int | None, str] = {}
-        self._arguments: tuple[tuple, tuple] | None = None
+        self._arguments: list[tuple] = []
         self._optimizer: Any = None
         self._local = threading.local()
 
@@ -89,14 +92,16 @@ class CompiledHeads:
         found = [part.get("optimizer") for part in self._parts.values()]
         return [one for one in (self._optimizer, *found) if one is not None]
 
-    def compiled(self, outputs: tuple[tuple, tuple]) -> None:
+    def start_anew(self, arguments: dict[str, Any]) -> None:
         """Notes that the model was compiled anew, with the selected head.
 
         Args:
-            outputs: What `compile` was given as loss and loss weights, and as
-                metrics and weighted metrics.
+            arguments: Of `keras.Model.compile`.
         """
-        self._arguments = outputs
+        self._arguments = [
+            tuple(arguments.get(name) for name in names)
+            for names in _FOR_OUTPUTS
+        ]
         self._by_kind = {None: self._compiled()}
         self._parts.clear()
         self._assign_kind()

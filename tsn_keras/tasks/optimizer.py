@@ -53,6 +53,27 @@ class OptimizerFactory:
         take_learning_rate(optimizer, self.make())
 
 
+def start_optimizer(model: keras.Model) -> None:
+    """Gives a model's task an optimizer with no memory of earlier ones.
+
+    A learning rate that was set since the task was added stays. An optimizer
+    that was traced already keeps its variables, whose values start again, so
+    that nothing needs to be traced again.
+
+    Args:
+        model: `ContinualModel`, compiled.
+    """
+    used = model.optimizer
+    fresh = model.optimizer_factory.make_for_task(used)
+    if model.train_function is None:
+        if used.built:
+            model.compiled_heads.set("optimizer", fresh)
+        return
+    fresh.build(model.trainable_variables)
+    for variable, start in zip(used.variables, fresh.variables):
+        variable.assign(start)
+
+
 def _config_of(optimizer: Optimizer, schedule: Any) -> dict[str, Any]:
     if schedule is None:
         return keras.optimizers.serialize(optimizer)

@@ -15,6 +15,7 @@ from tsn_keras.tasks.initialization import (
     fresh_weights,
     reset_seed_generators,
 )
+from tsn_keras.tasks.optimizer import start_optimizer
 from tsn_keras.tasks.running_task import RunningTask
 from tsn_keras.tasks.snapshot import Snapshot
 from tsn_keras.tasks.task_switch import TaskSwitch
@@ -90,7 +91,7 @@ class TaskStart:
         start_values(task, switch, model.bank, model.seed)
         for mask in task.masks:
             mask.apply()
-        model.start_optimizer()
+        start_optimizer(model)
         task.begin()
 
     def _find_room(self) -> None:

@@ -77,6 +77,26 @@ class TaskSwitch:
         self._trainable = [(layer, layer.trainable) for layer in layers]
         self.inputs, self.features = inputs, features
 
+    def declared_inputs(self) -> Any:
+        """Returns what the backbone says that it takes, `None` if it cannot."""
+        backbone = self.backbone
+        inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
+        if inner.built and getattr(inner, "inputs", None):
+            return keras_internals.declared_inputs(inner)
+        return None
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Returns what the backbone was built for, to save it."""
+        if not self.is_built:
+            return None
+        parts = tree.flatten(self.inputs)
+        numbers = list(range(len(parts)))
+        return {
+            "structure": tree.pack_sequence_as(self.inputs, numbers),
+            "shapes": [list(part.shape) for part in parts],
+            "dtypes": [part.dtype for part in parts],
+        }
+
     @property
     def is_built(self) -> bool:
         """Whether the backbone's variables are known."""
@@ -177,6 +197,10 @@ class TaskSwitch:
 
     # The tasks.
 
+    def select_head(self, index: int) -> None:
+        """Puts a head to work, with all that is compiled for it."""
+        self._model.compiled_heads.select(index, self.features)
+
     def hold(self, running: str) -> None:
         """Notes that the variables are a running task's from now on."""
         self.task = running
@@ -217,7 +241,7 @@ class TaskSwitch:
         is_stored = self.task in bank
         # Should it be interrupted, the variables are nobody's.
         self.task = None
-        self._model.select_head(bank[task].head)
+        self.select_head(bank[task].head)
         private = bank.private(task)
         checks.check_saved_shapes(
             task, [value.shape for value in private], self.private
@@ -256,7 +280,7 @@ class TaskSwitch:
             self.to(name)
             yield
         finally:
-            self._model.select_head(head)
+            self.select_head(head)
             before.restore()
             self.task = running.name
 
@@ -310,6 +334,12 @@ class TaskSwitch:
             lambda: call_given(self.backbone, inputs, training=False),
             masked_layers(self.backbone, [k.kernel for k in self.kernels]),
         )
+
+
+def inputs_from_config(config: dict[str, Any]) -> Any:
+    """Returns the inputs that `get_build_config` described."""
+    parts = list(map(keras.KerasTensor, config["shapes"], config["dtypes"]))
+    return tree.map_structure(parts.__getitem__, config["structure"])
 
 
 def adapted_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:

@@ -1,20 +1,9 @@
 import dataclasses
-import hashlib
 from unittest import mock
 
 import numpy as np
 from absl.testing import parameterized
 
-from tests.bank.earlier_versions import (
-    DIGEST_2,
-    DIGEST_3,
-    DIGEST_4,
-    STATISTICS_4,
-    VERSION_2,
-    VERSION_3,
-    VERSION_4,
-    without_base,
-)
 from tests.bank.random_tasks import (
     PATHS,
     SHAPES,
@@ -313,43 +302,3 @@ class WeightBankTest(parameterized.TestCase):
         ):
             other.add(bank["a"])
         self.assertEqual(other.tasks, ())
-
-    @parameterized.parameters(1, 2, 3, 4)
-    def test_earlier_versions(self, version):
-        saved, digest = VERSION_4, DIGEST_4
-        if version == 3:
-            saved, digest = VERSION_3, DIGEST_3
-        if version < 3:
-            saved, digest = VERSION_2, DIGEST_2
-        if version == 1:
-            saved = without_base(saved)
-        bank = WeightBank(SHAPES, PATHS)
-        bank.load_bytes(saved)
-        arrays = [
-            array.tobytes()
-            for task in bank.tasks
-            for array in bank.effective(task) + bank.private(task)
-        ]
-        found = hashlib.sha256(b"".join(arrays)).hexdigest()
-        self.assertEqual(found, digest)
-        again = WeightBank(SHAPES, PATHS)
-        again.load_bytes(bank.to_bytes())
-        for task in bank.tasks:
-            for one, other in zip(bank.effective(task), again.effective(task)):
-                self.assertEqual(one.tobytes(), other.tobytes())
-        other = WeightBank([SHAPES[0], (3, 3, 2, 5)], PATHS)
-        # Only later ones say what shapes their kernels have.
-        message = "damaged" if version < 4 else "kernels of shapes"
-        with self.assertRaisesRegex(ValueError, message):
-            other.load_bytes(saved)
-        self.assertEqual(other.tasks, ())
-
-    def test_statistics_of_version_4(self):
-        bank = WeightBank(SHAPES, PATHS)
-        bank.load_bytes(VERSION_4)
-        means, deviations = np.split(np.array(STATISTICS_4), 2)
-        np.testing.assert_allclose(
-            bank[bank.tasks[0]].statistics.decode(),
-            np.concatenate([means / deviations, np.log(deviations)]),
-            atol=2e-3,
-        )

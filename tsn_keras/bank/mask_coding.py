@@ -17,9 +17,8 @@ The format, first byte first:
 | rest | the strings' stream |
 
 `Within` means that only the slots of another mask are coded. The marks are 0
-for a mask that is all off, 16 for all on, 1 for plain bits, which is the case
-if nothing is shorter, and 2 for a mask in the format of earlier versions, which
-follows (`first_mask_format`). Without reference and `within` the first byte is
+for a mask that is all off, 16 for all on, and 1 for plain bits, which is the
+case if nothing is shorter. Without reference and `within` the first byte is
 left out. An empty mask is no bytes at all. There is no checksum: the bank has
 one.
 """
@@ -28,7 +27,6 @@ import math
 
 import numpy as np
 
-from tsn_keras.bank import first_mask_format
 from tsn_keras.bank.gap_strings import DamagedError, entropy
 from tsn_keras.bank.mask_plans import (
     ALL_OFF,
@@ -41,7 +39,7 @@ from tsn_keras.bank.mask_plans import (
 )
 
 # Beside the marks of coded masks.
-_RAW, _FIRST_FORMAT = 0x01, 0x02
+_RAW = 0x01
 # Codes are compared in bytes where their models differ by less than this.
 _CLOSE_BITS = 64
 
@@ -143,23 +141,11 @@ def decode_mask(
         plain = np.frombuffer(data, np.uint8, offset=1)
         return np.unpackbits(plain, count=size).view(bool).reshape(shape)
     try:
-        if data[0] == _FIRST_FORMAT:
-            matrix = first_mask_format.decode(
-                data[1:], shape, matrix_shape(shape)
-            )
-        else:
-            contexts = _known(data, shape, reference, within)
-            matrix = decode_plan(data, matrix_shape(shape), *contexts)
+        contexts = _known(data, shape, reference, within)
+        matrix = decode_plan(data, matrix_shape(shape), *contexts)
     except DamagedError as error:
         raise _damaged(data, shape) from error
     return matrix.reshape(shape)
-
-
-def from_first_format(data: bytes) -> bytes:
-    """Marks a mask as one in the format of the bank's versions 1 to 3."""
-    if data[:1] in (b"", b"\x00", b"\x01", b"\x10"):
-        return data
-    return bytes([_FIRST_FORMAT]) + data
 
 
 def needs_reference(data: bytes) -> bool:

@@ -10,8 +10,7 @@ dictionary of what a bank is likely to say.
 | --- | --- |
 | `shapes` | of each kernel |
 | `base` | of each frozen weight: width, shape, dtype, length |
-| `tasks` | columns: name, head, reference; in version 4 also the number of |
-| | statistics |
+| `tasks` | columns: name, head, reference |
 | `planes` | a column for each kernel |
 | `components` | for each kernel, columns: width, own slots, bytes of the own |
 | | mask, of the shared mask, and of the codebook |
@@ -44,7 +43,6 @@ _DICTIONARY = (
     b',"private":[[],[],[]],"facts":[[],[],[]]}'
 )
 _TASK_COLUMNS = ("name", "head", "reference")
-_COLUMNS_OF_VERSION_4 = (*_TASK_COLUMNS, "statistics")
 
 
 def code_bytes(width: int, count: int) -> int:
@@ -111,7 +109,7 @@ def decode_metadata(
     text = zlib.decompressobj(wbits=_WINDOW, zdict=_DICTIONARY)
     columns = json.loads(text.decompress(data))
     tasks = zip(*columns["tasks"])
-    entries = [dict(zip(_COLUMNS_OF_VERSION_4, values)) for values in tasks]
+    entries = [dict(zip(_TASK_COLUMNS, values)) for values in tasks]
     kinds, numbers, widths = columns["private"]
     names, named, values = columns["facts"]
     for index, entry in enumerate(entries):

@@ -6,12 +6,9 @@
     | for each task: private variables, statistics
 
 The metadata (`metadata`) holds names, widths and the lengths of all parts. All
-numbers are little-endian. Version 4 had statistics in float16, version 3 an
-object of JSON for each task and another coding of masks, version 2 one plane a
-task and no reference, version 1 no base either. They are still read.
+numbers are little-endian.
 """
 
-import json
 import struct
 import zlib
 from collections.abc import Iterable
@@ -19,9 +16,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from tsn_keras.bank.component import Component
-from tsn_keras.bank.mask_coding import from_first_format
 from tsn_keras.bank.metadata import decode_metadata, encode_metadata
-from tsn_keras.bank.private_code import HALF, PrivateCode
+from tsn_keras.bank.private_code import PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
 
 MAGIC = b"TSNB"
@@ -136,20 +132,17 @@ class _Reader:
 
 def from_bytes(
     data: bytes,
-) -> tuple[
-    list[TaskRecord], tuple[PrivateCode, ...], list[tuple[int, ...]] | None
-]:
+) -> tuple[list[TaskRecord], tuple[PrivateCode, ...], list[tuple[int, ...]]]:
     """Returns the tasks, the base and the kernels' shapes of a saved bank.
 
     Args:
         data: bytes, as `to_bytes` made them.
 
     Returns:
-        list of `TaskRecord`, tuple of `PrivateCode`, and list of tuples, or
-        `None` for a bank that does not say its shapes.
+        list of `TaskRecord`, tuple of `PrivateCode`, and list of tuples.
 
     Raises:
-        ValueError: If the data are no bank, of a later version, or damaged.
+        ValueError: If the data are no bank, of another version, or damaged.
     """
     reader = _Reader(data)
     magic, version, checksum = HEADER.unpack(reader.take(HEADER.size))
@@ -158,11 +151,10 @@ def from_bytes(
             f"A saved weight bank begins with {MAGIC!r}. Received {magic!r}: "
             "the file was not written by tsn_keras, or is damaged."
         )
-    if not 1 <= version <= VERSION:
+    if version != VERSION:
         raise ValueError(
             f"The weight bank has format version {version}; this tsn_keras "
-            f"reads versions 1 to {VERSION}. Load it with the release that "
-            "wrote it."
+            f"reads version {VERSION}. Load it with the release that wrote it."
         )
     if zlib.crc32(data[HEADER.size :]) != checksum:
         raise ValueError(
@@ -170,28 +162,9 @@ def from_bytes(
             "those that were written. Load another copy of the file."
         )
     (length,) = LENGTH.unpack(reader.take(LENGTH.size))
-    tasks, base, shapes = _read_metadata(reader.take(length), version)
+    tasks, base, shapes = decode_metadata(reader.take(length))
     base = _read_codes(base, reader)
     return [_read_record(task, reader) for task in tasks], base, shapes
-
-
-def _read_metadata(data: bytes, version: int):
-    if version > 3:
-        return decode_metadata(data)
-    try:
-        described = json.loads(zlib.decompress(data))
-    except zlib.error as error:
-        raise ValueError(
-            "The saved weight bank is damaged: its version is not the one "
-            "that was written. Load another copy of the file."
-        ) from error
-    base, tasks = described if version > 1 else ([], described)
-    for task in tasks:
-        task["first_mask_format"] = True
-        if version < 3:
-            task["planes"] = [task["plane"]] * len(task["components"])
-            task["reference"] = None
-    return tasks, base, None
 
 
 def _read_codes(entries: list, reader: _Reader) -> tuple[PrivateCode, ...]:
@@ -201,32 +174,19 @@ def _read_codes(entries: list, reader: _Reader) -> tuple[PrivateCode, ...]:
     )
 
 
-def _read_halves(count: int, reader: _Reader) -> PrivateCode:
-    """Reads statistics of version 4: means, then deviations, in float16."""
-    halves = np.frombuffer(reader.take(2 * count), np.float16)
-    means, deviations = np.split(halves.astype(np.float32), 2)
-    statistics = np.concatenate([means / deviations, np.log(deviations)])
-    return PrivateCode.encode(statistics, HALF)
-
-
 def _read_record(entry: dict, reader: _Reader) -> TaskRecord:
     components = []
-    mask = from_first_format if "first_mask_format" in entry else bytes
     for width, own_count, own, shared, codes, codebook in entry["components"]:
         component = Component(
             width=width,
             own_count=own_count,
-            own_mask=mask(reader.take(own)),
-            shared_mask=mask(reader.take(shared)),
+            own_mask=reader.take(own),
+            shared_mask=reader.take(shared),
             codes=reader.take(codes),
             codebook=np.frombuffer(reader.take(codebook), np.float32),
         )
         components.append(component)
-    private = _read_codes(entry["private"], reader)
-    if "statistics" in entry:
-        statistics = _read_halves(entry["statistics"], reader)
-    else:
-        *private, statistics = private
+    *private, statistics = _read_codes(entry["private"], reader)
     return TaskRecord(
         name=entry["name"],
         planes=tuple(entry["planes"]),

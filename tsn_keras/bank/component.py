@@ -14,7 +14,7 @@ class Component:
     """One task's own codes in one kernel, and the slots it uses there.
 
     Args:
-        width: int, bits a code: 1 to 16, or 32 for the float32 values
+        width: int, bits a code: 1 to 8, or 32 for the float32 values
             themselves, without a codebook.
         own_count: int, number of own slots.
         own_mask: bytes, the coded mask of the own slots, possibly by

@@ -28,7 +28,7 @@ import zlib
 
 import numpy as np
 
-from tsn_keras.bank.private_code import CONSTANT, FULL, HALF, RAW, SAME
+from tsn_keras.bank.private_code import CONSTANT, FULL, HALF, RAW
 
 _WINDOW = -zlib.MAX_WBITS
 # Part of the format: another dictionary needs another version.
@@ -55,8 +55,8 @@ def private_bytes(width: int, shape: tuple[int, ...], dtype: str) -> int:
     size = math.prod(shape)
     if width == RAW:
         return size * np.dtype(dtype).itemsize
-    if width in (SAME, CONSTANT):
-        return 0 if width == SAME else 4
+    if width == CONSTANT:
+        return 4
     if width in (HALF, FULL):
         return size * width // 8
     return 8 + (size * width + 7) // 8

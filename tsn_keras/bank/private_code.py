@@ -7,7 +7,7 @@ import numpy as np
 
 from tsn_keras.bank import packing
 
-RAW, SAME, CONSTANT, HALF, FULL = -1, -2, 0, 16, 32
+RAW, CONSTANT, HALF, FULL = -1, 0, 16, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,6 @@ class PrivateCode:
     - 1 to 8: `value = lowest + step * code`, two float32 and packed codes.
     - 16, 32: float16 or float32 entries.
     - -1: variables of other types than float32, as they are.
-    - -2: no data; the same as this variable of the task's reference.
 
     Args:
         width: int.
@@ -35,12 +34,7 @@ class PrivateCode:
     data: bytes
 
     @classmethod
-    def encode(
-        cls,
-        value: np.ndarray,
-        width: int,
-        reference: np.ndarray | None = None,
-    ) -> "PrivateCode":
+    def encode(cls, value: np.ndarray, width: int) -> "PrivateCode":
         """Encodes an array at a width, or smaller if that is exact.
 
         Arrays for which a width is no use are stored as float32: those with
@@ -50,16 +44,12 @@ class PrivateCode:
         Args:
             value: array of any shape and dtype.
             width: int, 1 to 8, 16 or 32.
-            reference: array or `None`, this variable of the task's
-                reference. If it is the same to the bit, nothing is stored.
 
         Returns:
             A `PrivateCode`.
         """
         value = np.asarray(value)
         shape, dtype = value.shape, value.dtype.name
-        if reference is not None and _identical(value, reference):
-            return cls(SAME, shape, dtype, b"")
         if dtype != "float32":
             return cls(RAW, shape, dtype, value.tobytes())
         if value.size and (value == value.flat[0]).all():
@@ -90,17 +80,7 @@ class PrivateCode:
         return cls(width, value.shape, value.dtype.name, data)
 
     def decode(self) -> np.ndarray:
-        """Returns the array that the task computes with.
-
-        Raises:
-            ValueError: If it is the same as the reference's: the bank knows
-                which array that is (`WeightBank.private`).
-        """
-        if self.width == SAME:
-            raise ValueError(
-                "The variable is stored as the same as that of another task. "
-                "Decode it with `WeightBank.private(task)`."
-            )
+        """Returns the array that the task computes with."""
         if self.width == RAW:
             return np.frombuffer(self.data, self.dtype).reshape(self.shape)
         if self.width == CONSTANT:
@@ -116,12 +96,3 @@ class PrivateCode:
         codes = packing.unpack_codes(stream, self.width, count)
         value = lowest + step * codes.astype(np.float32)
         return value.reshape(self.shape)
-
-
-def _identical(value: np.ndarray, reference: np.ndarray) -> bool:
-    reference = np.asarray(reference)
-    return (
-        value.shape == reference.shape
-        and value.dtype == reference.dtype
-        and value.tobytes() == reference.tobytes()
-    )

@@ -20,7 +20,7 @@ class TaskRecord:
             tasks are compared with; of an empty array if none are kept.
         facts: dict of numbers and strings for the task's report.
         reference: int or `None`, the number of an earlier task (0 for the
-            first) that masks and private variables may refer to.
+            first) whose slots masks may refer to.
     """
 
     name: str

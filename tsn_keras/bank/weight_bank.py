@@ -8,7 +8,7 @@ import numpy as np
 from tsn_keras.bank import serialization
 from tsn_keras.bank.budget import SLOT_BITS, BudgetError
 from tsn_keras.bank.decoder import Decoder
-from tsn_keras.bank.private_code import FULL, SAME, PrivateCode
+from tsn_keras.bank.private_code import FULL, PrivateCode
 from tsn_keras.bank.task_record import TaskRecord
 
 
@@ -145,9 +145,7 @@ class WeightBank:
     def _check_reference(self, record: TaskRecord) -> None:
         reference = record.reference
         if reference is None:
-            if any(c.needs_reference for c in record.components) or any(
-                code.width == SAME for code in record.private
-            ):
+            if any(c.needs_reference for c in record.components):
                 raise ValueError(
                     f"Task '{record.name}' is coded by reference to another "
                     "task and does not say which. Give its `reference`."
@@ -230,23 +228,7 @@ class WeightBank:
 
     def private(self, task: str) -> list[np.ndarray]:
         """Returns the private variables of a task, in the model's order."""
-        return [code.decode() for code in self.private_codes(task)]
-
-    def private_codes(self, task: str) -> tuple[PrivateCode, ...]:
-        """Returns the codes of a task's private variables.
-
-        Those that are the same as another task's are that task's codes.
-        """
-        record = self._records[task]
-        return tuple(
-            self._private_code(record, index)
-            for index in range(len(record.private))
-        )
-
-    def _private_code(self, record: TaskRecord, index: int) -> PrivateCode:
-        while record.private[index].width == SAME:
-            record = self._records[self.tasks[record.reference]]
-        return record.private[index]
+        return [code.decode() for code in self._records[task].private]
 
     def count_bytes(self) -> dict[str, int]:
         """Returns the bytes of `to_bytes()` by kind."""

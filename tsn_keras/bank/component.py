@@ -77,8 +77,10 @@ class Component:
         return cls(
             width=width,
             own_count=int(own_mask.sum()),
-            own_mask=_encode_own(own_mask, owned, reference),
-            shared_mask=_encode_shared(shared_mask, owned, reference),
+            own_mask=mask_coding.encode_own(own_mask, owned, reference),
+            shared_mask=mask_coding.encode_shared(
+                shared_mask, owned, reference
+            ),
             codes=stream,
             codebook=np.float32(codebook),
         )
@@ -121,8 +123,7 @@ class Component:
             reference: bool array, as given to `encode`. Only read if the
                 component `needs_reference`.
         """
-        free = ~owned if self.needs_owned and owned is not None else None
-        return mask_coding.decode_mask(self.own_mask, shape, reference, free)
+        return mask_coding.decode_own(self.own_mask, shape, owned, reference)
 
     def shared_slots(
         self, owned: np.ndarray, reference: np.ndarray | None = None
@@ -133,15 +134,7 @@ class Component:
             owned: bool array, the slots of earlier tasks of the plane.
             reference: bool array, as given to `encode`.
         """
-        if mask_coding.needs_within(self.shared_mask):
-            return mask_coding.decode_mask(
-                self.shared_mask, owned.shape, reference, owned
-            )
-        shared = np.zeros(owned.shape, bool)
-        shared[owned] = mask_coding.decode_mask(
-            self.shared_mask, (int(owned.sum()),), _within(reference, owned)
-        )
-        return shared
+        return mask_coding.decode_shared(self.shared_mask, owned, reference)
 
     def own_values(self) -> np.ndarray:
         """Returns the float32 values of the own slots in flat order."""
@@ -150,29 +143,3 @@ class Component:
         stream = np.frombuffer(self.codes, np.uint8)
         codes = packing.unpack_codes(stream, self.width, self.own_count)
         return self.codebook[codes]
-
-
-def _encode_own(
-    own: np.ndarray, owned: np.ndarray, reference: np.ndarray | None
-) -> bytes:
-    free = ~owned if owned.any() else None
-    return mask_coding.encode_mask(own, reference, free)
-
-
-def _encode_shared(
-    shared: np.ndarray, owned: np.ndarray, reference: np.ndarray | None
-) -> bytes:
-    """The shorter of two forms: a list of owned slots, or rows and columns."""
-    listed = mask_coding.encode_mask(shared[owned], _within(reference, owned))
-    if len(listed) <= 1:
-        return listed
-    matrix = mask_coding.encode_mask(shared, reference, owned)
-    if mask_coding.needs_within(matrix):
-        return min(listed, matrix, key=len)
-    return listed
-
-
-def _within(
-    reference: np.ndarray | None, owned: np.ndarray
-) -> np.ndarray | None:
-    return None if reference is None else reference[owned]

@@ -95,11 +95,7 @@ class StringEncoder:
         self._coded = []
 
     def add(self, ones: np.ndarray, size: int) -> None:
-        """Codes a string of `size` bits.
-
-        Args:
-            ones: integer array, the ascending positions of the ones.
-        """
+        """Codes a string of `size` bits, given the places of its ones."""
         for digit, radix in _digits(ones.size, size):
             self._put(np.array([digit], np.int32), _uniform(radix))
         if not 0 < ones.size < size:
@@ -176,7 +172,7 @@ class StringDecoder:
             raise DamagedError("The stream is damaged.") from error
 
     def rare(self, size: int) -> tuple[np.ndarray, bool]:
-        """Decodes the next string, of `size` bits, to its rarer bits.
+        """Decodes the next string, of `size` bits.
 
         Returns:
             The ascending positions of the rarer bits, and whether these are

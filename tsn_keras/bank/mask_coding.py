@@ -123,10 +123,10 @@ def decode_mask(
     shape = tuple(int(axis) for axis in shape)
     size = math.prod(shape)
     data = bytes(data)
-    if not size and not data:
-        return np.zeros(shape, bool)
     if not size or not data:
-        raise _damaged(data, shape)
+        if size or data:
+            raise _damaged(data, shape)
+        return np.zeros(shape, bool)
     if data[0] in (_ALL_OFF, _ALL_ON):
         if len(data) != 1:
             raise _damaged(data, shape)
@@ -136,14 +136,8 @@ def decode_mask(
             raise _damaged(data, shape)
         plain = np.frombuffer(data, np.uint8, offset=1)
         return np.unpackbits(plain, count=size).view(bool).reshape(shape)
-    if not needs_reference(data):
-        reference = None
-    elif reference is None:
-        raise _missing("reference")
-    if not needs_within(data):
-        within = None
-    elif within is None:
-        raise _missing("within")
+    reference = _needed("reference", needs_reference(data), reference)
+    within = _needed("within", needs_within(data), within)
     contexts = _contexts(shape, reference, within)
     try:
         matrix = _decode_plan(data, _matrix_shape(shape), *contexts)
@@ -179,15 +173,7 @@ def decode_own(
     owned: np.ndarray | None,
     reference: np.ndarray | None,
 ) -> np.ndarray:
-    """Decodes what `encode_own` has encoded.
-
-    Args:
-        data: bytes.
-        shape: tuple of int, the kernel's.
-        owned: As given to `encode_own`. Only read if `needs_within(data)`.
-        reference: As given to `encode_own`. Only read if
-            `needs_reference(data)`.
-    """
+    """Decodes what `encode_own` has encoded, with the contexts it needs."""
     free = ~owned if needs_within(data) and owned is not None else None
     return decode_mask(data, shape, reference, free)
 
@@ -390,10 +376,12 @@ def _contexts(shape, reference, within):
     return matrices
 
 
-def _missing(name):
-    return ValueError(
-        f"`data` was encoded with `{name}`. Decode it with the same mask."
-    )
+def _needed(name, is_needed, context):
+    if is_needed and context is None:
+        raise ValueError(
+            f"`data` was encoded with `{name}`. Decode it with the same mask."
+        )
+    return context if is_needed else None
 
 
 def _damaged(data, shape):

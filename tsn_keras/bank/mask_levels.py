@@ -262,14 +262,7 @@ def decode_cells(
     num_levels: tuple[int, int],
     decoder: StringDecoder,
 ) -> np.ndarray:
-    """Decodes what `Cells.encode` coded.
-
-    Args:
-        shape: tuple of int, of the mask.
-        domain: as given to `Cells`.
-        num_levels: tuple of int, the number of levels of rows and columns.
-        decoder: `StringDecoder`.
-    """
+    """Decodes what `Cells.encode` coded, with so many levels on each axis."""
     levels = [
         _decode_levels(size, number, decoder)
         for size, number in zip(shape, num_levels)

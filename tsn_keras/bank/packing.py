@@ -13,7 +13,7 @@ def pack_codes(codes: np.ndarray, width: int) -> np.ndarray:
     Bit `j` of code `i` becomes bit `i * width + j` of the stream, and bit `t`
     of the stream is bit `t % 8` of byte `t // 8` (little-endian, no gaps).
     The last byte is filled up with zero bits. Eight codes always fill
-    `width` whole bytes, so they are moved together in 64-bit words.
+    `width` whole bytes, so they are moved together in one 64-bit word.
 
     >>> pack_codes(np.array([1, 2, 3]), width=2)
     array([57], dtype=uint8)
@@ -54,7 +54,7 @@ def pack_codes(codes: np.ndarray, width: int) -> np.ndarray:
     words = _join_lanes(lanes.view("<u8"), width)
     group_bytes = words.view(np.uint8).reshape(groups, 8)
     stream = group_bytes[:, :width].reshape(-1)
-    return stream[: _stream_length(codes.size, width)].copy()
+    return stream[: num_bytes(codes.size, width)].copy()
 
 
 def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
     packed = np.asarray(packed)
     if count < 0:
         raise ValueError(f"`count` must not be negative. Received: {count}")
-    length = _stream_length(count, width)
+    length = num_bytes(count, width)
     if packed.dtype != np.uint8 or packed.shape != (length,):
         raise ValueError(
             f"`packed` must be {length} bytes (uint8, 1-D) for {count} codes "
@@ -121,7 +121,8 @@ def _check_width(width):
         )
 
 
-def _stream_length(count, width):
+def num_bytes(count: int, width: int) -> int:
+    """Returns the length of a stream of `count` codes."""
     return -(-count * width // 8)
 
 

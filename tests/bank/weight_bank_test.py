@@ -234,6 +234,32 @@ class WeightBankTest(parameterized.TestCase):
         bank.add(none)
         np.testing.assert_array_equal(bank.used_bits(1), 32)
 
+    def test_task_with_another_number_of_kernels(self):
+        bank = random_bank(2)
+        record = random_record(bank, "a", 1)
+        before = bank.to_bytes()
+        with self.assertRaises(ValueError):
+            bank.add(
+                dataclasses.replace(record, components=record.components[:1])
+            )
+        self.assertEqual(bank.to_bytes(), before)
+
+    def test_task_whose_shared_mask_is_damaged(self):
+        bank = random_bank(2, num_planes=1)
+        record = random_record(bank, "a", 0)
+        last = dataclasses.replace(record.components[1], shared_mask=b"\x01")
+        components = (record.components[0], last)
+        before = bank.to_bytes(), bank.used_bits(0).tolist()
+        with self.assertRaisesRegex(ValueError, "damaged"):
+            bank.add(dataclasses.replace(record, components=components))
+        self.assertEqual(before, (bank.to_bytes(), bank.used_bits(0).tolist()))
+        # The bank goes on as if nothing had been tried.
+        bank.add(record)
+        again = WeightBank(SHAPES, PATHS)
+        again.load_bytes(bank.to_bytes())
+        for one, other in zip(bank.effective("a"), again.effective("a")):
+            np.testing.assert_array_equal(one, other)
+
     def test_task_of_the_same_name(self):
         bank = random_bank(1)
         with self.assertRaisesRegex(ValueError, "'task 0' is in the bank"):

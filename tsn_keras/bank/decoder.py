@@ -122,15 +122,11 @@ class KernelDecoder:
     """Decodes what tasks own and share in a kernel.
 
     It keeps what was used last, and what a new task was found to own.
-
-    Attributes:
-        shape: tuple of int, the kernel's.
-        entries: list of `Entry`, one a task.
     """
 
     def __init__(self, shape: tuple[int, ...]):
-        self.shape = shape
-        self.entries: list[Entry] = []
+        self._shape = shape
+        self._entries: list[Entry] = []
         # The numbers of the tasks on each plane, in order.
         self._members: dict[int, list[int]] = {}
         self._planes = RecentlyUsed(KEPT_PLANES)
@@ -145,8 +141,8 @@ class KernelDecoder:
     def used_bits(self) -> np.ndarray:
         """The used bits of every slot, counted when they are first needed."""
         if self._used_bits is None:
-            used = np.zeros(self.shape, np.uint8)
-            for entry in self.entries:
+            used = np.zeros(self._shape, np.uint8)
+            for entry in self._entries:
                 used[self.own_slots(entry)] += np.uint8(entry.component.width)
             self._used_bits = used
         return self._used_bits
@@ -156,7 +152,7 @@ class KernelDecoder:
     ) -> Entry:
         """Returns the entry of the next task, which is not entered yet."""
         rank = len(self._members.get(plane, ()))
-        return Entry(component, len(self.entries), plane, rank, reference)
+        return Entry(component, len(self._entries), plane, rank, reference)
 
     def enter(
         self,
@@ -177,7 +173,7 @@ class KernelDecoder:
             laid = self._planes.get(entry.plane)
             if laid and laid.count == entry.rank:
                 laid.lay(own_slots, entry.component.own_values())
-        self.entries.append(entry)
+        self._entries.append(entry)
         self._members.setdefault(entry.plane, []).append(entry.number)
         self._used_bits = used_bits
 
@@ -189,9 +185,7 @@ class KernelDecoder:
             before: int. Leaves out the task of this number and all after it.
         """
         rank = bisect.bisect_left(self._members.get(plane, ()), before)
-        if not rank:
-            return np.zeros(self.shape, bool), np.zeros(self.shape, np.float32)
-        laid = self._laid(plane, rank)
+        laid = self._laid(plane, rank) if rank else Plane(self._shape)
         owned, frozen = laid.owned(rank), laid.frozen.copy()
         if laid.count > rank:
             frozen[~owned] = 0
@@ -201,10 +195,10 @@ class KernelDecoder:
         """The state of a plane with at least `count` components laid."""
         laid = self._planes.get(plane)
         if laid is None:
-            laid = Plane(self.shape)
+            laid = Plane(self._shape)
             self._planes.put(plane, laid)
         while laid.count < count:
-            entry = self.entries[self._members[plane][laid.count]]
+            entry = self._entries[self._members[plane][laid.count]]
             own = self.own_slots(entry)
             laid.lay(own, entry.component.own_values())
         return laid
@@ -221,12 +215,12 @@ class KernelDecoder:
         component = entry.component
         owned = self._owned(entry) if component.needs_owned else None
         reference = self._reference(entry)
-        return component.own_slots(self.shape, owned, reference)
+        return component.own_slots(self._shape, owned, reference)
 
     def shared_slots(self, entry: Entry) -> np.ndarray:
         """Returns the bool mask of earlier tasks' slots that a task uses."""
         if not entry.component.shares:
-            return np.zeros(self.shape, bool)
+            return np.zeros(self._shape, bool)
         owned, reference = self._owned(entry), self._reference(entry)
         return entry.component.shared_slots(owned, reference)
 
@@ -264,14 +258,14 @@ class KernelDecoder:
         # none, and then decoded from there.
         chain = [entry.reference]
         while chain[-1] not in self._references:
-            last = self.entries[chain[-1]]
+            last = self._entries[chain[-1]]
             if not last.component.needs_reference:
                 break
             chain.append(last.reference)
         for number in reversed(chain):
             bits = self._references.get(number)
             if bits is None:
-                bits = np.packbits(self.used_mask(self.entries[number]))
+                bits = np.packbits(self.used_mask(self._entries[number]))
                 self._references.put(number, bits)
-        flat = np.unpackbits(bits, count=math.prod(self.shape))
-        return flat.view(bool).reshape(self.shape)
+        flat = np.unpackbits(bits, count=math.prod(self._shape))
+        return flat.view(bool).reshape(self._shape)

@@ -49,7 +49,7 @@ def encode_mask(
     reference: np.ndarray | None = None,
     within: np.ndarray | None = None,
 ) -> bytes:
-    """Encodes a mask without loss into few bytes.
+    """Encodes a mask, but not its shape, into few bytes.
 
     The result is never longer than the plain bits and one byte, and never
     longer than without `reference` and `within`. It is one byte long if all
@@ -69,9 +69,6 @@ def encode_mask(
             decoder will know.
         within: `bool` array of the same shape, or `None`. Another mask that
             the decoder will know, and that contains this one.
-
-    Returns:
-        The encoded mask. The shape is not stored.
 
     Raises:
         ValueError: If `mask` is not a `bool` array or has no axis, or
@@ -209,12 +206,7 @@ def _listed(reference, owned):
 
 
 class Plan:
-    """One way to code a mask.
-
-    Args:
-        matrix: bool array of two axes, the mask.
-        reference: bool array of that shape, or `None`.
-        within: bool array of that shape, or `None`.
+    """One way to code a mask, with the help of the contexts it is given.
 
     Attributes:
         bits: float, the length of the code before it is rounded to bytes,

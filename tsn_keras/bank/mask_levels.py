@@ -83,14 +83,10 @@ class _Counts:
             return np.bincount(row_levels, self.rows).astype(np.int64)
         if not row_levels.any():
             return np.bincount(column_levels, self.columns).astype(np.int64)
-        return np.concatenate(
-            [
-                np.bincount(
-                    column_levels, _count(self._matrix[row_levels == level], 0)
-                )
-                for level in range(_num_levels(row_levels))
-            ]
-        ).astype(np.int64)
+        levels = range(_num_levels(row_levels))
+        rows = (self._matrix[row_levels == level] for level in levels)
+        cells = [np.bincount(column_levels, _count(part, 0)) for part in rows]
+        return np.concatenate(cells).astype(np.int64)
 
 
 def _count(matrix: np.ndarray, axis: int) -> np.ndarray:

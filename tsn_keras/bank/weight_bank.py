@@ -61,27 +61,27 @@ class WeightBank:
         """Forgets everything, and takes over these contents."""
         self.base = tuple(base)
         self._records: dict[str, TaskRecord] = {}
-        self._numbers: dict[str, int] = {}
+        # What each task has in each kernel.
+        self._entries: dict[str, list[Entry]] = {}
         self._kernels = [KernelDecoder(shape) for shape in self.shapes]
         self._used_slots = RecentlyUsed(
             KEPT_SLOTS_BYTES, lambda used: sum(s.num_bytes for s in used)
         )
         for record in records:
+            self._records[record.name] = record
+            self._entries[record.name] = self._new_entries(record)
             # Nothing is decoded before it is needed.
-            for kernel, entry in zip(self._kernels, self._entries_of(record)):
+            for kernel, entry in self._in_kernels(record.name):
                 kernel.enter(entry)
-            self._enter(record)
 
-    def _enter(self, record: TaskRecord) -> None:
-        self._numbers[record.name] = len(self._records)
-        self._records[record.name] = record
-
-    def _entries_of(self, record: TaskRecord) -> list[Entry]:
-        """The entries of a new record, one a kernel."""
-        parts = zip(self._kernels, record.components, record.planes)
+    def _new_entries(self, record: TaskRecord) -> list[Entry]:
+        """What a task that is not in the bank yet has in each kernel."""
+        parts = record.components, record.planes
         return [
             kernel.next_entry(component, plane, record.reference)
-            for kernel, component, plane in parts
+            for kernel, component, plane in zip(
+                self._kernels, *parts, strict=True
+            )
         ]
 
     @property
@@ -125,7 +125,7 @@ class WeightBank:
         if record.name in self._records:
             raise ValueError(f"Task '{record.name}' is in the bank already.")
         self._check_reference(record)
-        entries = self._entries_of(record)
+        entries = self._new_entries(record)
         decoded = [
             self._decode_new(record.name, index, entry)
             for index, entry in enumerate(entries)
@@ -137,8 +137,9 @@ class WeightBank:
         # Up to here nothing of the bank has changed.
         for kernel, entry, (own, bits) in zip(self._kernels, entries, decoded):
             kernel.enter(entry, own, bits)
-        self._used_slots.put(len(self._records), used_slots)
-        self._enter(record)
+        self._records[record.name] = record
+        self._entries[record.name] = entries
+        self._used_slots.put(record.name, used_slots)
 
     def _decode_new(
         self, task: str, index: int, entry: Entry
@@ -187,21 +188,22 @@ class WeightBank:
             planes: sequence of int, one a kernel.
             before: str or `None`. Leaves out this task and all after it.
         """
-        number = len(self._records) if before is None else self._numbers[before]
+        number = len(self._records)
+        if before is not None:
+            number = self._entries[before][0].number
         pairs = zip(self._kernels, planes)
         parts = [kernel.plane(plane, number) for kernel, plane in pairs]
         return PlaneView(*map(list, zip(*parts)))
 
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
         """Returns the bool mask of the slots that a task owns in a kernel."""
-        decoder, entry = self._entries(task)[kernel]
-        return decoder.own_slots(entry)
+        return self._kernels[kernel].own_slots(self._entries[task][kernel])
 
     def masks(self, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Returns the own and the shared slots of a task, for each kernel."""
         return [
             (kernel.own_slots(entry), kernel.shared_slots(entry))
-            for kernel, entry in self._entries(task)
+            for kernel, entry in self._in_kernels(task)
         ]
 
     def used_slots(self, task: str) -> list[np.ndarray]:
@@ -210,23 +212,21 @@ class WeightBank:
         Each one is the `reference` to give to `Component.encode` for a task
         whose record has `reference=bank.tasks.index(task)`.
         """
-        entries = self._entries(task)
+        entries = self._in_kernels(task)
         return [kernel.used_mask(entry) for kernel, entry in entries]
 
     def effective(self, task: str) -> list[np.ndarray]:
         """Returns the kernels that a task computes with, zero elsewhere."""
-        number = self._numbers[task]
-        used = self._used_slots.get(number)
+        used = self._used_slots.get(task)
         if used is None:
-            entries = self._entries(task)
+            entries = self._in_kernels(task)
             used = [kernel.used_slots(entry) for kernel, entry in entries]
-            self._used_slots.put(number, used)
+            self._used_slots.put(task, used)
         return [slots.kernel(shape) for slots, shape in zip(used, self.shapes)]
 
-    def _entries(self, task: str) -> list[tuple[KernelDecoder, Entry]]:
+    def _in_kernels(self, task: str) -> Iterable[tuple[KernelDecoder, Entry]]:
         """The decoder of each kernel, and what a task has there."""
-        number = self._numbers[task]
-        return [(kernel, kernel.entries[number]) for kernel in self._kernels]
+        return zip(self._kernels, self._entries[task])
 
     def private(self, task: str) -> list[np.ndarray]:
         """Returns the private variables of a task, in the model's order."""

@@ -12,8 +12,8 @@ from keras import layers
 from examples.benchmarks import banks, networks
 from examples.benchmarks.comparison import compare
 from examples.benchmarks.mask_lengths import ideal_bits, zero_order_entropy
+from tsn_keras.bank import pack_codes, unpack_codes
 from tsn_keras.bank.mask_coding import decode_mask, encode_mask
-from tsn_keras.bank.packing import pack_codes, unpack_codes
 from tsn_keras.quantization.clustering import cluster_values
 
 FLAGS = flags.FLAGS

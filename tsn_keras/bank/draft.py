@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tsn_keras.bank.component import FLOAT_WIDTH, Component
+from tsn_keras.bank.records import FLOAT_WIDTH, Component
 
 
 class Codes(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.bank import packing
+from tsn_keras.bank import pack_codes
 from tsn_keras.lite.byte_store import ByteReader, ByteStore
 
 DIGIT_WIDTHS = (8, 4, 2, 1)
@@ -114,7 +114,7 @@ def store_codes(
         if index < len(own):
             digit = own[index]
             stream = codes // digit.unit % 2**digit.width
-            stream = packing.pack_codes(stream, digit.width).tobytes()
+            stream = pack_codes(stream, digit.width).tobytes()
             size = _stream_bytes(codes.size, digit.width)
             place = store.append(stream.ljust(size, b"\0"))
         else:

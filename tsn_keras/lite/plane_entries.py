@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from tsn_keras.bank import WeightBank, packing
-from tsn_keras.bank.component import FLOAT_WIDTH
+from tsn_keras.bank import FLOAT_WIDTH, WeightBank
 from tsn_keras.lite.row_groups import RowGroups, group_rows
 
-# A code has 16 bits at most.
+# A bundle's codes have 16 bits at most.
 MAX_VALUES = 2**16
 
 
@@ -128,6 +127,4 @@ def _codebook_and_codes(component) -> tuple[np.ndarray, np.ndarray]:
                 "`quantization=`, or export it with `export_task`."
             )
         return book, codes.reshape(-1)
-    stream = np.frombuffer(component.codes, np.uint8)
-    codes = packing.unpack_codes(stream, component.width, component.own_count)
-    return component.codebook, codes
+    return component.codebook, component.own_codes()

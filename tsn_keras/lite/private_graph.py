@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.bank.private_code import FULL, HALF
+from tsn_keras.bank import FLOAT_WIDTH as FULL
+from tsn_keras.bank import HALF_WIDTH as HALF
 from tsn_keras.lite.byte_store import ByteReader
 from tsn_keras.lite.code_streams import CodeReader, common_digits
 from tsn_keras.lite.private_layout import PrivateLayout

@@ -11,8 +11,10 @@ import dataclasses
 
 import numpy as np
 
-from tsn_keras.bank import PrivateCode, packing
-from tsn_keras.bank.private_code import CONSTANT, FULL, HALF
+from tsn_keras.bank import CONSTANT_WIDTH as CONSTANT
+from tsn_keras.bank import FLOAT_WIDTH as FULL
+from tsn_keras.bank import HALF_WIDTH as HALF
+from tsn_keras.bank import PrivateCode, unpack_codes
 from tsn_keras.lite.byte_store import ByteStore
 from tsn_keras.lite.code_streams import common_digits, store_codes
 from tsn_keras.lite.task_table import TaskTable
@@ -197,4 +199,4 @@ def _split(code: PrivateCode) -> tuple:
     scale = np.frombuffer(code.data[:8], np.float32)
     stream = np.frombuffer(code.data[8:], np.uint8)
     count = int(np.prod(code.shape, dtype=np.int64))
-    return code.width, packing.unpack_codes(stream, code.width, count), scale
+    return code.width, unpack_codes(stream, code.width, count), scale

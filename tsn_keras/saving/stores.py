@@ -81,7 +81,7 @@ def _check(store: Mapping, model: keras.Model, bank: WeightBank) -> None:
         heads[running.name] = running.head
     checks.check_saved_heads(heads, model.heads.count)
     for name in bank.tasks:
-        shapes = [code.shape for code in bank.private_codes(name)]
+        shapes = [code.shape for code in bank[name].private]
         private = model.switch.private_of_backbone
         checks.check_saved_shapes(name, shapes, private)
 

@@ -33,6 +33,10 @@ def neighbouring_floats(rng, shape):
     return bits.astype(np.uint32).view(np.float32)
 
 
+def constant(rng, shape):
+    return np.full(shape, rng.normal())
+
+
 DRAWS = (normal, heavy_ties, wide_range, neighbouring_floats)
 
 
@@ -77,6 +81,19 @@ class LargestTest(parameterized.TestCase):
         np.testing.assert_array_equal(
             largest(values.T, 99), reference(values.T, 99)
         )
+
+    @parameterized.product(
+        draw=(*DRAWS, constant), size=(8191, 8193, 70_000), available=(0.3, 1.0)
+    )
+    def test_matches_sort_of_many(self, draw, size, available):
+        rng = np.random.default_rng(size)
+        values = draw(rng, (size,))
+        free = rng.random(size) < available
+        most = np.count_nonzero(free)
+        for count in {1, most - 1, *rng.integers(most, size=3).tolist()}:
+            np.testing.assert_array_equal(
+                largest(values, count, free), reference(values, count, free)
+            )
 
     def test_exact_count_at_scale(self):
         values = np.random.default_rng(3).normal(size=300_000)

@@ -105,7 +105,7 @@ class ClusterValuesTest(parameterized.TestCase):
 
     def test_few_distinct_values(self):
         values = np.array([3.0, -1.0, 3.0, 0.5, -1.0], np.float32)
-        for num_clusters in (3, 4, 256, 1024):
+        for num_clusters in (3, 4, 256):
             centroids, codes = cluster_values(values, num_clusters)
             np.testing.assert_array_equal(centroids, [-1.0, 0.5, 3.0])
             np.testing.assert_array_equal(centroids[codes], values)
@@ -113,7 +113,6 @@ class ClusterValuesTest(parameterized.TestCase):
     def test_code_dtype(self):
         values = np.arange(2000.0)
         self.assertEqual(cluster_values(values, 256)[1].dtype, np.uint8)
-        self.assertEqual(cluster_values(values, 257)[1].dtype, np.uint16)
 
     def test_scales_with_the_values(self):
         values = np.random.default_rng(12).normal(size=500)
@@ -138,7 +137,7 @@ class ClusterValuesTest(parameterized.TestCase):
         cluster_values(values, 16)
         self.assertLess(time.perf_counter() - start, 1.0)
 
-    @parameterized.parameters(0, -1, 1025)
+    @parameterized.parameters(0, -1, 257)
     def test_num_clusters_out_of_range(self, num_clusters):
         with self.assertRaisesRegex(ValueError, f"Received: {num_clusters}"):
             cluster_values(np.arange(9.0), num_clusters)
@@ -174,9 +173,8 @@ class LinearValuesTest(parameterized.TestCase):
     def test_code_dtype(self):
         values = np.arange(1.0, 9.0)
         self.assertEqual(linear_values(values, 256)[1].dtype, np.uint8)
-        self.assertEqual(linear_values(values, 512)[1].dtype, np.uint16)
 
-    @parameterized.parameters(0, 1, 3, 12, 2**17)
+    @parameterized.parameters(0, 1, 3, 12, 512)
     def test_not_a_power_of_two(self, num_clusters):
         with self.assertRaisesRegex(ValueError, f"Received: {num_clusters}"):
             linear_values(np.arange(9.0), num_clusters)

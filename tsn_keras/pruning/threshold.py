@@ -3,13 +3,6 @@
 import numpy as np
 
 _INFINITY_BITS = 0x7F800000
-# Up to this many values, finding the threshold among all of them is faster
-# than narrowing it down with a sample first.
-_SMALL = 1 << 13
-_SAMPLE = 1 << 14
-# A sample has no more than one in so many values. Odd, so that it does not see
-# the same few output channels of a kernel only.
-_STRIDE = 31
 
 
 def largest(
@@ -19,10 +12,8 @@ def largest(
 
     The bit pattern of a non-negative float32, read as an integer, has the
     order of the floats, so the `count`-th largest magnitude is found among
-    integers. A sorted sample brackets it; only the values within the bracket,
-    about a twentieth of them, are then searched, and if it should not lie
-    there, all are. Among equal magnitudes the lowest flat index comes first,
-    so that the same values always give the same mask.
+    integers. Among equal magnitudes the lowest flat index comes first, so that
+    the same values always give the same mask.
 
     >>> largest(np.array([0.5, -3.0, 0.5, 2.0]), count=3)
     array([ True,  True, False,  True])
@@ -88,33 +79,10 @@ def _largest_integers(integers, count):
     """Marks the `count` largest integers, of equal ones the first."""
     if count == 0:
         return np.zeros(integers.size, bool)
-    threshold = _threshold(integers, count)
+    place = integers.size - count
+    threshold = np.partition(integers, place)[place]
     mask = integers >= threshold
     surplus = np.count_nonzero(mask) - count
     if surplus:
         mask[np.flatnonzero(integers == threshold)[-surplus:]] = False
     return mask
-
-
-def _threshold(integers, count):
-    """Returns the `count`-th largest integer."""
-    if integers.size <= _SMALL:
-        return _partitioned(integers, count)
-    stride = max(_STRIDE, integers.size // _SAMPLE | 1)
-    sample = np.sort(integers[::stride])
-    place = sample.size * (1 - count / integers.size)
-    # Five standard deviations of the place in a random sample.
-    margin = 2.5 * np.sqrt(sample.size)
-    low = sample[max(0, int(place - margin))]
-    high = sample[min(sample.size - 1, int(place + margin))]
-    above = integers > high
-    within = integers >= low
-    num_above, num_within = np.count_nonzero(above), np.count_nonzero(within)
-    if not num_above < count <= num_within:
-        return _partitioned(integers, count)
-    return _partitioned(integers[within & ~above], count - num_above)
-
-
-def _partitioned(integers, count):
-    place = integers.size - count
-    return np.partition(integers, place)[place]

@@ -6,8 +6,8 @@ from tsn_keras.quantization.ordered_bins import OrderedBins
 
 _MAX_SORTED = 2**18
 _MIN_BINS = 2**13
-# A codebook of more bits would outweigh the codes it is meant to shorten.
-_MAX_CLUSTERS = 1024
+# Codes have 8 bits at most.
+_MAX_CLUSTERS = 256
 _MIN_POINTS = 2048
 _POINTS_PER_CLUSTER = 32
 _MAX_LLOYD_PASSES = 20
@@ -45,14 +45,14 @@ def cluster_values(
 
     Args:
         values: Finite real array of shape `(n,)`, `n > 0`. Taken as float32.
-        num_clusters: Largest number of centroids, from 1 to 1024.
+        num_clusters: Largest number of centroids, from 1 to 256.
 
     Returns:
         A tuple `(centroids, codes)`: `float32` array of shape `(k,)` in
         ascending order, and the index of the nearest centroid of every
-        value, shape `(n,)`, `uint8` for `k <= 256`, else `uint16`. `k` is
-        `num_clusters`, or the number of distinct values if that is smaller;
-        the centroids then are the values themselves.
+        value, `uint8` of shape `(n,)`. `k` is `num_clusters`, or the number
+        of distinct values if that is smaller; the centroids then are the
+        values themselves.
 
     Raises:
         ValueError: If `values` is empty, not 1-D or not finite, or
@@ -85,8 +85,7 @@ def cluster_values(
     centroids = centroids.astype(np.float32)
     if bins is None:
         return centroids, _nearest(centroids, values)
-    codes = bins.codes(_middles(centroids.astype(np.float64)))
-    return centroids, codes.astype(_code_type(centroids))
+    return centroids, bins.codes(_middles(centroids.astype(np.float64)))
 
 
 def linear_values(
@@ -111,7 +110,7 @@ def linear_values(
 
     Args:
         values: Finite real array of shape `(n,)`, `n > 0`. Taken as float32.
-        num_clusters: A power of two from 2 to 65536.
+        num_clusters: A power of two from 2 to 256.
 
     Returns:
         A tuple `(centroids, codes)` as of `cluster_values`. There are
@@ -123,9 +122,9 @@ def linear_values(
             `num_clusters` is not such a power of two.
     """
     values = _check_values(values)
-    if not 2 <= num_clusters <= 2**16 or num_clusters & (num_clusters - 1):
+    if num_clusters not in {2**bits for bits in range(1, 9)}:
         raise ValueError(
-            "`num_clusters` must be a power of two from 2 to 65536. "
+            f"`num_clusters` must be a power of two from 2 to {_MAX_CLUSTERS}. "
             f"Received: {num_clusters}"
         )
     magnitudes = np.abs(values)
@@ -165,11 +164,7 @@ def _check_values(values):
 def _nearest(centroids, values):
     """The index of the nearest of the sorted centroids (ties: the lower)."""
     middles = _middles(centroids.astype(np.float64))
-    return np.searchsorted(middles, values).astype(_code_type(centroids))
-
-
-def _code_type(centroids):
-    return np.uint8 if centroids.size <= 256 else np.uint16
+    return np.searchsorted(middles, values).astype(np.uint8)
 
 
 def _middles(centroids):

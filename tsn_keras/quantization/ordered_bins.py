@@ -43,14 +43,14 @@ class OrderedBins:
         """Returns for each value how many bounds are below it, exactly.
 
         Args:
-            bounds: float64 array, ascending.
+            bounds: float64 array, ascending, at most 255.
 
         Returns:
-            uint16 array.
+            uint8 array.
         """
         cut = _keys(bounds.astype(np.float32))
         below = np.bincount(cut + 1, minlength=2**_BITS + 1)
-        codes = np.cumsum(below, dtype=np.uint16)[self._keys]
+        codes = np.cumsum(below, dtype=np.uint8)[self._keys]
         # Only in a bin that a bound cuts are values on both of its sides.
         is_cut = np.zeros(2**_BITS, bool)
         is_cut[cut] = True

@@ -7,7 +7,7 @@ import numpy as np
 
 from tsn_keras.beginning import plane_masks
 from tsn_keras.installation import adapted_layers
-from tsn_keras.pruning.task_masks import TaskMask
+from tsn_keras.pruning import TaskMask
 from tsn_keras.running_task import RunningTask
 from tsn_keras.training_state import training_variables
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tsn_keras.pruning.threshold import largest
+from tsn_keras.pruning.masks import largest
 
 SMALLEST_FRACTION = 0.1
 

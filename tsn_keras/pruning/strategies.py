@@ -1,4 +1,4 @@
-"""How far the kernels of a task are pruned: the strategies' base."""
+"""Which slots a task keeps: the pruning strategies."""
 
 import math
 import numbers
@@ -6,11 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from tsn_keras import tfmot
-from tsn_keras.pruning import allocation
-from tsn_keras.pruning.task_masks import TaskMask
+from tsn_keras.layers.masked_kernel import read
+from tsn_keras.pruning.budget import (
+    SMALLEST_DENSITY,
+    divide_budget,
+    smallest_budget,
+)
+from tsn_keras.pruning.masks import TaskMask
 
 DEFAULT_SPARSITY = 0.95
 
@@ -128,7 +134,7 @@ class Pruning:
             with a budget, the highest that it can come to.
         """
         if self.budget is not None:
-            return 1.0 - allocation.SMALLEST_DENSITY
+            return 1.0 - SMALLEST_DENSITY
         if self.schedule is not None:
             return tfmot.schedule_sparsity(self.schedule, 2**31)
         if not isinstance(self.sparsity, dict):
@@ -150,7 +156,7 @@ class Pruning:
         """
         if self.budget is None:
             return
-        smallest = math.ceil(allocation.smallest_budget(sizes, width))
+        smallest = math.ceil(smallest_budget(sizes, width))
         if self.budget < smallest:
             raise ValueError(
                 f"`budget` is too small for the kernels of this network: "
@@ -232,7 +238,7 @@ class Pruning:
         """The sparsity that each kernel is to end with."""
         if self.budget is None:
             return [self.target(mask.path) for mask in masks]
-        counts = allocation.divide_budget(
+        counts = divide_budget(
             importances,
             [mask.available for mask in masks],
             self.budget,
@@ -271,3 +277,142 @@ class Pruning:
 def _of_own(mask: TaskMask, sparsity: float) -> float:
     """The sparsity of what a task may own beside what it inherits."""
     return 1.0 - mask.own_fraction * (1.0 - sparsity)
+
+
+def second_moment(optimizer: Any, variable: keras.Variable) -> np.ndarray:
+    """Returns the running mean of a variable's squared gradients.
+
+    Adam (Kingma & Ba, 2015), its relatives and RMSprop divide by its root;
+    it is the diagonal of the empirical Fisher information of a batch.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`.
+        variable: `keras.Variable` that the optimizer trains.
+
+    Returns:
+        float array of the variable's shape; zeros before the first step.
+
+    Raises:
+        ValueError: If the optimizer keeps no such mean.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if optimizer.built:
+        check_second_moments(optimizer)
+        index = optimizer._get_variable_index(variable)
+        return read(optimizer._velocities[index])
+    return np.zeros(variable.shape, np.float32)
+
+
+def check_second_moments(optimizer: Any) -> None:
+    """Refuses an optimizer that keeps no mean of squared gradients.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`, built.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not getattr(optimizer, "_velocities", None):
+        raise ValueError(
+            "`FisherPruning` ranks weights by the squared gradients that "
+            "Adam, AdamW, Nadam, Lamb or RMSprop keep, and "
+            f"{type(optimizer).__name__} keeps none. Compile the model with "
+            "one of these, or use `MagnitudePruning`."
+        )
+
+
+@keras.saving.register_keras_serializable(package="tsn_keras")
+class MagnitudePruning(Pruning):
+    """Keeps the slots with the largest absolute values.
+
+    A slot once pruned keeps its last trained value and may come back.
+
+    Takes the arguments of `Pruning`.
+
+    Example:
+
+    >>> pruning = MagnitudePruning(sparsity={"dense_1": 0.5, ".*": 0.9})
+    >>> pruning.target("mlp/dense/kernel")
+    0.9
+    """
+
+    def importance(self, mask: TaskMask) -> np.ndarray:
+        return mask.values()
+
+
+@keras.saving.register_keras_serializable(package="tsn_keras")
+class ScorePruning(Pruning):
+    """Keeps the slots with the highest learned scores.
+
+    Each slot has a trainable score beside its weight; the gradient of the
+    mask is passed straight through to the scores (WSN: Kang et al., "Forget-
+    free continual learning with winning subnetworks", ICML 2022). The mask
+    follows the scores when the schedule updates it.
+
+    The optimizer moves twice as many variables in steps in which scores
+    learn. Hence they do in a few steps only.
+
+    Args:
+        score_frequency: int, steps from one in which the scores learn to the
+            next; 1 for all steps.
+        **kwargs: As `Pruning`.
+    """
+
+    learned_scores = True
+
+    def __init__(self, *args, score_frequency: int = 8, **kwargs):
+        super().__init__(*args, **kwargs)
+        if score_frequency < 1:
+            raise ValueError(
+                "`score_frequency` must be at least 1 step. Received: "
+                f"score_frequency={score_frequency}"
+            )
+        self.score_frequency = score_frequency
+
+    def importance(self, mask: TaskMask) -> np.ndarray:
+        # `largest` ranks absolute values; scores below zero are the lowest.
+        scores = np.asarray(mask.kernel.scores)
+        return scores - scores.min()
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "score_frequency": self.score_frequency}
+
+
+@keras.saving.register_keras_serializable(package="tsn_keras")
+class FisherPruning(Pruning):
+    """Keeps the slots whose weights matter most to the loss.
+
+    A weight is ranked by its magnitude and the mean squared gradient `v`
+    that the optimizer keeps of it, a diagonal of the Fisher information:
+
+    `importance = |w| * v ** power`
+
+    With `power=0.5` that is the root of the loss that removing the weight is
+    expected to cost (LeCun et al., "Optimal brain damage", 1990; Theis et
+    al., "Faster gaze prediction with dense networks and Fisher pruning",
+    2018); with `power=0` it is the magnitude. Between the two it is better
+    than either where few weights are left. Needs an optimizer that keeps
+    squared gradients: Adam, AdamW, Nadam, Lamb or RMSprop.
+
+    Args:
+        power: float in [0, 1].
+        **kwargs: As `Pruning`.
+    """
+
+    needs_second_moments = True
+
+    def __init__(self, *args, power: float = 0.25, **kwargs):
+        super().__init__(*args, **kwargs)
+        if not 0.0 <= power <= 1.0:
+            raise ValueError(
+                f"`power` must be in [0, 1]. Received: power={power}"
+            )
+        self.power = power
+
+    def importance(self, mask: TaskMask) -> np.ndarray:
+        magnitudes = np.abs(mask.values())
+        moment = mask.second_moment()
+        if not moment.any():
+            return magnitudes
+        return magnitudes * np.power(moment, self.power)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "power": self.power}

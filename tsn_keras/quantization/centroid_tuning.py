@@ -2,11 +2,12 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from tsn_keras import tfmot
 from tsn_keras.batch_loop import BatchLoop, stacked
@@ -94,9 +95,7 @@ class CentroidTuning:
             )
         )
         self._optimizer.build(self._centroids + self._private)
-        self._loop = BatchLoop(
-            self._replicated_step, run_eagerly=run_eagerly
-        )
+        self._loop = BatchLoop(self._replicated_step, run_eagerly=run_eagerly)
 
     def _replicated_step(self, *arguments):
         # All replicas take the same batch; Keras scales the loss for that.
@@ -157,3 +156,36 @@ class CentroidTuning:
             self._loop(stack, coded, moves)
         tuned = [k.read(c) for k, c in zip(self._kernels, codebooks)]
         return tuned if tunes_centroids else list(codebooks)
+
+
+# What says how much noise there is, for each kind of them.
+_AMOUNTS = {
+    layers.Dropout: "rate",
+    layers.AlphaDropout: "rate",
+    layers.GaussianDropout: "rate",
+    layers.GaussianNoise: "stddev",
+}
+
+
+@contextlib.contextmanager
+def without_noise(model: keras.Model) -> Iterator[None]:
+    """Lets `Dropout` and its like rest for what is traced in the context.
+
+    All else, batch normalization as well, stays in training mode. Layers that
+    drop something of their own, as recurrent ones do, go on with it.
+
+    Args:
+        model: `keras.Model`, whose layers of all depths are meant.
+    """
+    amounts = []
+    for layer in model._flatten_layers():
+        for kind, name in _AMOUNTS.items():
+            if isinstance(layer, kind):
+                amounts.append((layer, name, getattr(layer, name)))
+    try:
+        for layer, name, _ in amounts:
+            setattr(layer, name, 0.0)
+        yield
+    finally:
+        for layer, name, amount in amounts:
+            setattr(layer, name, amount)

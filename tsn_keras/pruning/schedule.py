@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from tsn_keras import followed_function
+from tsn_keras.pruning.masks import TaskMask
 from tsn_keras.pruning.strategies import Pruning
-from tsn_keras.pruning.task_masks import TaskMask
 
 
 @dataclasses.dataclass

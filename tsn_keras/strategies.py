@@ -4,12 +4,12 @@ from typing import Any
 
 import keras
 
-from tsn_keras.pruning.criteria import (
+from tsn_keras.pruning import (
     FisherPruning,
     MagnitudePruning,
     ScorePruning,
 )
-from tsn_keras.quantization.strategies import AdaptiveCodebook
+from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.sharing import (
     ActivationSimilarity,
     Always,

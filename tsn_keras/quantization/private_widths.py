@@ -6,7 +6,7 @@ import numpy as np
 
 from tsn_keras.bank import PrivateCode
 from tsn_keras.bank.component import FLOAT_WIDTH
-from tsn_keras.quantization.groups import by_size, halves
+from tsn_keras.quantization.width_search import by_size, halves
 
 WIDTHS = (2, 3, 4, 5, 6, 8, 16, FLOAT_WIDTH)
 # Narrowing a variable of fewer entries saves too little to look for.

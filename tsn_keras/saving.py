@@ -175,7 +175,7 @@ def _load_masks(store, model, task: RunningTask) -> list[TaskMask]:
     ]
     masks = plane_masks(task, kernels, model.bank, available)
     for index, mask in enumerate(masks):
-        mask.own = _unpacked(store[f"own.{index}"], mask.kernel)
+        mask.take(_unpacked(store[f"own.{index}"], mask.kernel))
     return masks
 
 

@@ -33,12 +33,9 @@ def get_strategy(argument: str, value: Any, wanted: type) -> Any:
     """Returns the strategy that an argument of `ContinualModel` means.
 
     Args:
-        argument: str, the argument's name for errors.
+        argument: the argument's name, for errors.
         value: strategy object, name, serialized strategy, or `None`.
-        wanted: type, the base class of acceptable strategies.
-
-    Returns:
-        The strategy object or `None`.
+        wanted: the base class of acceptable strategies.
 
     Raises:
         ValueError: For an unknown name.

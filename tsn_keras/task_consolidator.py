@@ -93,7 +93,7 @@ class TaskConsolidator(TaskTrainer):
             self.bank.add(record)
         except BaseException:
             for mask, before in zip(running.masks, own):
-                mask.own = before
+                mask.take(before)
             self.installation.restore(snapshot)
             raise
         self._running = self._first_start = None

@@ -233,7 +233,7 @@ class FisherPruningTest(parameterized.TestCase):
     def test_formula(self, power):
         mask = task_mask()
         moment = np.random.default_rng(1).random((8, 10)).astype(np.float32)
-        mask.second_moment = lambda: moment
+        mask.use_second_moment(lambda: moment)
         np.testing.assert_allclose(
             FisherPruning(power=power).importance(mask),
             np.abs(mask.values()) * moment**power,
@@ -242,7 +242,7 @@ class FisherPruningTest(parameterized.TestCase):
 
     def test_magnitudes_before_the_first_step(self):
         mask = task_mask()
-        mask.second_moment = lambda: np.zeros((8, 10), np.float32)
+        mask.use_second_moment(lambda: np.zeros((8, 10), np.float32))
         np.testing.assert_array_equal(
             FisherPruning().importance(mask), np.abs(mask.values())
         )
@@ -348,7 +348,7 @@ class LearnedScoresTest(parameterized.TestCase):
         model = make_model()
         (kernel,) = model.installation.kernels
         self.fit(model)
-        kernel.learns_scores = False
+        kernel.scores.trainable = False
         self.fit(model)
         self.assertFalse(kernel.learns_scores)
 

@@ -5,6 +5,7 @@ from absl.testing import parameterized
 from keras import layers
 
 from tests.digits_tasks import consolidate, everything, fit, make_model, mlp
+from tsn_keras.keras_internals import set_argument
 from tsn_keras.layers import Subnetwork
 from tsn_keras.quantization import (
     CentroidTuning,
@@ -228,7 +229,7 @@ class WithoutNoiseTest(parameterized.TestCase):
         for rate in (0.0, 0.9):
             keras.utils.set_random_seed(0)
             noise = layers.Dropout(0.9, seed=1)
-            noise.rate = 0.0
+            set_argument(noise, "rate", 0.0)
             head = layers.Dense(10)
             if where == "head":
                 head = keras.Sequential([noise, head])
@@ -236,7 +237,7 @@ class WithoutNoiseTest(parameterized.TestCase):
             model.add_task("task 0", head)
             fit(model)
             # What is traced from here on would drop most units.
-            noise.rate = rate
+            set_argument(noise, "rate", rate)
             report = consolidate(model)
             self.assertEqual(noise.rate, rate)
             found.append(everything(model))

@@ -16,15 +16,7 @@ PARTS = {
 
 
 def checked_part(name: str, value: float) -> float:
-    """Returns a part of a whole, if it is one.
-
-    Args:
-        name: str, one of `PARTS`.
-        value: float.
-
-    Raises:
-        ValueError: If it is not in (0, 1].
-    """
+    """Returns a value that must be in (0, 1]; its name is one of `PARTS`."""
     if not 0.0 < value <= 1.0:
         raise ValueError(
             f"`{name}` must be in (0, 1], {PARTS[name]}. Received: "
@@ -44,13 +36,10 @@ class Sharing:
         """Chooses the plane of a new task.
 
         Args:
-            planes: dict, the plane of every earlier task, in order.
-            divergences: dict, the KL divergence of the new task's
-                activations from those of every earlier task; empty unless
-                the strategy needs statistics.
-
-        Returns:
-            A `PlaneChoice`.
+            planes: the plane of every earlier task, in order.
+            divergences: the KL divergence of the new task's activations from
+                those of every earlier task; empty unless the strategy needs
+                statistics.
         """
         raise NotImplementedError
 
@@ -81,11 +70,11 @@ class Always(Sharing):
     """Lets every task share all slots of the task before it.
 
     Args:
-        own_fraction: float in (0, 1], how much of the usual number of slots
-            a task adds to those it shares.
-        depth: float in (0, 1], the part of the kernels, from the first on,
-            that are shared. The others are the task's own: features that
-            are general are reused, and what they are used for is learned.
+        own_fraction: in (0, 1], how much of the usual number of slots a task
+            adds to those it shares.
+        depth: in (0, 1], the part of the kernels, from the first on, that are
+            shared. The others are the task's own: it reuses general features
+            and learns what to use them for.
 
     Example:
 
@@ -112,70 +101,55 @@ class Always(Sharing):
         return {"own_fraction": self.own_fraction, "depth": self.depth}
 
 
-class ComparesActivations(Sharing):
-    """Base class of strategies that look for tasks with similar activations.
-
-    Args:
-        threshold: float, a divergence in nats a unit.
-        sample_size: int, number of examples to look at.
-    """
-
-    needs_statistics = True
-
-    def __init__(self, threshold: float, sample_size: int):
-        if not threshold >= 0.0:
-            raise ValueError(
-                "`threshold` must be a divergence of 0 or more. Received: "
-                f"threshold={threshold}"
-            )
-        if sample_size < 2:
-            raise ValueError(
-                "`sample_size` must be at least 2. Received: "
-                f"sample_size={sample_size}"
-            )
-        self.threshold = threshold
-        self.sample_size = sample_size
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "threshold": self.threshold,
-            "sample_size": self.sample_size,
-        }
+def _check_comparison(threshold: float, sample_size: int) -> None:
+    if not threshold >= 0.0:
+        raise ValueError(
+            "`threshold` must be a divergence of 0 or more. Received: "
+            f"threshold={threshold}"
+        )
+    if sample_size < 2:
+        raise ValueError(
+            "`sample_size` must be at least 2. Received: "
+            f"sample_size={sample_size}"
+        )
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
-class ActivationSimilarity(ComparesActivations):
+class ActivationSimilarity(Sharing):
     """Joins the plane of the most similar task, if it is similar enough.
 
     A sample of the new task's training data runs through the subnetwork of
     each earlier task. The distribution of every masked layer's activations
     is compared with the stored one of that task (`kl_divergence`). The plane
-    of the nearest task is joined if its divergence is under `threshold`; the
+    of the nearest task is joined if its divergence is under `threshold`. The
     new task then starts as that task, shares all its slots and adds few own
-    ones. Above `doubt` the task gets a plane of its own. A short training on
-    either plane decides between `threshold` and `doubt`, and where the nearest
-    task does not predict the new one's labels: classes of one data set look
-    alike, and are not learned alike. The loss on held-out training data must
-    be half that of an own plane, as an early lead shrinks. If that of sharing
-    all kernels is not, a trial of sharing the first ones only follows. Data
-    other than arrays and `tf.data` have no trial and get a plane of their own.
+    ones. Above `doubt` the task gets a plane of its own.
 
-    A task uses all that its nearest task uses, so subnetworks grow from task
-    to task, by frozen weights that were learned for ever more distant ones.
-    Hence a plane takes a few tasks only. If the nearest one's is full, the
-    nearest of those on planes with room is joined, if it is similar.
+    Between `threshold` and `doubt` a short training on either plane decides.
+    It also decides if the nearest task does not predict the new one's labels:
+    classes of one data set look alike and are not learned alike. An early lead
+    shrinks, so the loss on held-out training data must be half that of an own
+    plane. If it is not, a second trial shares only the first kernels. There is
+    no trial for data other than arrays and `tf.data`: in doubt the task gets a
+    plane of its own.
+
+    A task uses all that its nearest task uses. So subnetworks grow from task
+    to task, by frozen weights that were learned for ever more distant tasks,
+    and a plane takes only a few tasks. If the plane of the nearest task is
+    full, the task joins the nearest one on a plane with room, if that is
+    similar.
 
     Args:
-        threshold: float, a divergence in nats a unit.
-        sample_size: int, number of examples to look at.
-        doubt: float, the divergence up to which a trial is worth its time;
-            no trials at all if it is not above `threshold`.
-        trial_steps: int, training steps of a trial on either plane.
-        own_fraction: float in (0, 1], how much of the usual number of slots
-            a task adds to those it shares.
-        tasks_per_plane: int, how many tasks a plane takes.
-        trial_depth: float in (0, 1], the part of the kernels, from the first
-            on, that the second trial shares; 1 for no second trial.
+        threshold: a divergence in nats a unit.
+        sample_size: number of examples to look at.
+        doubt: the divergence up to which a trial is worth its time. If it is
+            not above `threshold`, there are no trials.
+        trial_steps: training steps of a trial on either plane.
+        own_fraction: in (0, 1], how much of the usual number of slots a task
+            adds to those it shares.
+        tasks_per_plane: how many tasks a plane takes.
+        trial_depth: in (0, 1], the part of the kernels, from the first on,
+            that the second trial shares; 1 for no second trial.
 
     Example:
 
@@ -183,6 +157,8 @@ class ActivationSimilarity(ComparesActivations):
     >>> sharing.choose({"a": 0, "b": 1}, {"a": 0.9, "b": 0.01}).plane
     1
     """
+
+    needs_statistics = True
 
     def __init__(
         self,
@@ -194,7 +170,7 @@ class ActivationSimilarity(ComparesActivations):
         tasks_per_plane: int = 5,
         trial_depth: float = 0.5,
     ):
-        super().__init__(threshold, sample_size)
+        _check_comparison(threshold, sample_size)
         if not doubt >= 0.0:
             raise ValueError(
                 "`doubt` must be a divergence of 0 or more. Received: "
@@ -210,6 +186,8 @@ class ActivationSimilarity(ComparesActivations):
                 "`tasks_per_plane` must be at least 1, which shares nothing. "
                 f"Received: tasks_per_plane={tasks_per_plane}"
             )
+        self.threshold = threshold
+        self.sample_size = sample_size
         self.doubt = doubt
         self.trial_steps = trial_steps
         self.own_fraction = checked_part("own_fraction", own_fraction)
@@ -252,7 +230,8 @@ class ActivationSimilarity(ComparesActivations):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
+            "threshold": self.threshold,
+            "sample_size": self.sample_size,
             "doubt": self.doubt,
             "trial_steps": self.trial_steps,
             "own_fraction": self.own_fraction,
@@ -262,30 +241,30 @@ class ActivationSimilarity(ComparesActivations):
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
-class WarmStart(ComparesActivations):
-    """Starts a task from the values of its most similar task, and owns all.
+class WarmStart(Sharing):
+    """Starts a task from the values of its most similar task, without sharing.
 
     Every task has a plane of its own. If the divergence of the nearest task
     (as for `ActivationSimilarity`) is under `threshold`, training starts from
-    its private variables and from its kernels, which hold zeros in the slots
-    that it does not use, shrunk and mixed with newly initialized ones:
+    its private variables and kernels, shrunk and mixed with newly initialized
+    values. The kernels hold zeros in slots that the nearest task does not use.
 
     `start = shrink * nearest + (1 - shrink) * fresh`
 
     Nothing is shared: a task gains from what was learned before and is not
-    bound to it, and its mask takes fewer bytes where it keeps to that of the
-    nearest task. Networks that start as another one, without shrinking, learn
-    faster and generalize worse (Ash and Adams, "On warm-starting neural network
-    training", 2020). That was not so on Split CIFAR-100 with dropout, where
-    tasks with `shrink=1.0` were no worse than new ones on average.
+    bound to it. Its mask takes fewer bytes where it equals that of the nearest
+    task. Networks that start as another one, without shrinking, learn faster
+    and generalize worse (Ash and Adams, "On warm-starting neural network
+    training", 2020). On Split CIFAR-100 with dropout this was not so: tasks
+    with `shrink=1.0` were on average no worse than new ones.
 
     Args:
-        threshold: float, a divergence in nats a unit.
-        sample_size: int, number of examples to look at.
-        shrink: float in (0, 1], how much of the nearest task's values is left.
-        latest: bool, whether to start from the latest task under `threshold`
-            in place of the nearest one: it started from an earlier one itself,
-            and has something of all. The report names it as `nearest`.
+        threshold: a divergence in nats a unit.
+        sample_size: number of examples to look at.
+        shrink: in (0, 1], how much of the nearest task's values is left.
+        latest: whether to start from the latest task under `threshold`
+            instead of the nearest one. The latest started from an earlier one
+            itself and has something of all. The report calls it `nearest`.
 
     Example:
 
@@ -294,6 +273,8 @@ class WarmStart(ComparesActivations):
     (True, 'a', 0.3)
     """
 
+    needs_statistics = True
+
     def __init__(
         self,
         threshold: float = 1.0,
@@ -301,7 +282,9 @@ class WarmStart(ComparesActivations):
         shrink: float = 0.3,
         latest: bool = False,
     ):
-        super().__init__(threshold, sample_size)
+        _check_comparison(threshold, sample_size)
+        self.threshold = threshold
+        self.sample_size = sample_size
         self.shrink = checked_part("shrink", shrink)
         self.latest = bool(latest)
 
@@ -326,7 +309,8 @@ class WarmStart(ComparesActivations):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            **super().get_config(),
+            "threshold": self.threshold,
+            "sample_size": self.sample_size,
             "shrink": self.shrink,
             "latest": self.latest,
         }

@@ -26,23 +26,23 @@ def computing_with(
 ) -> Iterator[None]:
     """Lets `Subnetwork` and `Heads` compute with given values.
 
-    It holds for calls of this thread. Other layers take part if they are
-    called through `call_given`. A function that is traced in the context
-    computes with these values for good: give variables if they are to change
-    from call to call.
+    This concerns calls in this thread. Other layers take part if they are
+    called through `call_given`. A function that is traced in the context keeps
+    these values; give variables if they change from call to call.
 
     Args:
-        values: pairs of a variable and what it is to hold: a tensor, a
-            `tf.Variable` or a `keras.Variable`, of its shape and dtype. For a
-            kernel this is the effective value.
+        values: pairs of a variable and its value: a tensor, a `tf.Variable` or
+            a `keras.Variable` of the same shape and dtype. The value of a
+            kernel is the effective one.
 
     Example:
 
-    >>> layer = Subnetwork(keras.layers.Dense(2, use_bias=False))
+    >>> layer = tsn_keras.layers.SubnetDense(2, use_bias=False)
     >>> layer.build((None, 3))
-    >>> with computing_with([(layer.kernels[0].kernel, tf.ones((3, 2)))]):
-    ...     np.asarray(layer(np.ones((1, 3))))
-    array([[3., 3.]], dtype=float32)
+    >>> value = np.ones((3, 2), np.float32)
+    >>> with computing_with([(layer.kernels[0].kernel, value)]):
+    ...     print(layer(np.ones((1, 3))).numpy())
+    [[3. 3.]]
     """
     added = {id(variable): _raw(value) for variable, value in values}
     token = _given.set({**_given.get(), **added})
@@ -69,12 +69,9 @@ def given_value(variable: keras.Variable) -> tf.Tensor | None:
 
 
 def call_given(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-    """Calls a layer of any kind with the given values of its variables.
+    """Calls a built layer of any kind with the given values of its variables.
 
-    Args:
-        layer: `keras.layers.Layer`, built.
-        *args: Arguments of the call.
-        **kwargs: Keyword arguments of the call.
+    Assignments to these variables are dropped.
     """
     if not _given.get():
         return layer(*args, **kwargs)
@@ -85,15 +82,15 @@ def call_given(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
 
 
 class LayerScope(keras.StatelessScope):
-    """Replaces values of a layer's variables, the given ones among them.
+    """Replaces values of a layer's variables while the layer is called.
 
     Of nested scopes of Keras only the innermost counts. This one also finds
-    the values that the scopes around it hold.
+    the values of the scopes around it.
 
     Args:
-        layer: `keras.layers.Layer` that is called in the scope.
-        replaced: pairs of a variable and its value, which come before the
-            given values.
+        layer: the layer.
+        replaced: pairs of a variable and its value. All other variables of
+            the layer have their given value, if there is one.
     """
 
     def __init__(
@@ -123,12 +120,9 @@ class LayerScope(keras.StatelessScope):
         return self.state_mapping[id(variable)] is not before
 
     def hand_on(self, owner: keras.layers.Layer) -> None:
-        """Hands on what the layer did, once the scope is left.
+        """Does what the layer did in the scope, once the scope is left.
 
-        Assignments to replaced variables are dropped.
-
-        Args:
-            owner: `keras.layers.Layer` that gets the losses.
+        Assignments to replaced variables are dropped. `owner` gets the losses.
         """
         for variable in self.layer.variables:
             updated = self.state_mapping.get(id(variable))

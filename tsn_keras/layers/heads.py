@@ -13,7 +13,7 @@ from tsn_keras.layers.given_values import call_given
 
 
 class _Shelf:
-    """Holds layers out of Keras' automatic tracking."""
+    """Hides layers from Keras' automatic tracking."""
 
     def __init__(self):
         self.layers: list[keras.layers.Layer] = []
@@ -39,18 +39,18 @@ class _Shelf:
 
 
 def _signature(head: keras.layers.Layer) -> str:
-    """Returns what two heads must have in common to be one layer."""
+    """Returns what is equal for two heads that can be one layer."""
     config = keras.saving.serialize_keras_object(head)
     return json.dumps(_without_names(config, {}), sort_keys=True)
 
 
 def _without_names(config: Any, numbers: dict[str, int]) -> Any:
-    """Drops what Keras numbers by itself, and what building adds.
+    """Drops the names that Keras numbers by itself, and what building adds.
 
     Args:
         config: nest of a layer's configuration.
-        numbers: dict of the layers of a functional model, which stand for
-            their names where it says which layer's output goes where.
+        numbers: the layers of a functional model by name. Where the model
+            says which output goes where, numbers take the place of names.
     """
     dropped = ("name", "build_config", "build_input_shape", "compile_config")
     if isinstance(config, dict):
@@ -92,13 +92,13 @@ def _selected_layers(heads: "Heads") -> list[keras.layers.Layer]:
 class Heads(keras.layers.Layer):
     """Applies the selected one of several heads.
 
-    Tasks whose heads have equal configurations use one layer, whose weights
-    are private variables and change with the task. So a function that was
-    traced for one of them serves all. Only the selected head is tracked: the
+    Tasks whose heads have equal configurations use one layer. Its weights are
+    private variables and change with the task, so a function that was traced
+    for one of these tasks serves all. Only the selected head is tracked: the
     optimizer never sees the weights of the others.
 
     Args:
-        heads: list of `keras.layers.Layer`, one for each configuration.
+        heads: one layer for each configuration.
         **kwargs: Base layer keyword arguments.
     """
 
@@ -112,11 +112,8 @@ class Heads(keras.layers.Layer):
     def add(self, head: keras.layers.Layer) -> int:
         """Adds a head, unless one of its configuration is there already.
 
-        Args:
-            head: `keras.layers.Layer`.
-
         Returns:
-            int, the index to select the head with.
+            The index to select the head with.
         """
         signature = _signature(head)
         for index, known in enumerate(self._shelf.layers):
@@ -126,16 +123,16 @@ class Heads(keras.layers.Layer):
         return len(self._shelf.layers) - 1
 
     def select(self, index: int) -> None:
-        """Puts the head of an index, as `add` returned it, to work."""
+        """Makes the head of an index, as of `add`, the one that is called."""
         self._shelf.select(index)
 
     def reading(self, index: int) -> contextlib.AbstractContextManager:
-        """Puts a head to work for this thread alone, in a context."""
+        """Calls the head of an index in this thread, while a context lasts."""
         return self._shelf.reading(index)
 
     @property
     def selected(self) -> int | None:
-        """The index of the head that is at work in this thread."""
+        """The index of the head that this thread calls."""
         return self._shelf.selected
 
     @property
@@ -151,9 +148,6 @@ class Heads(keras.layers.Layer):
         """Returns the names of a functional head's outputs, if in a list.
 
         Losses, metrics and labels given by name are put in their order.
-
-        Args:
-            index: int, as `add` returned it.
         """
         head = self._shelf.layers[index]
         names = getattr(head, "output_names", None)

@@ -269,7 +269,7 @@ def watch_gradients(model: keras.Model) -> None:
     """Lets masks see the squared gradients that the optimizer keeps."""
     for mask in model.running_task.masks:
         variable = mask.kernel.kernel
-        mask.watch_gradients(
+        mask.use_second_moment(
             functools.partial(second_moment, model.optimizer, variable)
         )
 

@@ -1,4 +1,4 @@
-"""The callback that moves the masks along the pruning schedule."""
+"""How masks move along the pruning schedule while a task trains."""
 
 import dataclasses
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tsn_keras.pruning.masks import TaskMask
 from tsn_keras.pruning.strategies import Pruning
-from tsn_keras.pruning.task_masks import TaskMask
 
 
 @dataclasses.dataclass
@@ -15,13 +15,13 @@ class Progress:
     """How far a task's training is.
 
     Args:
-        step: int, steps done.
-        total_steps: int or `None`, steps of the task's first `fit`, over
-            which the schedule runs; `None` while it is not known.
-        settled: bool, whether the schedule has come to its end. The masks
-            then stay as they are.
-        denser: dict, lowest and highest value of every metric that `fit`
-            validated at the ends of epochs before that.
+        step: steps done.
+        total_steps: steps of the task's first `fit`, over which the schedule
+            runs; `None` while that is not known.
+        settled: whether the schedule has come to its end. From then on the
+            masks stay as they are.
+        denser: lowest and highest value of every metric that `fit` validated
+            at the ends of epochs before that.
     """
 
     step: int = 0
@@ -30,16 +30,16 @@ class Progress:
     denser: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     def advance(self, step: int) -> None:
-        """Notes how many steps are done."""
+        """Notes that so many steps are done."""
         self.step = step
 
-    def learn_length(self, total_steps: int) -> None:
-        """Notes over how many steps the schedule runs, if nothing is noted."""
+    def plan(self, total_steps: int) -> None:
+        """Sets the steps of the task's first `fit`, unless they are known."""
         if self.total_steps is None:
             self.total_steps = total_steps
 
     def settle(self, last_step: int | None) -> None:
-        """Notes whether the last step of the schedule is done."""
+        """Notes whether the schedule has ended; with `None` it never ends."""
         self.settled = last_step is not None and self.step >= last_step
 
     def go_on_from(self, other: "Progress") -> None:
@@ -48,11 +48,7 @@ class Progress:
             setattr(self, field.name, getattr(other, field.name))
 
     def note_denser(self, logs: dict[str, float]) -> None:
-        """Notes what was validated while masks held more slots.
-
-        Args:
-            logs: dict, an epoch's results.
-        """
+        """Notes what an epoch validated while masks held more slots."""
         for key, value in logs.items():
             name = key.removeprefix("val_")
             # A metric may have a value for each class.
@@ -85,12 +81,12 @@ class MaskUpdates:
         # Of an epoch and in all, as far as Keras knows them.
         self._steps: int | None = None
         self._epochs = 1
+        self._updated: tuple[int, list[TaskMask]] | None = None
 
     def begin(self) -> None:
         """To be called when `fit` begins."""
         # Callbacks may have changed the weights at the end of the last `fit`.
-        for mask in self.masks:
-            mask.note_update(None)
+        self._updated = None
 
     def begin_epoch(self, epoch: int, params: dict[str, Any]) -> None:
         """To be called when an epoch begins, with the callbacks' `params`."""
@@ -98,12 +94,12 @@ class MaskUpdates:
         self._first_step, self._steps = progress.step, params["steps"]
         self._epochs = params["epochs"] - epoch
         if self._steps:
-            progress.learn_length(self._steps * self._epochs)
+            progress.plan(self._steps * self._epochs)
         begun = progress.step and progress.total_steps is not None
         if begun and not progress.settled:
             # A checkpoint restored just now was saved by a callback that ran
             # before the end of the epoch was noted here.
-            if any(mask.updated_at != progress.step for mask in self.masks):
+            if not self._is_up_to_date():
                 self._update()
 
     def after_step(self, outputs: Any, count: int) -> None:
@@ -131,7 +127,7 @@ class MaskUpdates:
         progress = self.progress
         # The length of data of unknown size is known after one epoch.
         steps = progress.step - self._first_step
-        progress.learn_length(steps * self._epochs)
+        progress.plan(steps * self._epochs)
         if not progress.settled and not _diverged(logs):
             progress.note_denser(logs or {})
             self._update()
@@ -140,9 +136,17 @@ class MaskUpdates:
         """Brings all masks to the sparsity of the current step."""
         progress = self.progress
         self.pruning.follow(self.masks, progress.step, progress.total_steps)
-        for mask in self.masks:
-            mask.note_update(progress.step)
+        self._updated = progress.step, list(self.masks)
         progress.settle(self.pruning.last_step(progress.total_steps))
+
+    def _is_up_to_date(self) -> bool:
+        """Tells whether these masks were updated at the current step.
+
+        A task that goes on from a saved state has other masks than before.
+        """
+        if self._updated is None or self._updated[0] != self.progress.step:
+            return False
+        return all(a is b for a, b in zip(self._updated[1], self.masks))
 
 
 class PruningScheduleCallback(keras.callbacks.Callback):

@@ -13,11 +13,8 @@ from absl.testing import parameterized
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
-from tsn_keras.lite import bundle_graph, task_content
+from tsn_keras.lite import task_content
 from tsn_keras.lite.conversion import convert
-from tsn_keras.lite.slimming import slim
-
-VARIABLES = {"experimental_enable_resource_variables": True}
 
 
 def file_of(function, *specs, **settings):
@@ -112,16 +109,6 @@ class ConverterFaultsTest(LiteTestCase):
         report = lite.export_bundle(model, self.path)
         # Not even a single task is folded.
         self.assertLess(report.bytes, 4 * 200 * 100 / 2)
-
-    def test_initial_values_of_variables(self):
-        backbone = small_models.dense_backbone((100, 100), 200)
-        model = small_models.make_model(backbone, tasks=1, kept=0.1)
-        with model.working_as("task 0"):
-            module = bundle_graph.BundleModule(model, ["task 0"], 1)
-            content = convert(module, module.signatures(), VARIABLES)
-        floats = 4 * 200 * 100
-        self.assertGreater(len(content), floats)
-        self.assertLess(len(slim(content)), floats / 2)
 
     @parameterized.parameters("sparse_dynamic_int8", "sparse_int8")
     def test_sparse_integers_under_xnnpack(self, precision):

@@ -25,15 +25,14 @@ class Measurement:
         path: path of the file.
         bytes: int, its size.
         compressed_bytes: int, its size after zlib at level 9.
-        arena_bytes: int, see `tsn_keras.lite.arena.peak_arena`.
+        arena_bytes: int, memory of all tensors alive at once at the worst
+            moment; of a bundle, while `select` runs.
         latency_ms: float, the median of a prediction; of a bundle, of the
             network that `select` puts out.
         select_ms: float or `None`, of a bundle the median of its signature
             `select`.
         load_ms: float or `None`, of a bundle the median time until the
             network that was put out is ready to run.
-        predict_ms: float or `None`, of a bundle the median of its signature
-            `predict`.
         network_bytes: int or `None`, of a bundle the size of the network that
             it puts out, which the host keeps in memory.
     """
@@ -45,7 +44,6 @@ class Measurement:
     latency_ms: float
     select_ms: float | None
     load_ms: float | None
-    predict_ms: float | None
     network_bytes: int | None
 
 
@@ -67,7 +65,6 @@ class _Subject:
         self.latencies: list[float] = []
         self.selections: list[float] = []
         self.loads: list[float] = []
-        self.predictions: list[float] = []
         self.network_bytes: int | None = None
         self.open_size = open_size
         _allocate(self.interpreter, open_size)
@@ -91,7 +88,6 @@ class _Subject:
     def run(self) -> None:
         if self.is_bundle:
             self.latencies.append(_milliseconds(self.select()))
-            self.predictions.append(_milliseconds(self.interpreter))
         else:
             self.latencies.append(_milliseconds(self.interpreter))
 
@@ -104,7 +100,6 @@ class _Subject:
             latency_ms=float(np.median(self.latencies)),
             select_ms=_median(self.selections),
             load_ms=_median(self.loads),
-            predict_ms=_median(self.predictions),
             network_bytes=self.network_bytes,
         )
 

@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from keras import tree
 
 from tsn_keras.lite import samples as sampling
@@ -16,7 +15,6 @@ from tsn_keras.lite.comparison import Agreement, worst
 from tsn_keras.lite.conversion import convert
 from tsn_keras.lite.errors import ExportError
 from tsn_keras.lite.formats import get_precision
-from tsn_keras.lite.interpreter import SignatureRunner, make_interpreter
 from tsn_keras.lite.network_output import put_out_networks
 from tsn_keras.lite.slimming import slim
 from tsn_keras.lite.task_file import (
@@ -60,9 +58,8 @@ def export_bundle(
 
     The file has built-in operators only. Its signature `select` decodes a
     task's masks, codes and private variables, and puts its network out as a
-    .tflite file of its own, as fast as any. It also leaves the weights in
-    resource variables, which the signature `predict` computes with.
-    `tsn_keras.lite.TaskRunner` runs it.
+    .tflite file of its own, as fast as any, which
+    `tsn_keras.lite.TaskRunner` runs.
 
     Every task is verified with and without XNNPACK before the file gets its
     name.
@@ -107,9 +104,8 @@ def export_bundle(
     with model.working_as(names[0]):
         module = BundleModule(model, names, batch_size)
         signatures = module.signatures()
-    settings = {"experimental_enable_resource_variables": True}
-    content = put_out_networks(slim(convert(module, signatures, settings)))
-    outputs = signatures["predict"].structured_outputs
+    content = put_out_networks(slim(convert(module, signatures)))
+    outputs = signatures["compute"].structured_outputs
     metadata = describe(
         model, names, class_names or {}, module.inputs, outputs
     )
@@ -183,17 +179,10 @@ def _verify(file: pathlib.Path, inputs: Any, samples: dict, expected: dict):
 
 
 def _outputs(file: pathlib.Path, inputs: Any, samples: dict, xnnpack: bool):
-    """Yields what each task computes, by `predict` and by its network."""
-    interpreter = make_interpreter(file.read_bytes(), xnnpack)
-    select = interpreter.get_signature_runner("select")
-    predict = SignatureRunner(interpreter, "predict")
+    """Yields the outputs of each task by name."""
     runner = TaskRunner(file, xnnpack=xnnpack)
-    for index, (name, examples) in enumerate(samples.items()):
-        x = tree.pack_sequence_as(inputs, examples.x)
-        select(task=np.array([index], np.int32))
-        yield name, predict.run(x)
-        runner.select(name)
-        outputs = runner.predict(x)
-        if not isinstance(outputs, dict):
-            outputs = dict.fromkeys(predict.outputs, outputs)
-        yield name, outputs
+    names = [entry["name"] for entry in runner.outputs]
+    for task, examples in samples.items():
+        runner.select(task)
+        outputs = runner.predict(tree.pack_sequence_as(inputs, examples.x))
+        yield task, outputs if len(names) > 1 else {names[0]: outputs}

@@ -1,4 +1,4 @@
-"""The functions of a bundle: select a task, and predict with it."""
+"""The functions of a bundle: decode a task, and compute with its weights."""
 
 import functools
 import math
@@ -35,7 +35,7 @@ def stored_order(variable: keras.Variable) -> tuple[int, ...]:
 
 
 class BundleModule(tf.Module):
-    """Decodes a task into variables, and predicts from them.
+    """Decodes a task, and computes with weights that are inputs.
 
     Nothing that is decoded depends on constants alone, so the converter can
     fold nothing back into float32.
@@ -59,11 +59,6 @@ class BundleModule(tf.Module):
             tuple(variable.shape[axis] for axis in order)
             for variable, order in zip(variables, self._orders)
         ]
-        kernels = self._shapes[: self._count]
-        self._kernels = [tf.Variable(tf.zeros(shape)) for shape in kernels]
-        # All private ones in one, as each takes some operators.
-        self._sizes = [math.prod(s) for s in self._shapes[self._count :]]
-        self._private = tf.Variable(tf.zeros(sum(self._sizes)))
         self._dtypes = [variable.dtype for variable in variables]
         # As an attribute the model would be saved with the module.
         self._replay = functools.partial(replay, model)
@@ -76,11 +71,8 @@ class BundleModule(tf.Module):
             tf.TensorSpec(shape, tf.float32, f"weights_{index}")
             for index, shape in enumerate(self._shapes)
         ]
-        # In the order of the alphabet, as the converter puts them. When
-        # `compute` is gone, `Interpreter.invoke` runs `predict`.
         functions = {
             "compute": (self._compute, [*self.inputs, *weights]),
-            "predict": (self._predict, self.inputs),
             "select": (self._select, [tf.TensorSpec([1], tf.int32, "task")]),
         }
         return {
@@ -107,21 +99,7 @@ class BundleModule(tf.Module):
             tf.reshape(value, shape)
             for value, shape in zip(decoded, self._shapes)
         ]
-        for variable, value in zip(self._kernels, decoded):
-            variable.assign(value)
-        flat = [tf.reshape(value, [-1]) for value in decoded[self._count :]]
-        if flat:
-            self._private.assign(tf.concat(flat, axis=0))
         return {f"weights_{i}": value for i, value in enumerate(decoded)}
-
-    def _predict(self, *parts):
-        kernels = [variable.read_value() for variable in self._kernels]
-        flat = []
-        if self._sizes:
-            flat = tf.split(self._private.read_value(), self._sizes)
-        shapes = self._shapes[self._count :]
-        private = map(tf.reshape, flat, shapes)
-        return self._compute(*parts, *kernels, *private)
 
     def _compute(self, *parts):
         count = len(self.inputs)

@@ -53,15 +53,14 @@ def from_stored(array: np.ndarray, details: dict) -> np.ndarray:
 
 
 class SignatureRunner:
-    """Runs one signature of a file on any number of examples.
+    """Runs the only signature of a file on any number of examples.
 
     Args:
         interpreter: as `make_interpreter` returns.
-        name: str or `None`, the signature's name, if there are several.
     """
 
-    def __init__(self, interpreter: Any, name: str | None = None):
-        self._runner = interpreter.get_signature_runner(name)
+    def __init__(self, interpreter: Any):
+        self._runner = interpreter.get_signature_runner()
         self.inputs = self._runner.get_input_details()
         self.outputs = self._runner.get_output_details()
 

@@ -4,16 +4,12 @@ from typing import Any
 
 from tsn_keras.lite import flatbuffer
 from tsn_keras.lite.flatbuffer import schema
-from tsn_keras.lite.subgraphs import drop_unreachable
 
 STAYS = ("min_runtime_version",)
 
 
 def slim(content: bytes) -> bytes:
-    """Removes zero initial values, names of tensors, and equal buffers.
-
-    The converter gives every variable an initial value of float32 zeros,
-    which a bundle never reads: `select` comes first.
+    """Removes names of tensors, equal buffers, and most metadata.
 
     Args:
         content: bytes of a file.
@@ -22,7 +18,6 @@ def slim(content: bytes) -> bytes:
         bytes of a file that computes the same.
     """
     model = flatbuffer.read(content)
-    _drop_initialization(model)
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             tensor.name = None
@@ -31,18 +26,6 @@ def slim(content: bytes) -> bytes:
     model.metadata = [m for m in model.metadata if m.name.decode() in STAYS]
     join_buffers(model)
     return flatbuffer.write(model)
-
-
-def _drop_initialization(model: Any) -> None:
-    """Removes CALL_ONCE and the subgraphs that only it runs."""
-    codes = list(map(flatbuffer.builtin_code, model.operatorCodes))
-    for graph in model.subgraphs:
-        graph.operators = [
-            operator
-            for operator in graph.operators
-            if codes[operator.opcodeIndex] != schema.BuiltinOperator.CALL_ONCE
-        ]
-    drop_unreachable(model)
 
 
 def join_buffers(model: Any) -> None:

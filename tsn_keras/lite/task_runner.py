@@ -18,8 +18,7 @@ class TaskRunner:
 
     A thin layer over ai-edge-litert. It calls the signature `select` and
     gives the file that comes out to an interpreter of its own, so that
-    predictions take no longer than those of an ordinary file. Other hosts
-    may do that too, or call `predict`.
+    predictions take no longer than those of an ordinary file.
 
     Args:
         path: str or path of a file from `tsn_keras.lite.export_bundle`.

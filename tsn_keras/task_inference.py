@@ -2,15 +2,8 @@
 
 import contextlib
 import os
-import pathlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from typing import Any
-
-import keras
-import tensorflow as tf
-from keras import tree
 
 from tsn_keras import input_checks, saved_checks
 from tsn_keras.distribution import in_strategy_scope
@@ -183,40 +176,8 @@ class TaskInference(TaskNetwork):
 
             kwargs.pop("verbose", None)
             return export_task(self, filepath, task, **kwargs)
-        from tsn_keras.lite.task_file import check_folder, consolidated_task
+        from tsn_keras.lite.other_formats import export_other
 
-        name = consolidated_task(self, task)
-        path = pathlib.Path(filepath)
-        check_folder(path)
-        signature = kwargs.pop("input_signature", None)
-        if signature is None:
-            signature = [tree.map_structure(_tensor_spec, self._inputs)]
-        with self.working_as(name), tempfile.TemporaryDirectory(
-            dir=path.parent, prefix=f".{path.name}."
-        ) as directory:
-            unfinished = pathlib.Path(directory) / path.name
-            try:
-                super().export(
-                    str(unfinished),
-                    format=format,
-                    input_signature=signature,
-                    **kwargs,
-                )
-            except ImportError as error:
-                raise ImportError(
-                    f"Exporting with format='{format}' needs a package that "
-                    f"is not installed: {error}. For 'onnx': pip install onnx "
-                    "tf2onnx. Format 'litert' needs none of them."
-                ) from error
-            # Some formats have a second file beside the one that is named.
-            for made in pathlib.Path(directory).iterdir():
-                if made.is_dir():
-                    shutil.copytree(
-                        made, path.with_name(made.name), dirs_exist_ok=True
-                    )
-                else:
-                    made.replace(path.with_name(made.name))
-
-
-def _tensor_spec(part: keras.KerasTensor) -> tf.TensorSpec:
-    return tf.TensorSpec(part.shape, part.dtype)
+        return export_other(
+            self, super().export, filepath, format, task, **kwargs
+        )

@@ -5,7 +5,7 @@ import keras
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
-from tsn_keras.lite.arena import peak_arena
+from tsn_keras.lite.benchmark import peak_arena
 
 
 class BenchmarkTest(LiteTestCase):

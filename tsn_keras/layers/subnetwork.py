@@ -1,5 +1,7 @@
 """The layer that gives any Keras layer a mask and frozen values a task."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -58,6 +60,7 @@ class Subnetwork(keras.layers.Wrapper):
         self.kernel_rule = KernelRule(kernels)
         self.supports_masking = layer.supports_masking
         self.kernels = ()
+        self._is_unmasked = False
 
     def build(self, input_shape=None) -> None:
         if not self.layer.built:
@@ -106,7 +109,22 @@ class Subnetwork(keras.layers.Wrapper):
             )
         return masked
 
+    @contextlib.contextmanager
+    def unmasked(self) -> Iterator[None]:
+        """Runs the layer itself for functions traced in the context.
+
+        Its variables then have the values that a `keras.StatelessScope` around
+        the call gives them; the scope of a masked call would hide these.
+        """
+        self._is_unmasked = True
+        try:
+            yield
+        finally:
+            self._is_unmasked = False
+
     def call(self, inputs, *args, **kwargs):
+        if self._is_unmasked:
+            return self.layer(inputs, *args, **kwargs)
         effective = [(k.kernel, k.effective()) for k in self.kernels]
         with keras.StatelessScope(
             state_mapping=effective, collect_losses=True

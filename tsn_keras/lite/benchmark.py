@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tsn_keras.lite.arena import peak_arena
+from tsn_keras.lite.files.flatbuffer import FlatModel, schema
 from tsn_keras.lite.interpreter import make_interpreter
 
 # Calls in one measurement, so that the clock does not count.
@@ -178,3 +178,40 @@ def benchmark(
         for subject in subjects:
             subject.run()
     return [subject.measurement() for subject in subjects]
+
+
+BYTES = {
+    schema.TensorType.FLOAT32: 4,
+    schema.TensorType.INT32: 4,
+    schema.TensorType.INT64: 8,
+    schema.TensorType.FLOAT16: 2,
+    schema.TensorType.INT16: 2,
+}
+
+
+def peak_arena(content: bytes) -> int:
+    """Returns the bytes of all tensors alive at once, at the worst moment.
+
+    Constants are not counted, and the memory of delegates is not. Dimensions
+    of unknown size count as 1. It is what a perfect planner would need.
+
+    Args:
+        content: bytes of a file, of which the first subgraph counts.
+    """
+    graph = FlatModel.from_bytes(content).graphs[0]
+    last = len(graph.operators)
+    born = dict.fromkeys(graph.inputs, 0)
+    dies = dict.fromkeys(graph.outputs, last)
+    for step, operator in enumerate(graph.operators):
+        for index in operator.outputs:
+            born.setdefault(int(index), step)
+        for index in operator.inputs:
+            if index not in graph.outputs:
+                dies[int(index)] = step
+    alive = np.zeros(last + 1, np.int64)
+    for index, step in born.items():
+        tensor = graph.tensors[index]
+        count = int(np.abs(np.prod(tensor.shape, dtype=np.int64)))
+        size = count * BYTES.get(tensor.type, 1)
+        alive[step : dies.get(index, step) + 1] += size
+    return int(alive.max())

@@ -3,30 +3,28 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import tree
 
+from tsn_keras.files import complete_file
+from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
-from tsn_keras.lite.bundle_graph import BundleModule
-from tsn_keras.lite.bundle_metadata import describe, sign
-from tsn_keras.lite.comparison import Agreement, worst
-from tsn_keras.lite.conversion import convert
-from tsn_keras.lite.errors import ExportError
-from tsn_keras.lite.formats import get_precision
-from tsn_keras.lite.network_output import put_out_networks
-from tsn_keras.lite.slimming import slim
-from tsn_keras.lite.task_file import (
-    check_batch_size,
-    check_policies,
-    checked_path,
-    consolidated_task,
-    model_outputs,
-    unfinished,
-)
+from tsn_keras.lite.bundles.graph import BundleModule
+from tsn_keras.lite.bundles.metadata import describe, sign
+from tsn_keras.lite.bundles.network_output import put_out_networks
+from tsn_keras.lite.checks import ExportError
+from tsn_keras.lite.files.cleanup import slim
+from tsn_keras.lite.files.conversion import convert
+from tsn_keras.lite.precision import get_precision
 from tsn_keras.lite.task_runner import TaskRunner
-from tsn_keras.lite.verification import checked_float
+from tsn_keras.lite.verification import (
+    Agreement,
+    checked_float,
+    model_outputs,
+    worst,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,27 +79,27 @@ def export_bundle(
         ExportError: If the file cannot be made or computes something else.
         ValueError: If an argument is unusable, or heads differ.
     """
-    path = checked_path(path)
-    check_batch_size(batch_size)
+    path = checks.checked_path(path)
+    checks.check_batch_size(batch_size)
     if tasks is None:
         tasks = model.bank.tasks if model.bank else ()
     names = list(dict.fromkeys(tasks))
     if not names:
         raise ValueError("There is no consolidated task to export.")
-    names = [consolidated_task(model, name) for name in names]
-    _check_heads(model, names)
-    check_policies(model, names[0])
-    _check_names("class_names", class_names, names)
-    _check_names("verification_data", verification_data, names)
+    names = [checks.consolidated_task(model, name) for name in names]
+    checks.check_equal_heads(model, names)
+    checks.check_policies(model, names[0])
+    checks.check_by_task("class_names", class_names, names)
+    checks.check_by_task("verification_data", verification_data, names)
     samples = {
         name: _samples(model, name, (verification_data or {}).get(name))
         for name in names
     }
     expected = {}
     for name in names:
-        with model.working_as(name):
-            expected[name] = model_outputs(model, samples[name], model._inputs)
-    with model.working_as(names[0]):
+        with model.switch.using(name):
+            expected[name] = model_outputs(model, samples[name])
+    with model.switch.using(names[0]):
         module = BundleModule(model, names, batch_size)
         signatures = module.signatures()
     content = put_out_networks(slim(convert(module, signatures)))
@@ -110,47 +108,18 @@ def export_bundle(
         model, names, class_names or {}, module.inputs, outputs
     )
     content = sign(content, metadata)
-    with unfinished(path) as file:
+    with complete_file(path) as file:
         file.write_bytes(content)
-        agreements = _verify(file, model._inputs, samples, expected)
+        agreements = _verify(file, model.switch.inputs, samples, expected)
     return BundleReport(path, len(content), tuple(names), agreements)
-
-
-def _check_heads(model: Any, names: list[str]) -> None:
-    first = model.bank[names[0]]
-    for name in names[1:]:
-        record = model.bank[name]
-        if record.head != first.head:
-            shapes = [[c.shape for c in r.private] for r in (first, record)]
-            raise ValueError(
-                f"The heads of '{names[0]}' and '{name}' are of different "
-                f"configurations (variables {shapes[0]} and {shapes[1]}), and "
-                "a bundle has one. Export the tasks of each head in a bundle "
-                "of their own, with `tasks=`."
-            )
-
-
-def _check_names(argument: str, given: dict | None, names: list[str]):
-    if given is not None and not isinstance(given, Mapping):
-        raise TypeError(
-            f"`{argument}` must be a dict with the names of tasks for keys, "
-            f"one of {names}. Received an object of type "
-            f"{type(given).__name__}."
-        )
-    unknown = sorted(set(given or ()) - set(names))
-    if unknown:
-        raise ValueError(
-            f"`{argument}` is a dict by task, and the bundle has no tasks "
-            f"{unknown}. It has: {names}"
-        )
 
 
 def _samples(model: Any, task: str, data: Any) -> sampling.Samples:
     if data is None:
-        return sampling.random_samples(model._inputs)
+        return sampling.random_samples(model.switch.inputs)
     outputs = model.heads.output_names(model.bank[task].head)
     return sampling.take_samples(
-        data, model._inputs, "verification_data", outputs
+        data, model.switch.inputs, "verification_data", outputs
     )
 
 

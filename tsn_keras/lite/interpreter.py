@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from keras import tree
 
+from tsn_keras.lite.files.conversion import part_names
 from tsn_keras.lite.samples import Samples
-from tsn_keras.lite.signature import part_names
 
 
 def make_interpreter(

@@ -4,9 +4,9 @@ import os
 import pathlib
 import re
 
-from tsn_keras.lite import flatbuffer
-from tsn_keras.lite.errors import ExportError
-from tsn_keras.lite.task_file import unfinished
+from tsn_keras.files import complete_file
+from tsn_keras.lite.checks import ExportError
+from tsn_keras.lite.files.flatbuffer import operators
 
 # The operators of micro_mutable_op_resolver.h whose reference kernels take
 # int8, each with the highest version whose int8 form they have. Read from
@@ -72,7 +72,7 @@ def check_microcontroller(content: bytes) -> list[tuple[str, int]]:
     Raises:
         ExportError: If its reference kernels lack an operator or a version.
     """
-    found = flatbuffer.operators(content)
+    found = operators(content)
     missing = [
         f"{name} version {version}"
         for name, version in found
@@ -129,7 +129,7 @@ def export_c_array(
         + ",\n".join(lines)
         + f"}};\nextern const unsigned int {name}_size = {len(content)};\n"
     )
-    with unfinished(source) as new_source, unfinished(header) as new_header:
-        new_source.write_text(source_text)
+    with complete_file(source) as file, complete_file(header) as new_header:
+        file.write_text(source_text)
         new_header.write_text(header_text)
     return source, header

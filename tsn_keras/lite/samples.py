@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras.input_checks import in_order
+from tsn_keras.input_checks import check_shapes, in_order
 
 MAX_SAMPLES = 256
 
@@ -72,9 +72,7 @@ def take_samples(
     rows, labels, count = [], [], 0
     for batch in batches:
         x, y = _split(batch, inputs)
-        x = tree.flatten(in_order(x, inputs))
-        x = [np.asarray(part) for part in x]
-        _check_shapes(x, inputs, name)
+        x = _checked_inputs(x, inputs, name)
         rows.append([part[: limit - count] for part in x])
         if y is not None:
             if outputs and isinstance(y, dict) and set(outputs) <= set(y):
@@ -110,19 +108,22 @@ def _split(batch: Any, inputs: Any) -> tuple[Any, Any]:
     return batch[0], batch[1]
 
 
-def _check_shapes(x: list[np.ndarray], inputs: Any, name: str) -> None:
-    expected = [tuple(part.shape) for part in tree.flatten(inputs)]
-    received = [part.shape for part in x]
-    fits = len(expected) == len(received) and all(
-        len(shape) == len(wanted)
-        and all(w in (None, s) for s, w in zip(shape[1:], wanted[1:]))
-        for shape, wanted in zip(received, expected)
-    )
-    if not fits:
-        raise ValueError(
-            f"`{name}` must have the shape of the model's inputs, "
-            f"{expected}. Received: {received}"
-        )
+def _checked_inputs(x: Any, inputs: Any, name: str) -> list[np.ndarray]:
+    """Returns the flat inputs, in the model's own shapes."""
+    parts = [np.asarray(part) for part in tree.flatten(in_order(x, inputs))]
+    try:
+        check_shapes(parts, inputs)
+    except ValueError as error:
+        raise ValueError(f"`{name}`: {error}") from error
+    ranks = [len(spec.shape) for spec in tree.flatten(inputs)]
+    return [_with_axes(part, rank) for part, rank in zip(parts, ranks)]
+
+
+def _with_axes(part: np.ndarray, rank: int) -> np.ndarray:
+    """Adds or takes away an axis of 1 at the end, as Keras does."""
+    if part.ndim < rank:
+        return part[..., None]
+    return part[..., 0] if part.ndim > rank else part
 
 
 def random_samples(inputs: Any, count: int = 32) -> Samples:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tsn_keras.lite.bundle_metadata import read_bundle
+from tsn_keras.lite.bundles.metadata import read_bundle
 from tsn_keras.lite.interpreter import (
     SignatureRunner,
     make_interpreter,

@@ -1,0 +1,51 @@
+"""Runs a model's backbone and head with other values in its variables."""
+
+import contextlib
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tsn_keras.keras_internals import flatten_layers
+from tsn_keras.layers import Subnetwork
+
+
+def task_variables(model: Any) -> list[keras.Variable]:
+    """Returns what differs from task to task: kernels, then private ones.
+
+    Args:
+        model: `tsn_keras.ContinualModel`, its head selected.
+    """
+    kernels = [kernel.kernel for kernel in model.installation.kernels]
+    return kernels + model.installation.private
+
+
+def task_values(model: Any, task: str) -> list:
+    """Returns a consolidated task's arrays, as `task_variables` has them."""
+    return model.bank.effective(task) + model.bank.private(task)
+
+
+def run_with_values(model: Any, inputs: Any, values: list) -> Any:
+    """Computes a task's outputs with the given values, and no masks.
+
+    Args:
+        model: `tsn_keras.ContinualModel`, its head selected.
+        inputs: nest of tensors, batch first.
+        values: list of tensors or arrays, in the order of `task_variables`.
+
+    Returns:
+        nest of tensors.
+    """
+    mapping = list(zip(task_variables(model), values))
+    # As constants: a file has no other place for what no task changes.
+    with tf.init_scope():
+        base = model.installation.base_values()
+    mapping += list(zip(model.installation.base, base))
+    with contextlib.ExitStack() as stack:
+        for layer in flatten_layers(model.backbone):
+            if isinstance(layer, Subnetwork):
+                stack.enter_context(layer.unmasked())
+        stack.enter_context(keras.StatelessScope(state_mapping=mapping))
+        # Augmentation is active by itself where nobody says otherwise.
+        features = model.backbone(inputs, training=False)
+        return model.heads(features, training=False)

@@ -103,7 +103,6 @@ def check_by_task(argument: str, given: Any, tasks: list[str]) -> None:
     Args:
         argument: str, the argument's name for the error.
         given: what it was given; `None` is let pass.
-        tasks: list of str.
     """
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(

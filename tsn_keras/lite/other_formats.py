@@ -25,7 +25,6 @@ def export_other(
     Args:
         model: `tsn_keras.ContinualModel`.
         export: function, Keras' own `export` of the model.
-        filepath: str or path.
         format: str, a format of `keras.Model.export`.
         task: str or `None`. The task's name; the active one by default.
         **kwargs: As in `keras.Model.export`.

@@ -69,12 +69,6 @@ def get_precision(name: str) -> Precision:
     >>> get_precision("sparse_float32").sparse
     True
 
-    Args:
-        name: str.
-
-    Returns:
-        `Precision`.
-
     Raises:
         ValueError: If there is none of that name.
     """

@@ -1,6 +1,7 @@
 """Examples of a task that a file is calibrated and verified with."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -30,7 +31,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.x[0])
 
-    def batches(self, size: int):
+    def batches(self, size: int) -> Iterator[list[np.ndarray]]:
         """Yields the inputs in lists of arrays of `size` rows each.
 
         The last one is filled up with its own last row.
@@ -62,15 +63,11 @@ def take_samples(
             that are given by name.
         limit: int, examples at most.
 
-    Returns:
-        `Samples`.
-
     Raises:
         ValueError: If there are none or their shapes are not the model's.
     """
-    batches = _batches(data)
     rows, labels, count = [], [], 0
-    for batch in batches:
+    for batch in _batches(data):
         x, y = _split(batch, inputs)
         x = _checked_inputs(x, inputs, name)
         rows.append([part[: limit - count] for part in x])
@@ -91,12 +88,10 @@ def take_samples(
     return Samples(x, y, name)
 
 
-def _batches(data: Any):
+def _batches(data: Any) -> Iterator:
     if isinstance(data, tf.data.Dataset):
         return data.as_numpy_iterator()
-    if isinstance(data, keras.utils.PyDataset):
-        return iter(data)
-    return [data]
+    return iter(data if isinstance(data, keras.utils.PyDataset) else [data])
 
 
 def _split(batch: Any, inputs: Any) -> tuple[Any, Any]:
@@ -109,7 +104,7 @@ def _split(batch: Any, inputs: Any) -> tuple[Any, Any]:
 
 
 def _checked_inputs(x: Any, inputs: Any, name: str) -> list[np.ndarray]:
-    """Returns the flat inputs, in the model's own shapes."""
+    """Returns the flat inputs, with as many axes as the model's."""
     parts = [np.asarray(part) for part in tree.flatten(in_order(x, inputs))]
     try:
         check_shapes(parts, inputs)
@@ -130,10 +125,6 @@ def random_samples(inputs: Any, count: int = 32) -> Samples:
     """Makes seeded inputs for a model of which no example is at hand.
 
     Floats are standard normal, integers 0 or 1, which any vocabulary has.
-
-    Args:
-        inputs: nest of `KerasTensor`.
-        count: int.
     """
     random = np.random.default_rng(0)
 

@@ -50,7 +50,6 @@ class ExportReport:
         removed_units: dict by layer name, dead units left out.
         samples: str, what the file was verified with:
             `verification_data`, `representative_data` or `random`.
-        agreement: `Agreement`.
     """
 
     path: pathlib.Path
@@ -93,9 +92,6 @@ def export_task(
             that must equal the model's if the file computes with integers.
         remove_dead_units: bool, whether units that nothing reads are left
             out of the file.
-
-    Returns:
-        `ExportReport`.
 
     Raises:
         ExportError: If the file cannot be made or computes something else.
@@ -202,10 +198,8 @@ def task_content(
     Args:
         model: `tsn_keras.ContinualModel`, its head selected.
         values: list of arrays, in the order of `task_variables`.
-        precision: `Precision`.
         batch_size: int, or `None` for a file that takes any.
         representative: `Samples`, for integer files.
-        remove_dead_units: bool.
 
     Returns:
         tuple of the file's bytes and the units removed by layer name.

@@ -22,7 +22,6 @@ class TaskRunner:
 
     Args:
         path: str or path of a file from `tsn_keras.lite.export_bundle`.
-        num_threads: int or `None`.
         xnnpack: bool, whether XNNPACK may be used.
 
     Raises:
@@ -70,9 +69,6 @@ class TaskRunner:
 
     def select(self, name: str) -> None:
         """Puts a task to work.
-
-        Args:
-            name: str.
 
         Raises:
             ValueError: If the bundle has no such task.

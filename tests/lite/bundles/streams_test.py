@@ -138,4 +138,16 @@ class TaskTableTest(parameterized.TestCase):
         ([{"a": 1}], (), 0),
     )
     def test_bytes(self, rows, hidden, num_bytes):
-        self.assertEqual(TaskTable(rows, hidden).num_bytes, num_bytes)
+        table = TaskTable(rows, hidden)
+        read = tf.function(table.read).get_concrete_function(
+            tf.TensorSpec([], tf.int32)
+        )
+        operations = read.graph.get_operations()
+        constants = [
+            tf.make_ndarray(operation.get_attr("value"))
+            for operation in operations
+            if operation.type == "Const"
+        ]
+        # A row for each task.
+        tables = [array.nbytes for array in constants if array.ndim == 2]
+        self.assertEqual(sum(tables), num_bytes)

@@ -1,5 +1,6 @@
 """The functions of a bundle: decode a task, and compute with its weights."""
 
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -25,15 +26,32 @@ def stored_order(variable: keras.Variable) -> tuple[int, ...]:
     Then no file has to transpose it in every prediction. A matrix in any
     other order would become a BATCH_MATMUL, from which the converter drops a
     ReLU that follows.
-
-    Args:
-        variable: `keras.Variable`.
     """
     if variable.name == "kernel" and variable.ndim == 2:
         return (1, 0)
     if variable.name == "kernel" and variable.ndim == 4:
         return (3, 0, 1, 2)
     return tuple(range(variable.ndim))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Weight:
+    """A variable that differs from task to task, as it is stored."""
+
+    order: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, variable: keras.Variable) -> "_Weight":
+        order = stored_order(variable)
+        shape = tuple(variable.shape[axis] for axis in order)
+        return cls(order, shape, variable.dtype)
+
+    def restored(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns a stored value as the variable has it."""
+        value = tf.transpose(value, np.argsort(self.order))
+        return tf.cast(value, self.dtype)
 
 
 class BundleModule(tf.Module):
@@ -50,41 +68,30 @@ class BundleModule(tf.Module):
 
     def __init__(self, model: Any, tasks: list[str], batch_size: int | None):
         super().__init__()
-        variables = task_variables(model)
-        self._orders = [stored_order(variable) for variable in variables]
-        self._count = len(model.installation.kernels)
-        orders = self._orders[: self._count]
-        layout = Layout(model.bank, tasks, orders)
-        self._layout = layout
-        self._reader = ByteReader(layout.store.array())
-        self._shapes = [
-            tuple(variable.shape[axis] for axis in order)
-            for variable, order in zip(variables, self._orders)
-        ]
-        self._dtypes = [variable.dtype for variable in variables]
+        self._weights = [_Weight.of(v) for v in task_variables(model)]
+        count = len(model.installation.kernels)
+        orders = [weight.order for weight in self._weights]
+        self._layout = Layout(model.bank, tasks, orders[:count])
+        self._private_orders = orders[count:]
+        self._reader = ByteReader(self._layout.store.array())
         # As an attribute the model would be saved with the module.
         self._run = functools.partial(run_with_values, model)
         self._structure = model.switch.inputs
         self.inputs = input_specs(self._structure, batch_size)
 
     def signatures(self) -> dict:
-        """Returns the concrete functions of all signatures."""
+        """Returns the concrete functions of `compute` and `select`."""
         weights = [
-            tf.TensorSpec(shape, tf.float32, f"weights_{index}")
-            for index, shape in enumerate(self._shapes)
+            tf.TensorSpec(weight.shape, tf.float32, f"weights_{index}")
+            for index, weight in enumerate(self._weights)
         ]
-        functions = {
-            "compute": (self._compute, [*self.inputs, *weights]),
-            "select": (self._select, [tf.TensorSpec([1], tf.int32, "task")]),
-        }
+        # Layers of others may need autograph; `select` has none.
+        compute = tf.function(self._compute, [*self.inputs, *weights])
+        task = tf.TensorSpec([1], tf.int32, "task")
+        select = tf.function(self._select, [task], autograph=False)
         return {
-            name: tf.function(
-                function,
-                input_signature=specs,
-                # Layers of others may need it; `select` has none.
-                autograph=name != "select",
-            ).get_concrete_function()
-            for name, (function, specs) in functions.items()
+            "compute": compute.get_concrete_function(),
+            "select": select.get_concrete_function(),
         }
 
     def _select(self, task):
@@ -95,23 +102,19 @@ class BundleModule(tf.Module):
             self._kernel(block, number, codes) for block in layout.kernels
         ]
         private = decode_private(layout.private, self._reader, number, codes)
-        for value, order in zip(private, self._orders[self._count :]):
-            decoded.append(tf.transpose(value, order))
-        decoded = [
-            tf.reshape(value, shape)
-            for value, shape in zip(decoded, self._shapes)
-        ]
-        return {f"weights_{i}": value for i, value in enumerate(decoded)}
+        decoded += map(tf.transpose, private, self._private_orders)
+        return {
+            f"weights_{index}": tf.reshape(value, weight.shape)
+            for index, (weight, value) in enumerate(zip(self._weights, decoded))
+        }
 
     def _compute(self, *parts):
-        count = len(self.inputs)
+        inputs = parts[: len(self.inputs)]
         values = [
-            tf.cast(tf.transpose(weights, np.argsort(order)), dtype)
-            for weights, order, dtype in zip(
-                parts[count:], self._orders, self._dtypes
-            )
+            weight.restored(value)
+            for weight, value in zip(self._weights, parts[len(inputs) :])
         ]
-        x = tree.pack_sequence_as(self._structure, parts[:count])
+        x = tree.pack_sequence_as(self._structure, inputs)
         return flat_outputs(self._run(x, values))
 
     def _kernel(self, block: Block, number, codes: CodeReader):

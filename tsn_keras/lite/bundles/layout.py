@@ -60,7 +60,6 @@ class Layout:
     """Packs the tasks of a bank.
 
     Args:
-        bank: `WeightBank`.
         tasks: list of str, the tasks of the bundle.
         orders: list of tuples of int, for each kernel the order of axes that
             it is stored in.
@@ -188,7 +187,6 @@ class _Streams:
     """How the entries of one plane of a kernel are coded.
 
     Args:
-        entries: `PlaneEntries`.
         groups: `RowGroups`, or `None` if rows are not in groups.
         gaps: dict of `GapCode` by group of rows.
         widths: dict of int by stream of codes, the bits of each.
@@ -273,12 +271,7 @@ def _code_widths(planes: list[PlaneEntries]) -> list[int]:
 
 
 def packed_bytes(bank: WeightBank, tasks: list[str]) -> int:
-    """Returns what tasks take in the bank: masks, codes, private variables.
-
-    Args:
-        bank: `WeightBank`.
-        tasks: list of str.
-    """
+    """Returns what tasks take in the bank: masks, codes, private variables."""
     total = 0
     for record in (bank[task] for task in tasks):
         for part in record.components:

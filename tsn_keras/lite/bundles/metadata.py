@@ -27,10 +27,7 @@ def describe(
     """Returns the metadata of a bundle, its checksum left out.
 
     Args:
-        model: `tsn_keras.ContinualModel`.
-        tasks: list of str.
         class_names: dict of lists of str by task.
-        inputs: list of `tf.TensorSpec`.
         outputs: dict of `tf.TensorSpec` by name.
     """
     entries = []
@@ -58,10 +55,6 @@ def sign(content: bytes, metadata: dict) -> bytes:
     """Puts metadata and the checksum of the whole file into a file.
 
     The checksum is the SHA-256 of the file with 64 zeros in its place.
-
-    Args:
-        content: bytes of a file.
-        metadata: dict.
     """
     text = json.dumps(
         {**metadata, "file_sha256": BLANK.decode()}, separators=(",", ":")
@@ -76,9 +69,6 @@ def sign(content: bytes, metadata: dict) -> bytes:
 
 def read_bundle(path: str | os.PathLike) -> tuple[bytes, dict]:
     """Returns the bytes and the metadata of an undamaged bundle.
-
-    Args:
-        path: str or path.
 
     Raises:
         ValueError: If the file is no bundle, or not as it was written.

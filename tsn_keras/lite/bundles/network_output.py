@@ -71,7 +71,7 @@ def _network(
     sources = {buffer: source for source, buffer in weights.items()}
     parts = {}
     for old, new in cleanup.drop_unused_buffers(network).items():
-        data = network.data(new)
+        data = network.buffer(new).data
         if old in sources:
             parts[new] = split.flat(sources[old])
         elif data is not None and len(data) >= LARGE and not len(data) % 4:
@@ -86,7 +86,6 @@ def _joined(split: SplitGraph, content: bytes, parts: dict[int, int]) -> int:
     """Returns the tensor of `selecting` that joins a network's bytes.
 
     Args:
-        split: `SplitGraph`.
         content: bytes of the network, with zeros for weights.
         parts: dict, for buffers of it the tensors that hold their bytes.
     """

@@ -8,6 +8,7 @@ on every entry.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -102,11 +103,19 @@ def _grouped(slots, shape, dense_rows, drop_columns) -> RowGroups:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Owned:
+    """The entries of one task, and the codebook of their codes."""
+
+    slots: np.ndarray
+    codes: np.ndarray
+    codebook: np.ndarray
+
+
 class PlaneEntries:
     """The entries of one plane of one kernel, task after task.
 
     Args:
-        bank: `WeightBank`.
         index: int, the kernel's number.
         order: tuple of int, the order of axes that it is stored in.
         members: list of str, tasks of one plane.
@@ -127,26 +136,24 @@ class PlaneEntries:
     ):
         self.members = members
         owners = _owners(bank, index, members)
-        size = int(np.prod(bank.shapes[index], dtype=np.int64))
+        size = math.prod(bank.shapes[index])
         flat = np.arange(size).reshape(bank.shapes[index])
         self._stored = flat.transpose(order).reshape(-1)
         self._masks = {task: self._both(bank, index, task) for task in members}
-        parts = [
-            self._own_entries(bank, index, owner) for owner in owners
-        ]
-        self.stride = max(1, *(book.size for _, _, book in parts))
+        parts = [self._own_entries(bank, index, owner) for owner in owners]
+        self.stride = max(1, *(part.codebook.size for part in parts))
         self._owner_of = np.repeat(
-            np.arange(len(owners)), [slots.size for slots, _, _ in parts]
+            np.arange(len(owners)), [part.slots.size for part in parts]
         )
-        self._slots = np.concatenate([slots for slots, _, _ in parts])
+        self._slots = np.concatenate([part.slots for part in parts])
         self._owners = owners
         self.positions = self._owner_of * size + self._slots
         rows = bank.shapes[index][order[0]]
         self._matrix = (rows, size // rows)
-        self.codes = np.concatenate([codes for _, codes, _ in parts])
+        self.codes = np.concatenate([part.codes for part in parts])
         books = np.zeros((len(owners), self.stride), np.float32)
-        for row, (_, _, book) in zip(books, parts):
-            row[: book.size] = book
+        for row, part in zip(books, parts):
+            row[: part.codebook.size] = part.codebook
         self.codebook = books.reshape(-1)
 
     def row_groups(self, drop_columns: bool) -> RowGroups | None:
@@ -169,8 +176,8 @@ class PlaneEntries:
         own, shared = bank.masks(task)[index]
         return tuple(m.reshape(-1)[self._stored] for m in (own, shared))
 
-    def _own_entries(self, bank, index, owner):
-        """Returns slots, codes and codebook of what members use of a task."""
+    def _own_entries(self, bank, index, owner) -> "_Owned":
+        """Returns what members use of a task's own."""
         component = bank[owner].components[index]
         book, codes = _codebook_and_codes(component)
         own = bank.own_slots(owner, index).reshape(-1)
@@ -182,8 +189,9 @@ class PlaneEntries:
         slots = np.flatnonzero(own[self._stored] & used)
         if not slots.size:
             # A list must not be empty; a zero added somewhere does no harm.
-            return np.zeros((1,), int), np.zeros((1,), int), np.zeros(1, "f")
-        return slots, code_of[self._stored][slots], book
+            nothing = np.zeros(1, np.int64)
+            return _Owned(nothing, nothing, np.zeros(1, np.float32))
+        return _Owned(slots, code_of[self._stored][slots], book)
 
     @property
     def shares(self) -> bool:

@@ -7,7 +7,7 @@ another task has as well comes from that task's streams; of these other tasks
 there is one at most.
 """
 
-import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -29,21 +29,50 @@ FLOATS = {HALF: tf.float16, FULL: tf.float32}
 PLAIN = np.array([0.0, 1.0], np.float32)
 
 
-@dataclasses.dataclass
 class _Streams:
     """What one task stores of its own.
 
     Args:
-        codes: dict of lists of int arrays by width in bits, and of float
-            arrays for `HALF` and `FULL`.
-        scales: list of float32 pairs, lowest value and step.
-        places: dict, for the key of each variable its width, its place in
-            the stream of that width, and the place of its scale.
+        codes: list of `PrivateCode`, all variables of the task.
+        other: int, the task that stores the rest of them.
+
+    Attributes:
+        places: dict, for the key of each variable that is stored here its
+            width, its place in the stream of that width, and its scale's.
     """
 
-    codes: dict[int, list[np.ndarray]]
-    scales: list[np.ndarray]
-    places: dict[tuple, tuple[int, int, int]]
+    def __init__(self, codes: list[PrivateCode], keys: set, other: int):
+        self.codes, self.other = codes, other
+        self.places: dict[tuple, tuple[int, int, int]] = {}
+        self._parts: dict[int, list[np.ndarray]] = {}
+        self._scales: list[np.ndarray] = []
+        for code in codes:
+            if _key(code) in keys and _key(code) not in self.places:
+                self._add(code)
+
+    def _add(self, code: PrivateCode) -> None:
+        width, values, scale = _split(code)
+        parts = self._parts.setdefault(width, [])
+        start = sum(part.size for part in parts)
+        # The last one of a task's scales is `PLAIN`.
+        place = -1 if scale is None else len(self._scales)
+        self.places[_key(code)] = (width, start, place)
+        parts.append(values)
+        if scale is not None:
+            self._scales.append(scale)
+
+    @property
+    def widths(self) -> set[int]:
+        return set(self._parts) - {CONSTANT}
+
+    @property
+    def scales(self) -> np.ndarray:
+        """Pairs of lowest value and step."""
+        return np.stack([*self._scales, PLAIN])
+
+    def stream(self, width: int) -> np.ndarray:
+        # No stream is empty: operators may not expect that.
+        return np.concatenate(self._parts.get(width) or [np.zeros(1, np.int64)])
 
 
 class PrivateLayout:
@@ -55,6 +84,7 @@ class PrivateLayout:
 
     Attributes:
         shapes: list of tuples of int, of the variables.
+        sizes: list of int, the number of entries of each variable.
         widths: list of int, the kinds of streams: bits a code, `HALF` for
             float16 and `FULL` for float32 entries.
         uses_others: bool, whether any task has variables of another.
@@ -62,53 +92,34 @@ class PrivateLayout:
     """
 
     def __init__(self, tasks: list[list[PrivateCode]], store: ByteStore):
+        self._store = store
         self.shapes = [code.shape for code in tasks[0]]
-        self._others, stored = _choose_others(tasks)
+        self.sizes = list(map(math.prod, self.shapes))
+        self._tasks = _own_streams(tasks)
         self.uses_others = any(
-            other != index for index, other in enumerate(self._others)
+            task.other != index for index, task in enumerate(self._tasks)
         )
-        self._streams = [
-            _own_streams(codes, keys) for codes, keys in zip(tasks, stored)
-        ]
-        found = {w for s in self._streams for w in s.codes}
-        self.widths = sorted(found - {CONSTANT})
+        self.widths = sorted(set().union(*(t.widths for t in self._tasks)))
         constants = [
-            int(np.prod(code.shape, dtype=np.int64))
+            math.prod(code.shape)
             for codes in tasks
             for code in codes
             if code.width == CONSTANT
         ]
         self.zeros = max(constants, default=0)
-        self._store = store
         self.streams_table = TaskTable(
-            [
-                {**self._stream_row(streams), "other": other}
-                for streams, other in zip(self._streams, self._others)
-            ],
+            list(map(self._stream_row, self._tasks)),
             hidden=("_place", "_table", "other"),
         )
         self.variables_table = TaskTable(
-            [self._variable_row(i, codes) for i, codes in enumerate(tasks)]
+            list(map(self._variable_row, self._tasks))
         )
 
-    @property
-    def sizes(self) -> list[int]:
-        """The number of entries of each variable."""
-        return [int(np.prod(s, dtype=np.int64)) for s in self.shapes]
-
-    def _stream(self, streams: _Streams, width: int) -> np.ndarray:
-        # No stream is empty: operators may not expect that.
-        parts = streams.codes.get(width) or [np.zeros(1, np.int64)]
-        return np.concatenate([part.reshape(-1) for part in parts])
-
-    def _scales(self, streams: _Streams) -> np.ndarray:
-        return np.stack([*streams.scales, PLAIN])
-
-    def _stream_row(self, streams: _Streams) -> dict[str, int]:
+    def _stream_row(self, task: _Streams) -> dict[str, int]:
         """Returns place, bytes and entries of each stream, and of scales."""
         row = {}
         for width in self.widths:
-            stream = self._stream(streams, width)
+            stream = task.stream(width)
             if width in FLOATS:
                 data = stream.astype(FLOATS[width].as_numpy_dtype).tobytes()
                 row[f"{width}_place"] = self._store.append(data)
@@ -118,32 +129,30 @@ class PrivateLayout:
                 row |= store_codes(
                     self._store, width, stream, width, stream.size, digits
                 )
-        scales = self._scales(streams).tobytes()
+        scales = task.scales.tobytes()
         row["scales_place"] = self._store.append(scales)
         row["scales_bytes"] = len(scales)
-        return row
+        return {**row, "other": task.other}
 
-    def _variable_row(self, index: int, codes: list[PrivateCode]) -> dict:
+    def _variable_row(self, task: _Streams) -> dict[str, list[int]]:
         """Returns where to cut each variable, and where its scale is."""
-        both = [self._streams[index]]
+        both = [task]
         if self.uses_others:
-            both.append(self._streams[self._others[index]])
-        ends, end = [], 0
+            both.append(self._tasks[task.other])
+        starts, end = [], 0
         for streams in both:
-            ends.append({})
+            starts.append({})
             for width in self.widths:
-                ends[-1][width] = end
-                end += self._stream(streams, width).size
+                starts[-1][width] = end
+                end += streams.stream(width).size
         cuts, scales = [], []
-        for code in codes:
-            key = _key(code)
-            owner = 0 if key in both[0].places else 1
+        for key in map(_key, task.codes):
+            owner = 0 if key in task.places else 1
             width, place, scale = both[owner].places[key]
             is_constant = width == CONSTANT
-            cuts.append(end if is_constant else ends[owner][width] + place)
-            before = len(self._scales(both[0])) if owner else 0
-            # The last one of a task's scales is `PLAIN`.
-            scales.append(before + (scale % len(self._scales(both[owner]))))
+            cuts.append(end if is_constant else starts[owner][width] + place)
+            before = len(task.scales) if owner else 0
+            scales.append(before + (scale % len(both[owner].scales)))
         return {"cuts": cuts, "scales": scales}
 
 
@@ -151,60 +160,38 @@ def _key(code: PrivateCode) -> tuple:
     return code.width, code.shape, code.dtype, code.data
 
 
-def _choose_others(tasks: list[list[PrivateCode]]) -> tuple[list, list]:
-    """Chooses for each task the earlier one that stores most of it.
+def _own_streams(tasks: list[list[PrivateCode]]) -> list[_Streams]:
+    """Stores each task without what an earlier one has of it.
 
-    Returns:
-        list of the other task of each task, which is itself if no other has
-        any of its variables; and list of sets, the keys of what each stores
-        itself.
+    That is the one that stores most of it; if there is none, it is the task.
     """
-    others: list[int] = []
-    stored: list[set] = []
+    found: list[_Streams] = []
     for index, codes in enumerate(tasks):
         keys = set(map(_key, codes))
         shared = [
-            sum(len(key[-1]) for key in keys & earlier) for earlier in stored
+            sum(len(key[-1]) for key in keys & set(earlier.places))
+            for earlier in found
         ]
-        best = int(np.argmax(shared)) if any(shared) else index
-        others.append(best)
-        stored.append(keys - stored[best] if best != index else keys)
-    return others, stored
-
-
-def _own_streams(codes: list[PrivateCode], keys: set) -> _Streams:
-    """Returns what a task stores itself, which is the variables of `keys`."""
-    streams = _Streams({}, [], {})
-    lengths: dict[int, int] = {}
-    for code in codes:
-        key = _key(code)
-        if key not in keys or key in streams.places:
-            continue
-        width, values, scale = _split(code)
-        place = -1
-        if scale is not None:
-            place = len(streams.scales)
-            streams.scales.append(scale)
-        streams.places[key] = (width, lengths.get(width, 0), place)
-        if width != CONSTANT:
-            streams.codes.setdefault(width, []).append(values)
-            lengths[width] = lengths.get(width, 0) + values.size
-    return streams
+        other = int(np.argmax(shared)) if any(shared) else index
+        if other != index:
+            keys -= set(found[other].places)
+        found.append(_Streams(codes, keys, other))
+    return found
 
 
 def _split(code: PrivateCode) -> tuple:
-    """Returns the width, the entries, and the scale of a variable."""
+    """Returns the width, the flat entries, and the scale of a variable."""
     if code.width == CONSTANT:
         value = np.frombuffer(code.data, np.float32)[0]
-        return CONSTANT, None, np.array([value, 0], np.float32)
+        return CONSTANT, np.zeros(0), np.array([value, 0], np.float32)
     if code.width == HALF:
         return HALF, np.frombuffer(code.data, np.float16), None
     if code.width == FULL or code.width < 0:
         return FULL, np.float32(code.decode()).reshape(-1), None
     scale = np.frombuffer(code.data[:8], np.float32)
     stream = np.frombuffer(code.data[8:], np.uint8)
-    count = int(np.prod(code.shape, dtype=np.int64))
-    return code.width, packing.unpack_codes(stream, code.width, count), scale
+    codes = packing.unpack_codes(stream, code.width, math.prod(code.shape))
+    return code.width, codes.reshape(-1), scale
 
 
 def decode_private(
@@ -216,7 +203,6 @@ def decode_private(
     """Returns all private variables of a task.
 
     Args:
-        layout: `PrivateLayout`.
         reader: `ByteReader` of the bytes that it refers to.
         number: int32 scalar, the number of the task.
         codes: `CodeReader` of the same bytes.
@@ -224,11 +210,11 @@ def decode_private(
     if not layout.sizes:
         return []
     row = layout.streams_table.read(number)
-    entries, scales = _streams(layout, reader, row, codes)
+    entries, scales = _decoded_streams(layout, reader, row, codes)
     if layout.uses_others:
         other = layout.streams_table.read(tf.reshape(row["other"], []))
-        more_entries, more_scales = _streams(layout, reader, other, codes)
-        entries, scales = entries + more_entries, scales + more_scales
+        more = _decoded_streams(layout, reader, other, codes)
+        entries, scales = entries + more[0], scales + more[1]
     # A zero that the converter does not know, lest it computes constants.
     zero = tf.minimum(number, 0)
     if layout.zeros:
@@ -268,7 +254,7 @@ def _cut(layout: PrivateLayout, entries, scales, places, pairs, zero):
     return lowest + step * tf.gather(entries, place)
 
 
-def _streams(
+def _decoded_streams(
     layout: PrivateLayout,
     reader: ByteReader,
     row: dict[str, tf.Tensor],

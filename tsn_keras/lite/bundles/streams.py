@@ -62,9 +62,6 @@ class ByteReader:
 
     Places and counts are integer tensors of one entry, so that the converter
     can compute nothing in advance.
-
-    Args:
-        data: uint8 array.
     """
 
     def __init__(self, data: np.ndarray):
@@ -171,7 +168,6 @@ def store_codes(
     """Stores codes; returns the fields to read the first of them with.
 
     Args:
-        store: `ByteStore`.
         name: str, what the fields' names begin with.
         codes: integer array, one-dimensional.
         width: int, bits of each.
@@ -205,7 +201,6 @@ class CodeReader:
     """Reads the codes of a task in a graph.
 
     Args:
-        reader: `ByteReader`.
         number: int32 scalar, the number of the task.
     """
 
@@ -301,9 +296,6 @@ def encode_gaps(
     Args:
         positions: int array, strictly rising, from 0.
         widths: sequence of int, those to choose from.
-
-    Returns:
-        `GapCode`.
     """
     gaps = np.diff(positions, prepend=-1) - 1
     sizes = [width * gaps.size + (gaps >> width).sum() for width in widths]
@@ -332,8 +324,8 @@ class TaskTable:
     those constants that say where something is.
 
     >>> table = TaskTable([{"place": 0, "size": 8}, {"place": 9, "size": 8}])
-    >>> table.num_bytes, table.read(tf.constant(1))["place"].numpy()
-    (4, array([9], dtype=int32))
+    >>> table.read(tf.constant(1))["place"].numpy()
+    array([9], dtype=int32)
 
     Args:
         rows: list of dict, for each task an integer or a sequence of integers
@@ -358,14 +350,6 @@ class TaskTable:
                 self._columns[name] = values.tobytes()
                 found[values.tobytes()] = values
         self._parts = _by_dtype(found)
-
-    @property
-    def num_bytes(self) -> int:
-        return sum(
-            values.nbytes
-            for columns in self._parts.values()
-            for values in columns.values()
-        )
 
     def read(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the fields of a task, int32 tensors of one dimension.

@@ -8,9 +8,6 @@ STAYS = ("min_runtime_version",)
 def slim(content: bytes) -> bytes:
     """Removes names of tensors, equal buffers, and most metadata.
 
-    Args:
-        content: bytes of a file.
-
     Returns:
         bytes of a file that computes the same.
     """
@@ -26,7 +23,7 @@ def join_buffers(model: FlatModel) -> None:
     """Keeps one of equal buffers, and none that nothing refers to."""
     numbers, known = {0: 0}, {}
     for old in model.used_buffers():
-        data = model.data(old)
+        data = model.buffer(old).data
         # Without data they stand for what is computed.
         new = 0 if data is None else len(known) + 1
         numbers[old] = new and known.setdefault(bytes(data), new)
@@ -41,7 +38,7 @@ def drop_unused_buffers(model: FlatModel) -> dict[int, int]:
     """
     numbers = {0: 0}
     for old in model.used_buffers():
-        is_empty = model.data(old) is None
+        is_empty = model.buffer(old).data is None
         numbers[old] = 0 if is_empty else max(numbers.values()) + 1
     model.renumber_buffers(numbers)
     return numbers

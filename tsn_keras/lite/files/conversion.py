@@ -30,9 +30,6 @@ def convert(
         signatures: dict of concrete functions by signature name.
         settings: dict of attributes of `tf.lite.TFLiteConverter`.
 
-    Returns:
-        bytes.
-
     Raises:
         ExportError: If the converter fails. The error names the layers whose
             operators LiteRT does not have.

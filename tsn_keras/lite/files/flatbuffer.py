@@ -103,9 +103,6 @@ class _AlignedBuilder(flatbuffers.Builder):
 class FlatModel:
     """The contents of a .tflite file.
 
-    Args:
-        model: `schema.ModelT`.
-
     Attributes:
         graphs: list of `Graph`, the subgraphs.
     """
@@ -127,7 +124,7 @@ class FlatModel:
         builder.Finish(self._model.Pack(builder), file_identifier=IDENTIFIER)
         return bytes(builder.Output())
 
-    def operator_versions(self) -> list[tuple[str, int]]:
+    def operators(self) -> list[tuple[str, int]]:
         """Returns name and version of each kind of operator, sorted."""
         found = set()
         for code in self._model.operatorCodes:
@@ -141,13 +138,9 @@ class FlatModel:
         """Returns the builtin code of an operator."""
         return _builtin(self._model.operatorCodes[operator.opcodeIndex])
 
-    def data(self, buffer: int) -> np.ndarray | None:
-        """Returns the bytes of a buffer; `None` if it is no constant's."""
-        return self._model.buffers[buffer].data
-
-    @property
-    def num_buffers(self) -> int:
-        return len(self._model.buffers)
+    def buffer(self, number: int) -> Any:
+        """Returns a buffer, whose `data` are `None` if it is no constant's."""
+        return self._model.buffers[number]
 
     def entry_graphs(self) -> list[int]:
         """Returns the numbers of the graphs that signatures run."""
@@ -167,7 +160,7 @@ class FlatModel:
     def metadata(self, name: str) -> bytes | None:
         for entry in self._model.metadata or []:
             if entry.name.decode() == name:
-                return bytes(self.data(entry.buffer))
+                return bytes(self.buffer(entry.buffer).data)
         return None
 
     def add_buffer(self, data: Any) -> int:
@@ -175,7 +168,7 @@ class FlatModel:
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(bytes(data), np.uint8)
         self._model.buffers.append(buffer)
-        return self.num_buffers - 1
+        return len(self._model.buffers) - 1
 
     def add_metadata(self, name: str, data: bytes) -> None:
         entry = schema.MetadataT()
@@ -200,9 +193,6 @@ class FlatModel:
         added.version = version
         codes.append(added)
         return len(codes) - 1
-
-    def replace_data(self, buffer: int, data: np.ndarray) -> None:
-        self._model.buffers[buffer].data = data
 
     def replace_outputs(self, signature: str, outputs: dict[str, int]) -> None:
         """Lets a signature and its graph give other tensors, by name."""
@@ -289,7 +279,6 @@ class FlatModel:
         Buffers keep their numbers, and large data are not copied.
 
         Args:
-            signature: str.
             name: str, what the signature is called in the copy.
         """
         model = copy.copy(self._model)
@@ -314,7 +303,6 @@ class Graph:
 
     Args:
         model: `FlatModel` that it is part of.
-        subgraph: `schema.SubGraphT`.
     """
 
     def __init__(self, model: FlatModel, subgraph: Any):
@@ -339,7 +327,7 @@ class Graph:
 
     def data(self, index: int) -> np.ndarray | None:
         """Returns a constant's bytes; `None` for a tensor that is computed."""
-        return self.model.data(self.tensors[index].buffer)
+        return self.model.buffer(self.tensors[index].buffer).data
 
     # Each method that adds a tensor returns its index.
 
@@ -358,11 +346,7 @@ class Graph:
         """Adds a float32 or int32 constant."""
         kind = INT if array.dtype == np.int32 else FLOAT
         buffer = self.model.add_buffer(array.tobytes())
-        return self.add_tensor(array.shape, kind, buffer)
-
-    def add_shape(self, shape: Sequence[int]) -> int:
-        """Adds a constant that an operator takes for a shape."""
-        index = self.add_constant(np.array(shape, np.int32))
+        index = self.add_tensor(array.shape, kind, buffer)
         # As the converter has it.
         self.tensors[index].hasRank = False
         return index
@@ -377,7 +361,6 @@ class Graph:
         """Adds a copy of a tensor under a longer name.
 
         Args:
-            index: int.
             ending: bytes, what is added to the name.
             inner: sequence of int or `None`, another shape but for the batch.
         """
@@ -417,7 +400,7 @@ class Graph:
     ) -> None:
         """Stores a constant in integers of another type, with one scale."""
         tensor = self.tensors[index]
-        self.model.replace_data(tensor.buffer, data)
+        self.model.buffer(tensor.buffer).data = data
         tensor.type = kind
         count = len(tensor.quantization.scale)
         tensor.quantization.scale = np.full(count, scale, np.float32)
@@ -466,8 +449,6 @@ class Graph:
 
         Args:
             code: int, its builtin code, one of `OPTIONS`.
-            inputs: list of int.
-            outputs: list of int.
             version: int, the lowest that will do.
             **options: As the schema has them.
         """
@@ -557,21 +538,15 @@ def called_graphs(operator: Any) -> list[int]:
 def operators(content: bytes) -> list[tuple[str, int]]:
     """Returns the operators that a file needs, with their versions.
 
-    Args:
-        content: bytes of a file.
-
     Returns:
         sorted list of `(name, version)`; custom operators begin with
         `CUSTOM:`.
     """
-    return FlatModel.from_bytes(content).operator_versions()
+    return FlatModel.from_bytes(content).operators()
 
 
 def buffer_places(content: bytes) -> dict[int, tuple[int, int]]:
     """Returns the first byte and the size of all buffers that are not empty.
-
-    Args:
-        content: bytes of a file.
 
     Returns:
         dict of tuples of int by the buffers' numbers.

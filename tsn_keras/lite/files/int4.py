@@ -27,9 +27,6 @@ def to_int4(content: bytes) -> bytes:
     Args:
         content: bytes of a file with int8 weights.
 
-    Returns:
-        bytes.
-
     Raises:
         ValueError: If no weights are evenly spaced.
     """

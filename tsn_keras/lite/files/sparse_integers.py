@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tsn_keras.lite.files.flatbuffer import (
     BUILTIN,
     INT8,
@@ -21,9 +23,6 @@ def loses_weights(content: bytes) -> bool:
 
     Where the zeros of a FULLY_CONNECTED layer lie in blocks of inputs, the
     converter stores whole blocks, and drops what is behind the last one.
-
-    Args:
-        content: bytes of a file.
     """
     return any(
         _has_part_of_a_block(tensor)
@@ -53,9 +52,6 @@ def guard_sparse_integers(content: bytes) -> bytes:
     any other. Hence FULLY_CONNECTED of int8 activations becomes a convolution
     of one pixel. For the rest there is an operator behind DENSIFY, BITCAST of
     int8 to int8: XNNPACK leaves weights from there to LiteRT's own kernels.
-
-    Args:
-        content: bytes of a file.
 
     Returns:
         bytes of a file that computes the same.
@@ -145,7 +141,7 @@ def _as_convolution(graph: Graph, densify: Any, connected: Any) -> bool:
 
 
 def _reshape(graph: Graph, source: int, target: int, shape: tuple) -> Any:
-    inputs = [source, graph.add_shape(shape)]
+    inputs = [source, graph.add_constant(np.array(shape, np.int32))]
     return graph.make_operator(
         BUILTIN.RESHAPE, inputs, [target], newShape=list(shape)
     )

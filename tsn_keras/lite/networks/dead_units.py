@@ -17,7 +17,6 @@ def settle(links: list[Link], values: Values) -> list[np.ndarray]:
     """Makes dead units dead on both sides, until no more die.
 
     Args:
-        links: list of `Link`.
         values: `Values`, changed in place; the network computes the same.
 
     Returns:

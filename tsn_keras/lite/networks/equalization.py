@@ -35,7 +35,6 @@ def equalize(links: list[Link], values: Values) -> bool:
     and bias correction", 2019, section 4.1).
 
     Args:
-        links: list of `Link`.
         values: `Values`, changed in place.
 
     Returns:

@@ -22,8 +22,6 @@ class RewrittenNetwork:
     """A task's network, rewritten.
 
     Args:
-        backbone: `keras.Model`.
-        head: `keras.layers.Layer`.
         removed: dict by layer name, the number of units taken away.
     """
 
@@ -50,7 +48,6 @@ def rewrite_network(
     are rewritten; all else is left as it is.
 
     Args:
-        inner: `keras.layers.Layer`.
         head: `keras.layers.Layer` that takes its output.
         variables: list of `keras.Variable` of both.
         arrays: list of arrays, their values.

@@ -60,11 +60,7 @@ def check_batch_size(batch_size: int | None) -> None:
 
 
 def check_policies(model: Any, task: str) -> None:
-    """Refuses layers that compute in 16 bits: LiteRT has no kernels for them.
-
-    Raises:
-        ExportError: If there are some.
-    """
+    """Refuses layers that compute in 16 bits: LiteRT lacks kernels for them."""
     with model.switch.using(task):
         layers = flatten_layers(model.backbone)
         layers += flatten_layers(model.heads.head)
@@ -98,12 +94,7 @@ def check_equal_heads(model: Any, tasks: list[str]) -> None:
 
 
 def check_by_task(argument: str, given: Any, tasks: list[str]) -> None:
-    """Refuses anything but a dict by the names of a bundle's tasks.
-
-    Args:
-        argument: str, the argument's name for the error.
-        given: what it was given; `None` is let pass.
-    """
+    """Refuses anything but `None` or a dict by the names of tasks."""
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(
             f"`{argument}` must be a dict with the names of tasks for keys, "

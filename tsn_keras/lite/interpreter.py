@@ -37,9 +37,6 @@ class SignatureRunner:
     """Runs the only signature of a file on any number of examples.
 
     Integer inputs and outputs are quantized and dequantized.
-
-    Args:
-        interpreter: as `make_interpreter` returns.
     """
 
     def __init__(self, interpreter: Any):
@@ -59,9 +56,6 @@ class SignatureRunner:
 
         Args:
             x: array, or nest of arrays as the model takes it, batch first.
-
-        Raises:
-            ValueError: If there are no rows, or not of the file's shapes.
         """
         samples = Samples(self._checked(x), None, "x")
         size = self.batch_size or max(len(samples), 1)

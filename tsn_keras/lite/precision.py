@@ -27,11 +27,9 @@ class Precision:
         return self.weights.startswith("float")
 
     def settings(self, representative_data=None) -> dict:
-        """Returns the converter's attributes.
+        """Returns the converter's settings.
 
-        Args:
-            representative_data: function that yields lists of arrays, for
-                integer files.
+        Integer files need representative data, a function that yields inputs.
         """
         optimizations = []
         if self.weights != "float32":
@@ -68,9 +66,6 @@ def get_precision(name: str) -> Precision:
 
     >>> get_precision("sparse_float32").sparse
     True
-
-    Raises:
-        ValueError: If there is none of that name.
     """
     if name not in PRECISIONS:
         raise ValueError(

@@ -61,9 +61,9 @@ class BundleModule(tf.Module):
     fold nothing back into float32.
 
     Args:
-        model: `tsn_keras.ContinualModel`, a head of the tasks selected.
+        model: `tsn_keras.ContinualModel`, with the head of the tasks selected.
         tasks: list of str, tasks that share that head.
-        batch_size: int or `None`, of predictions.
+        batch_size: int, or `None` for any.
     """
 
     def __init__(self, model: Any, tasks: list[str], batch_size: int | None):
@@ -166,10 +166,8 @@ class BundleModule(tf.Module):
         return row_number * num_columns + column
 
     def _ungrouped(self, block: Block, row: dict, flat):
-        """Returns a kernel with its rows in order, group after group before.
-
-        Whole rows are moved here, as one of them costs no more than an entry.
-        """
+        """Returns a kernel with its rows in their own order."""
+        # Whole rows are moved: one costs no more than an entry.
         is_dense = self._marks(row["rows_place"], block.shape[0])
         is_sparse = 1 - is_dense
         in_dense = tf.cumsum(is_dense, exclusive=True)
@@ -179,7 +177,7 @@ class BundleModule(tf.Module):
         return tf.gather(tf.reshape(flat, [block.shape[0], -1]), place)
 
     def _marks(self, place, count: int):
-        """Returns 1 or 0 for each of some rows or columns, as int32."""
+        """Returns a stored bit for each row or column, as int32."""
         bits = self._reader.octets(place, [-(-count // 8)])
         return tf.cast(tf.reshape(bits, [-1])[:count], tf.int32)
 
@@ -192,6 +190,6 @@ class BundleModule(tf.Module):
 
 
 def _places_of(marks: tf.Tensor) -> tf.Tensor:
-    """Returns the positions of all entries that are not zero, as int32."""
+    """Returns the positions of the entries that are not zero, as int32."""
     found = tf.where(tf.reshape(marks, [-1]))
     return tf.cast(tf.reshape(found, [-1]), tf.int32)

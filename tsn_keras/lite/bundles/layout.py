@@ -1,4 +1,4 @@
-"""What a bundle stores of its tasks: one array of bytes, and where is what.
+"""What a bundle stores of its tasks: an array of bytes and tables of places.
 
 All tasks of a plane share one list of entries for each kernel, in the order
 of the tasks that own them. A task uses the entries up to its own last one:
@@ -27,8 +27,8 @@ from tsn_keras.lite.bundles.streams import (
 # graph half of the operators on every entry.
 LOW_GROWTH = 0.1
 CODE_GROWTH = 0.2
-# Groups of rows take more operators, and so do columns that are left out: worth
-# this part each, or more.
+# Groups of rows take more operators, and so do columns that are left out. Each
+# must save this part or more.
 GROUP_GAIN = 0.05
 
 # Fields that say where something is, how much, or how it is decoded.
@@ -45,7 +45,7 @@ class Block:
         shares: bool, whether any task uses entries of another.
         grouped: bool, whether entries are in two groups of rows.
         drops_columns: bool, whether columns without entries are left out.
-        digits: dict by stream of codes, a tuple of the `Digit`s of a code.
+        digits: dict of the digits of a code by stream.
     """
 
     shape: tuple[int, ...]
@@ -61,8 +61,8 @@ class Layout:
 
     Args:
         tasks: list of str, the tasks of the bundle.
-        orders: list of tuples of int, for each kernel the order of axes that
-            it is stored in.
+        orders: list of tuples of int, the order of axes that each kernel is
+            stored in.
     """
 
     def __init__(self, bank: WeightBank, tasks: list[str], orders: list):
@@ -107,7 +107,7 @@ class Layout:
     def _row(
         self, plane: "_Streams", task: str, digits: dict, shares: bool
     ) -> dict:
-        """Stores a task's part of a plane; says where what is."""
+        """Stores a task's part of a plane; returns its row of the table."""
         entries = plane.entries
         count = entries.count(task)
         row = self._value_fields(plane, count, digits["codes"])
@@ -218,9 +218,9 @@ def _streams(planes: list[PlaneEntries]) -> list[_Streams]:
 
 
 def _row_groups(planes: list[PlaneEntries]) -> list[RowGroups | None]:
-    """Returns the groups of rows of every plane, `None` if they spare little.
+    """Returns the groups of rows of every plane, `None` if they save little.
 
-    What takes more operators must spare enough on all planes together.
+    What takes more operators must save enough on all planes together.
     """
     chosen: list[RowGroups | None] = [None] * len(planes)
     taken = sum(encode_gaps(plane.positions).num_bits for plane in planes)

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: a JSON text in a TFLite metadata buffer."""
+"""The metadata of a bundle: a JSON text in a buffer of the file."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from tsn_keras.lite.files.flatbuffer import FlatModel
 
 NAME = "TSN_KERAS_BUNDLE"
 VERSION = 1
-# The text cannot hold this in a name: there the quotes are escaped.
+# No name in the text can hold this, since quotes are escaped there.
 MARK = b'"file_sha256":"'
 BLANK = b"0" * 64
 
@@ -24,12 +24,7 @@ def describe(
     inputs: list[tf.TensorSpec],
     outputs: dict[str, tf.TensorSpec],
 ) -> dict:
-    """Returns the metadata of a bundle, its checksum left out.
-
-    Args:
-        class_names: dict of lists of str by task.
-        outputs: dict of `tf.TensorSpec` by name.
-    """
+    """Returns the metadata of a bundle without its checksum."""
     entries = []
     for task in tasks:
         report = model.report(task)
@@ -68,11 +63,7 @@ def sign(content: bytes, metadata: dict) -> bytes:
 
 
 def read_bundle(path: str | os.PathLike) -> tuple[bytes, dict]:
-    """Returns the bytes and the metadata of an undamaged bundle.
-
-    Raises:
-        ValueError: If the file is no bundle, or not as it was written.
-    """
+    """Returns the bytes and the metadata of a bundle; refuses other files."""
     content = pathlib.Path(path).read_bytes()
     place = content.rfind(MARK) + len(MARK)
     if place < len(MARK):

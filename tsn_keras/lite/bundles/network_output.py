@@ -21,9 +21,6 @@ def put_out_networks(content: bytes) -> bytes:
     Args:
         content: bytes of a bundle with the signatures `select` and `compute`,
             where outputs of the first are inputs of the second.
-
-    Returns:
-        bytes of a bundle without `compute`.
     """
     model = FlatModel.from_bytes(content)
     decoded = model.outputs("select")
@@ -52,9 +49,7 @@ def _network(
 ) -> tuple[FlatModel, dict[int, int]]:
     """Returns a model of `compute` alone, in which weights are zeros.
 
-    Returns:
-        tuple of `FlatModel` and a dict: for buffers of it, the tensors of
-        `selecting` that hold their bytes.
+    With it, for its buffers, the tensors of `selecting` that hold their bytes.
     """
     network = model.extracted("compute", "serving_default")
     graph = network.graph("serving_default")
@@ -83,12 +78,7 @@ def _network(
 
 
 def _joined(split: SplitGraph, content: bytes, parts: dict[int, int]) -> int:
-    """Returns the tensor of `selecting` that joins a network's bytes.
-
-    Args:
-        content: bytes of the network, with zeros for weights.
-        parts: dict, for buffers of it the tensors that hold their bytes.
-    """
+    """Returns the tensor of `selecting` that joins a network's bytes."""
     places = sorted(
         (*place, parts[index])
         for index, place in buffer_places(content).items()

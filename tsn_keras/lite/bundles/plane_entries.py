@@ -61,13 +61,12 @@ def group_rows(
 ) -> RowGroups | None:
     """Finds the two groups of rows whose gaps take the fewest bits.
 
+    If no two rows differ in their number of slots, there are no groups.
+
     Args:
         slots: int array, rising positions in a flat matrix.
         shape: tuple of int, the number of the matrix's rows and columns.
         drop_columns: bool, whether columns without any slot are left out.
-
-    Returns:
-        `RowGroups`, or `None` if no two rows differ in their number of slots.
     """
     counts = np.bincount(slots // shape[1], minlength=shape[0])
     parts = np.quantile(counts, np.arange(1, NUM_PARTS) / NUM_PARTS)
@@ -118,12 +117,12 @@ class PlaneEntries:
     Args:
         index: int, the kernel's number.
         order: tuple of int, the order of axes that it is stored in.
-        members: list of str, tasks of one plane.
+        members: list of str, the tasks of the bundle on this plane.
 
     Attributes:
         positions: int array, rising, one owner's slots behind another's.
         codes: int array, the code of each entry.
-        codebook: float array, the codebooks of all owners, of `stride` values
+        codebook: float array, the codebooks of all owners, `stride` values
             each.
     """
 
@@ -157,12 +156,8 @@ class PlaneEntries:
         self.codebook = books.reshape(-1)
 
     def row_groups(self, drop_columns: bool) -> RowGroups | None:
-        """Returns the slots in two groups of rows; `None` if not possible.
-
-        Args:
-            drop_columns: bool, whether columns without any slot are left out.
-        """
-        # Positions of several owners may fall.
+        """Returns the slots in two groups of rows; `None` if not possible."""
+        # With several owners, slots do not rise all the way.
         if self.shares:
             return None
         return group_rows(self._slots, self._matrix, drop_columns)
@@ -188,7 +183,7 @@ class PlaneEntries:
             used |= mask | shared
         slots = np.flatnonzero(own[self._stored] & used)
         if not slots.size:
-            # A list must not be empty; a zero added somewhere does no harm.
+            # A list must not be empty. A zero added to a slot does no harm.
             nothing = np.zeros(1, np.int64)
             return _Owned(nothing, nothing, np.zeros(1, np.float32))
         return _Owned(slots, code_of[self._stored][slots], book)

@@ -1,10 +1,9 @@
 """How a bundle stores the private variables of its tasks.
 
 All variables of a task are decoded at once: its codes of each width are one
-stream, and so are its float16 and its float32 entries. What a variable is
-cut from is the row of these streams, one after another. A variable that
-another task has as well comes from that task's streams; of these other tasks
-there is one at most.
+stream, and so are its float16 and its float32 entries. The variables are cut
+from these streams, one after another. A variable that another task has as well
+comes from that task's streams; each task uses one other task at most.
 """
 
 import math
@@ -161,9 +160,10 @@ def _key(code: PrivateCode) -> tuple:
 
 
 def _own_streams(tasks: list[list[PrivateCode]]) -> list[_Streams]:
-    """Stores each task without what an earlier one has of it.
+    """Stores each task without what one earlier task has of it.
 
-    That is the one that stores most of it; if there is none, it is the task.
+    The earlier one is that with the most bytes in common. A task without any
+    refers to itself.
     """
     found: list[_Streams] = []
     for index, codes in enumerate(tasks):
@@ -200,13 +200,7 @@ def decode_private(
     number: tf.Tensor,
     codes: CodeReader,
 ) -> list[tf.Tensor]:
-    """Returns all private variables of a task.
-
-    Args:
-        reader: `ByteReader` of the bytes that it refers to.
-        number: int32 scalar, the number of the task.
-        codes: `CodeReader` of the same bytes.
-    """
+    """Returns all private variables of the task of a number."""
     if not layout.sizes:
         return []
     row = layout.streams_table.read(number)
@@ -238,10 +232,8 @@ def decode_private(
 
 
 def _cut(layout: PrivateLayout, entries, scales, places, pairs, zero):
-    """Returns the entries of all variables, scaled, one after another.
-
-    All at once: a bundle has a few operators here, not some for each variable.
-    """
+    """Returns the entries of all variables, scaled, one after another."""
+    # All at once: a few operators, and not a few for each variable.
     sizes = np.array(layout.sizes)
     starts = (np.cumsum(sizes) - sizes).astype(np.int32)
     total = int(sizes.sum())

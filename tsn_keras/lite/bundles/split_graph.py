@@ -1,4 +1,4 @@
-"""What a bundle computes once for a task, and what for every prediction."""
+"""Splits what a bundle computes: once for a task, and for every prediction."""
 
 import dataclasses
 from typing import Any
@@ -26,7 +26,7 @@ WEIGHTS, BIAS = 1, 2
 
 @dataclasses.dataclass
 class SplitGraph:
-    """A graph that predicts, one that selects, and what goes between.
+    """A graph that predicts, one that selects, and what is handed over.
 
     Args:
         predicting: `Graph` to which weights are inputs.

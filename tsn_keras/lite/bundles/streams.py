@@ -40,11 +40,7 @@ class ByteStore:
         self._size = 0
 
     def append(self, data) -> int:
-        """Returns the place of a part within the bytes.
-
-        Args:
-            data: bytes, or array of any dtype.
-        """
+        """Adds bytes or an array; returns its place within all bytes."""
         part = bytes(data)
         if part not in self._places:
             self._places[part] = self._size
@@ -132,14 +128,13 @@ def common_digits(widths: Iterable[int]) -> tuple[Digit, ...]:
     """
     all_cut = [_cut(width) for width in widths]
     count = max(map(len, all_cut))
-    # A code of fewer digits than others has more that count nothing.
+    # A code of fewer digits than others gets more, which count nothing.
     places = zip(*(cut + [None] * (count - len(cut)) for cut in all_cut))
     return tuple(_common(place) for place in places)
 
 
 def _common(digits: tuple) -> Digit:
-    # A missing digit is read from a stream of the code's own, which has at
-    # least a bit for each code.
+    # A missing digit counts as one bit, read from any place, times zero.
     widths = {digit.width if digit else 1 for digit in digits}
     units = {digit.unit if digit else 0 for digit in digits}
     return Digit(
@@ -149,11 +144,8 @@ def _common(digits: tuple) -> Digit:
 
 
 def _stream_bytes(count: int, width: int) -> int:
-    """Returns the bytes of so many digits, filled up to a multiple of eight.
-
-    Eight digits fill whole bytes, so that a graph can take digits out of them
-    without counting bits.
-    """
+    """Returns the bytes of so many digits, filled up to a multiple of eight."""
+    # Eight digits of any width fill whole bytes.
     return -(-count // 8) * width
 
 
@@ -170,9 +162,9 @@ def store_codes(
     Args:
         name: str, what the fields' names begin with.
         codes: integer array, one-dimensional.
-        width: int, bits of each.
-        count: int, codes to read.
-        digits: tuple of `Digit`, as they are read.
+        width: int, bits of a code.
+        count: int, the number of codes to read.
+        digits: tuple of `Digit`, what the codes of all tasks have in common.
     """
     row = {f"{name}_count": count}
     own, codes = _cut(width), np.asarray(codes, np.int64)
@@ -198,15 +190,11 @@ def store_codes(
 
 
 class CodeReader:
-    """Reads the codes of a task in a graph.
-
-    Args:
-        number: int32 scalar, the number of the task.
-    """
+    """Reads the codes of the task of a number in a graph."""
 
     def __init__(self, reader: ByteReader, number: tf.Tensor):
         self._reader = reader
-        # A zero that the converter does not know, lest it decodes tables.
+        # A zero that the converter does not know, or it would decode tables.
         self._zero = tf.reshape(tf.minimum(number, 0), [1])
         self._tables: dict[int, tf.Tensor] = {}
 
@@ -231,10 +219,10 @@ class CodeReader:
 
         Args:
             row: dict of tensors, the fields of `store_codes`.
-            name: str, as there.
-            digits: tuple of `Digit`, as there.
-            meaning: function of an int32 tensor of codes. It is called for the
-                table alone if there is one digit.
+            name: str, as in `store_codes`.
+            digits: tuple of `Digit`, as in `store_codes`.
+            meaning: function of an int32 tensor of codes. With one digit it is
+                called for the table only.
         """
         parts = []
         for index, digit in enumerate(digits):
@@ -319,9 +307,9 @@ class TaskTable:
     tasks is a constant of the graph and no part of the table, fields that are
     equal share their columns, and numbers that fit in 16 bits take no more.
 
-    What is to be decoded must depend on the task's number, or the converter
-    would compute it in advance. Hence a zero that it does not know is added to
-    those constants that say where something is.
+    What is decoded must depend on the task's number, or the converter would
+    compute it in advance. Hence a zero that it does not know is added to the
+    constants that say where something is.
 
     >>> table = TaskTable([{"place": 0, "size": 8}, {"place": 9, "size": 8}])
     >>> table.read(tf.constant(1))["place"].numpy()
@@ -352,11 +340,7 @@ class TaskTable:
         self._parts = _by_dtype(found)
 
     def read(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the fields of a task, int32 tensors of one dimension.
-
-        Args:
-            number: int32 scalar, the number of the task.
-        """
+        """Returns the fields of a task, int32 tensors of one dimension."""
         tensors = {}
         for columns in self._parts.values():
             table = np.concatenate(list(columns.values()), axis=1)

@@ -6,11 +6,7 @@ STAYS = ("min_runtime_version",)
 
 
 def slim(content: bytes) -> bytes:
-    """Removes names of tensors, equal buffers, and most metadata.
-
-    Returns:
-        bytes of a file that computes the same.
-    """
+    """Removes names of tensors, equal buffers, and most metadata."""
     model = FlatModel.from_bytes(content)
     for graph in model.graphs:
         graph.strip_tensors()
@@ -31,11 +27,7 @@ def join_buffers(model: FlatModel) -> None:
 
 
 def drop_unused_buffers(model: FlatModel) -> dict[int, int]:
-    """Removes the buffers that nothing refers to, and joins empty ones.
-
-    Returns:
-        dict of int, the new numbers of all that were used.
-    """
+    """Removes the buffers that nothing refers to; returns the new numbers."""
     numbers = {0: 0}
     for old in model.used_buffers():
         is_empty = model.buffer(old).data is None

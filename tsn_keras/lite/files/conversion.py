@@ -25,14 +25,13 @@ def convert(
 ) -> bytes:
     """Converts functions to a file with a signature each.
 
+    If the converter fails, the error names the layers whose operators LiteRT
+    does not have.
+
     Args:
         module: `tf.Module` that holds all variables of the functions.
         signatures: dict of concrete functions by signature name.
         settings: dict of attributes of `tf.lite.TFLiteConverter`.
-
-    Raises:
-        ExportError: If the converter fails. The error names the layers whose
-            operators LiteRT does not have.
     """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
@@ -69,14 +68,7 @@ def _explained(error: Exception, signatures: dict) -> str:
 
 
 def refuse_loops(function: tf.types.experimental.ConcreteFunction) -> None:
-    """Refuses what the converter cannot calibrate, and crashes on.
-
-    Args:
-        function: concrete function.
-
-    Raises:
-        ExportError: If the function has loops; it names their layers.
-    """
+    """Refuses loops, which the converter cannot calibrate and crashes on."""
     places = sorted(
         {
             place
@@ -116,10 +108,6 @@ def part_names(nest: Any, stem: str) -> list[str]:
     ['inputs_0', 'inputs_1']
     >>> part_names({"left": 0, "right": 0}, "inputs")
     ['left', 'right']
-
-    Args:
-        nest: nest of anything.
-        stem: str, the name of a single part.
     """
     if not tree.is_nested(nest):
         return [stem]
@@ -134,9 +122,6 @@ def input_specs(inputs: Any, batch_size: int | None) -> list[tf.TensorSpec]:
     Args:
         inputs: nest of `KerasTensor`, batch first.
         batch_size: int, or `None` for any.
-
-    Raises:
-        ExportError: If an input has a name that files cannot have.
     """
     names = part_names(inputs, "inputs")
     for name in names:

@@ -73,12 +73,9 @@ def collection_paused() -> Iterator[None]:
 def run_converter(
     saved_model: str, signatures: list[str], settings: dict[str, Any]
 ) -> bytes:
-    """Converts a SavedModel to a .tflite file.
+    """Converts some signatures of a SavedModel to a .tflite file.
 
-    Args:
-        saved_model: str, its folder.
-        signatures: list of str, those that the file gets.
-        settings: dict of attributes of `tf.lite.TFLiteConverter`.
+    The settings are attributes of `tf.lite.TFLiteConverter`.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(
         saved_model, signature_keys=signatures
@@ -101,11 +98,7 @@ class _AlignedBuilder(flatbuffers.Builder):
 
 
 class FlatModel:
-    """The contents of a .tflite file.
-
-    Attributes:
-        graphs: list of `Graph`, the subgraphs.
-    """
+    """The contents of a .tflite file; `graphs` are its subgraphs."""
 
     def __init__(self, model: Any):
         self._model = model
@@ -178,9 +171,7 @@ class FlatModel:
     def add_code(self, code: int, version: int = 1) -> int:
         """Returns the index of a kind of operator, adding it if it is new.
 
-        Args:
-            code: int, the operator's builtin code.
-            version: int, the lowest that will do.
+        The kind gets the highest of all versions that are asked for.
         """
         codes = self._model.operatorCodes
         for index, known in enumerate(codes):
@@ -241,11 +232,9 @@ class FlatModel:
         return list(dict.fromkeys(holder.buffer for holder in holders))
 
     def renumber_buffers(self, numbers: dict[int, int]) -> None:
-        """Gives new numbers to all buffers that are used.
+        """Gives new numbers, from 0 on, to all buffers that are used.
 
-        Args:
-            numbers: dict of int, from 0 on. Of several buffers with the same
-                new number the first one stays.
+        Of several buffers with the same new number the first one stays.
         """
         kept = {new: old for old, new in reversed(numbers.items())}
         for graph in self.graphs:
@@ -274,12 +263,9 @@ class FlatModel:
                 ]
 
     def extracted(self, signature: str, name: str) -> "FlatModel":
-        """Returns a copy with one signature only, and no metadata.
+        """Returns a copy with one signature only, renamed, and no metadata.
 
         Buffers keep their numbers, and large data are not copied.
-
-        Args:
-            name: str, what the signature is called in the copy.
         """
         model = copy.copy(self._model)
         model.subgraphs = copy.deepcopy(model.subgraphs)
@@ -299,11 +285,7 @@ class FlatModel:
 
 
 class Graph:
-    """One subgraph of a file.
-
-    Args:
-        model: `FlatModel` that it is part of.
-    """
+    """One subgraph of a `FlatModel`."""
 
     def __init__(self, model: FlatModel, subgraph: Any):
         self.model = model
@@ -358,11 +340,9 @@ class Graph:
     def add_variant(
         self, index: int, ending: bytes, inner: Sequence[int] | None = None
     ) -> int:
-        """Adds a copy of a tensor under a longer name.
+        """Adds a copy of a tensor with an ending at its name.
 
-        Args:
-            ending: bytes, what is added to the name.
-            inner: sequence of int or `None`, another shape but for the batch.
+        With `inner`, all axes behind the batch are others.
         """
         found = self.add_copy(self.tensors[index])
         tensor = self.tensors[found]
@@ -445,12 +425,12 @@ class Graph:
         version: int = 1,
         **options: Any,
     ) -> Any:
-        """Returns a new operator, which has no place yet.
+        """Returns a new operator, which has no place in the graph yet.
 
         Args:
             code: int, its builtin code, one of `OPTIONS`.
             version: int, the lowest that will do.
-            **options: As the schema has them.
+            **options: As the schema names them.
         """
         operator = schema.OperatorT()
         operator.opcodeIndex = self.model.add_code(code, version)
@@ -546,11 +526,7 @@ def operators(content: bytes) -> list[tuple[str, int]]:
 
 
 def buffer_places(content: bytes) -> dict[int, tuple[int, int]]:
-    """Returns the first byte and the size of all buffers that are not empty.
-
-    Returns:
-        dict of tuples of int by the buffers' numbers.
-    """
+    """Returns first byte and size of all buffers with data, by number."""
     model = schema.Model.GetRootAs(content, 0)
     places = {}
     for index in range(model.BuffersLength()):

@@ -24,11 +24,7 @@ def to_int4(content: bytes) -> bytes:
     That is exact: a linear codebook of up to four bits has the values
     `scale * q` with `q` from -7 to 7. Other weights stay int8.
 
-    Args:
-        content: bytes of a file with int8 weights.
-
-    Raises:
-        ValueError: If no weights are evenly spaced.
+    If there are none, that is a `ValueError`.
     """
     model = FlatModel.from_bytes(content)
     packed = 0

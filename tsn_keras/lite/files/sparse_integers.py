@@ -52,9 +52,6 @@ def guard_sparse_integers(content: bytes) -> bytes:
     any other. Hence FULLY_CONNECTED of int8 activations becomes a convolution
     of one pixel. For the rest there is an operator behind DENSIFY, BITCAST of
     int8 to int8: XNNPACK leaves weights from there to LiteRT's own kernels.
-
-    Returns:
-        bytes of a file that computes the same.
     """
     model = FlatModel.from_bytes(content)
     changed = False
@@ -96,8 +93,7 @@ def _add_barrier(graph: Graph, densify: Any) -> None:
 def _as_convolution(graph: Graph, densify: Any, connected: Any) -> bool:
     """Makes FULLY_CONNECTED a convolution of one pixel, if that is exact.
 
-    Returns:
-        bool, whether it was replaced.
+    Tells whether it did.
     """
     inputs = [int(index) for index in connected.inputs]
     source, output = inputs[0], int(connected.outputs[0])

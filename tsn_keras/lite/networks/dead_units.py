@@ -16,8 +16,7 @@ layers = keras.layers
 def settle(links: list[Link], values: Values) -> list[np.ndarray]:
     """Makes dead units dead on both sides, until no more die.
 
-    Args:
-        values: `Values`, changed in place; the network computes the same.
+    Values are changed in place, and the network computes the same.
 
     Returns:
         list of int arrays, the units to keep of each link.
@@ -69,8 +68,7 @@ def _fold(link: Link, values: Values, units: np.ndarray) -> bool:
 def _constant_outputs(link: Link, values: Values) -> np.ndarray | None:
     """Returns what units without weights into them put out.
 
-    Returns:
-        array `(positions, units)`, or `None` if the positions are not known.
+    It is an array `(positions, units)`, or `None` if it is not known.
     """
     producer = link.producer
     try:

@@ -34,11 +34,7 @@ def equalize(links: list[Link], values: Values) -> bool:
     they are (Nagel et al., "Data-free quantization through weight equalization
     and bias correction", 2019, section 4.1).
 
-    Args:
-        values: `Values`, changed in place.
-
-    Returns:
-        bool, whether anything was changed.
+    Values are changed in place. Returns whether any were.
     """
     changed = False
     for link in links:

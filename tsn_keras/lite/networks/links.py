@@ -97,12 +97,9 @@ def _is_channelwise(layer) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """A layer with units, the layer that uses them, and what is between.
+    """A Dense or convolution layer, the one that uses its units, and between.
 
-    Args:
-        producer: Dense or convolution layer.
-        between: tuple of layers that treat each channel for itself.
-        consumer: Dense or convolution layer.
+    The layers between them treat each channel for itself.
     """
 
     producer: keras.layers.Layer
@@ -113,12 +110,7 @@ class Link:
 def find_links(inner: keras.Model, head: keras.layers.Layer) -> list[Link]:
     """Returns the links of a model and its head, first to last.
 
-    Where a layer is used twice, or what it computes goes two ways, there is
-    no link.
-
-    Args:
-        inner: Sequential or functional model.
-        head: `keras.layers.Layer` that takes the model's output.
+    Where a layer is used twice, or its output is, there is no link.
     """
     successors = _successors(inner, head)
     links = []
@@ -198,9 +190,8 @@ class Values:
 def outgoing(link: Link, values: Values) -> np.ndarray:
     """Returns a view of the weights that lead out of a link's units.
 
-    Returns:
-        array `(positions, units, outputs)`: positions are those that are
-        flattened before a Dense layer, or those of a convolution's window.
+    Its axes are `(positions, units, outputs)`. Positions are those that are
+    flattened before a Dense layer, or those of a convolution's window.
     """
     kernel = values[link.consumer.kernel]
     units = values[link.producer.kernel].shape[-1]

@@ -19,11 +19,7 @@ MAX_REASON = 200
 
 @dataclasses.dataclass(frozen=True)
 class RewrittenNetwork:
-    """A task's network, rewritten.
-
-    Args:
-        removed: dict by layer name, the number of units taken away.
-    """
+    """A task's network; `removed` are its dead units by layer name."""
 
     backbone: keras.Model
     head: keras.layers.Layer
@@ -48,6 +44,7 @@ def rewrite_network(
     are rewritten; all else is left as it is.
 
     Args:
+        inner: `keras.Model`, the backbone.
         head: `keras.layers.Layer` that takes its output.
         variables: list of `keras.Variable` of both.
         arrays: list of arrays, their values.
@@ -85,9 +82,8 @@ def rewrite_network(
 def _remove_dead_units(links: list[Link], values: Values) -> tuple[dict, dict]:
     """Takes dead units out of all arrays.
 
-    Returns:
-        tuple of dicts: the units that are kept, by layer, and the number of
-        those removed, by layer name.
+    Returns the units that are kept, by the layer's id, and the number of those
+    removed, by its name.
     """
     kept = settle(links, values)
     removed = {
@@ -100,7 +96,6 @@ def _remove_dead_units(links: list[Link], values: Values) -> tuple[dict, dict]:
 
 
 def _shrink(links: list[Link], kept: list, values: Values) -> None:
-    """Takes the dead units out of all arrays."""
     for link, units in zip(links, kept):
         producer, consumer = link.producer, link.consumer
         size = producer.kernel.shape[-1]

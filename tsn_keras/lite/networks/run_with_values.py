@@ -11,10 +11,9 @@ from tsn_keras.layers import Subnetwork
 
 
 def task_variables(model: Any) -> list[keras.Variable]:
-    """Returns what differs from task to task: kernels, then private ones.
+    """Returns the variables that differ by task: kernels, then private ones.
 
-    Args:
-        model: `tsn_keras.ContinualModel`, its head selected.
+    The task's head must be selected.
     """
     kernels = [kernel.kernel for kernel in model.installation.kernels]
     return kernels + model.installation.private
@@ -32,9 +31,6 @@ def run_with_values(model: Any, inputs: Any, values: list) -> Any:
         model: `tsn_keras.ContinualModel`, its head selected.
         inputs: nest of tensors, batch first.
         values: list of tensors or arrays, in the order of `task_variables`.
-
-    Returns:
-        nest of tensors.
     """
     mapping = list(zip(task_variables(model), values))
     # As constants: a file has no other place for what no task changes.

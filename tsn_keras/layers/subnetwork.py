@@ -1,6 +1,7 @@
 """The layer that gives any Keras layer a mask and frozen values a task."""
 
 import contextlib
+import contextvars
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,22 @@ from tsn_keras.layers.weight_paths import weight_paths
 # Scores move by about the learning rate in each of their steps, and chance must
 # not outweigh what they learn.
 SCORE_RANGE = 0.01
+
+_MASKS_APPLY = contextvars.ContextVar("masks_apply", default=True)
+
+
+@contextlib.contextmanager
+def without_masks() -> Iterator[None]:
+    """Lets every `Subnetwork` run its layer as it is, in this thread.
+
+    Variables then have the values that a `keras.StatelessScope` around the call
+    gives them; the scope of a masked call would hide these.
+    """
+    token = _MASKS_APPLY.set(False)
+    try:
+        yield
+    finally:
+        _MASKS_APPLY.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
@@ -60,7 +77,6 @@ class Subnetwork(keras.layers.Wrapper):
         self.kernel_rule = KernelRule(kernels)
         self.supports_masking = layer.supports_masking
         self.kernels = ()
-        self._is_unmasked = False
 
     def build(self, input_shape=None) -> None:
         if not self.layer.built:
@@ -109,21 +125,8 @@ class Subnetwork(keras.layers.Wrapper):
             )
         return masked
 
-    @contextlib.contextmanager
-    def unmasked(self) -> Iterator[None]:
-        """Runs the layer itself for functions traced in the context.
-
-        Its variables then have the values that a `keras.StatelessScope` around
-        the call gives them; the scope of a masked call would hide these.
-        """
-        self._is_unmasked = True
-        try:
-            yield
-        finally:
-            self._is_unmasked = False
-
     def call(self, inputs, *args, **kwargs):
-        if self._is_unmasked:
+        if not _MASKS_APPLY.get():
             return self.layer(inputs, *args, **kwargs)
         effective = [(k.kernel, k.effective()) for k in self.kernels]
         with keras.StatelessScope(

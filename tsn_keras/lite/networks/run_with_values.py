@@ -1,13 +1,11 @@
 """Runs a model's backbone and head with other values in its variables."""
 
-import contextlib
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tsn_keras.keras_internals import flatten_layers
-from tsn_keras.layers import Subnetwork
+from tsn_keras.layers import without_masks
 
 
 def task_variables(model: Any) -> list[keras.Variable]:
@@ -37,11 +35,7 @@ def run_with_values(model: Any, inputs: Any, values: list) -> Any:
     with tf.init_scope():
         base = model.installation.base_values()
     mapping += list(zip(model.installation.base, base))
-    with contextlib.ExitStack() as stack:
-        for layer in flatten_layers(model.backbone):
-            if isinstance(layer, Subnetwork):
-                stack.enter_context(layer.unmasked())
-        stack.enter_context(keras.StatelessScope(state_mapping=mapping))
+    with without_masks(), keras.StatelessScope(state_mapping=mapping):
         # Augmentation is active by itself where nobody says otherwise.
         features = model.backbone(inputs, training=False)
         return model.heads(features, training=False)

@@ -401,13 +401,15 @@ class ContinualModel(keras.Model):
         Returns:
             `tsn_keras.lite.ExportReport` for `litert`, else `None`.
         """
-        from tsn_keras import lite
+        # LiteRT takes long to import, and most models are never exported.
+        from tsn_keras.lite import other_formats, task_file
 
         if format == "litert":
             kwargs.pop("verbose", None)
-            return lite.export_task(self, filepath, task, **kwargs)
-        plain = super().export
-        return lite.export_other(self, plain, filepath, format, task, **kwargs)
+            return task_file.export_task(self, filepath, task, **kwargs)
+        return other_formats.export_other(
+            self, super().export, filepath, format, task, **kwargs
+        )
 
     def capacity(self) -> Capacity:
         """Returns the bytes of the whole saved bank, by kind.

@@ -52,7 +52,7 @@ def add_random_task(
     ones: half of the units have few slots, and some inputs none.
     """
     random = np.random.default_rng(number)
-    model.select_head(model.heads.add(head))
+    model.switch.select_head(model.heads.add(head))
     plane = number if plane is None else plane
     planes = [plane] * len(model.bank.shapes)
     if first_plane is not None:

@@ -304,7 +304,7 @@ class Watch(keras.callbacks.Callback):
         self.scores, self.weights = [], []
 
     def on_train_batch_end(self, batch, logs=None):
-        (kernel,) = self.model.installation.kernels
+        (kernel,) = self.model.switch.kernels
         self.scores.append(np.array(kernel.scores))
         self.weights.append(np.array(kernel.kernel))
 
@@ -337,7 +337,7 @@ class LearnedScoresTest(parameterized.TestCase):
 
     def test_the_scores_stay_trainable(self):
         model = make_model()
-        (kernel,) = model.installation.kernels
+        (kernel,) = model.switch.kernels
         self.fit(model)
         self.assertTrue(kernel.learns_scores)
         before = np.array(kernel.scores)
@@ -346,7 +346,7 @@ class LearnedScoresTest(parameterized.TestCase):
 
     def test_frozen_scores_stay_frozen(self):
         model = make_model()
-        (kernel,) = model.installation.kernels
+        (kernel,) = model.switch.kernels
         self.fit(model)
         kernel.scores.trainable = False
         self.fit(model)

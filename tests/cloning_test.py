@@ -21,10 +21,15 @@ from tests.digits_tasks import (
     make_model,
     mlp,
 )
-from tests.layers.kernel_rule_test import is_wide
 from tsn_keras.layers import SubnetDense, Subnetwork
 
-RULES = (None, "dense", layers.Dense, is_wide)
+
+@keras.saving.register_keras_serializable(package="tests")
+def is_wide_kernel(variable):
+    return variable.shape[-1] > 20
+
+
+RULES = (None, "dense", layers.Dense, is_wide_kernel)
 
 
 class ConfigTest(parameterized.TestCase):

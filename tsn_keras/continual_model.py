@@ -23,6 +23,7 @@ from tsn_keras.layers import (
     subnetworks,
     with_subnetwork,
 )
+from tsn_keras.lite import other_formats, task_file
 from tsn_keras.pruning import Pruning
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.saving import archive, stores
@@ -401,9 +402,6 @@ class ContinualModel(keras.Model):
         Returns:
             `tsn_keras.lite.ExportReport` for `litert`, else `None`.
         """
-        # LiteRT takes long to import, and most models are never exported.
-        from tsn_keras.lite import other_formats, task_file
-
         if format == "litert":
             kwargs.pop("verbose", None)
             return task_file.export_task(self, filepath, task, **kwargs)

@@ -20,9 +20,10 @@ from tests.digits_tasks import (
     make_model,
     mlp,
 )
-from tsn_keras.tasks.consolidation import Consolidation
+from tsn_keras.data.training_data import passes_of
 from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
+from tsn_keras.tasks.consolidation import Consolidation
 from tsn_keras.tasks.quality import Validation
 
 
@@ -40,9 +41,9 @@ class OrderOfDataTest(parameterized.TestCase):
         model = make_model(quantization=quantization)
         model.add_task("a", head=keras.layers.Dense(10))
         model.fit(task.train, epochs=2, verbose=0)
-        before = int(task.train.passes)
+        before = int(passes_of(task.train))
         model.consolidate(task.validation, verbose=0)
-        self.assertEqual(int(task.train.passes), before + 1)
+        self.assertEqual(int(passes_of(task.train)), before + 1)
 
 
 class MechanismsTest(parameterized.TestCase):

@@ -12,7 +12,7 @@ from tsn_keras.bank import SLOT_BITS, WeightBank
 
 
 class TaskScalars:
-    """Goes through the tasks of a bank and tells what each one uses.
+    """Goes through the tasks of a bank; tells what slots each of them uses.
 
     Scalars are tuples of tag and value:
 
@@ -30,7 +30,8 @@ class TaskScalars:
 
     def __init__(self, bank: WeightBank):
         self.bank = bank
-        # Masks of the tasks gone through, as bits: decoding takes longer.
+        # Masks of the tasks gone through, as bits. Decoding them again would
+        # take longer.
         self._masks: dict[str, list[np.ndarray]] = {}
         self._used_bits = [0] * len(bank.paths)
 
@@ -68,7 +69,7 @@ class TaskScalars:
 
 
 def _write(tag: str, value: float, step: int) -> None:
-    # `tf.summary.scalar` is a part of the tensorboard package.
+    # `tf.summary.scalar` needs the tensorboard package.
     messages = tf.compat.v1.SummaryMetadata
     metadata = messages(
         plugin_data=messages.PluginData(plugin_name="scalars"),
@@ -80,14 +81,13 @@ def _write(tag: str, value: float, step: int) -> None:
 class TaskTensorBoard(keras.callbacks.Callback):
     """Writes what every task uses of every kernel, for TensorBoard.
 
-    During training, `training/TASK/sparsity/KERNEL` is written after each
-    epoch, over the steps of the task. After `consolidate`, sparsity, bits,
-    own and shared slots, used budget and the overlap with the masks of
-    earlier tasks are written over the number of the task, from 0 (see
-    `TaskScalars`). Tasks that the model has learned before it was given this
-    callback are written when `fit` begins.
+    Each epoch writes `training/TASK/sparsity/KERNEL`, over the steps of the
+    task. `consolidate` writes sparsity, bits, own and shared slots, used budget
+    and the overlap with the masks of earlier tasks, over the number of the
+    task, from 0 (see `TaskScalars`). Tasks that the model learned before it was
+    given this callback are written when `fit` begins.
 
-    To write, the tensorboard package is not needed.
+    The tensorboard package is needed to look at the curves, not to write them.
 
     Args:
         log_dir: str or path, the folder for TensorBoard's `--logdir`.
@@ -132,7 +132,7 @@ class TaskTensorBoard(keras.callbacks.Callback):
             self._write_all(self._scalars.of_next_task(), number)
 
     def _write_all(self, scalars, step: int) -> None:
-        # Of several workers the first one writes, as with Keras' callbacks.
+        # Only the first of several workers writes, as in Keras' callbacks.
         strategy = self.model.distribute_strategy
         if not strategy.extended.should_save_summary:
             return

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import math
 import types
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,21 @@ from keras import tree
 
 EVALUATION_BATCH = 1024
 HELD_OUT_ROWS = 1024
+
+
+# How often data sets were read, where their order depends on it.
+_passes = weakref.WeakKeyDictionary()
+
+
+def count_passes(dataset: tf.data.Dataset, passes: tf.Variable) -> None:
+    """Registers the variable that counts how often a data set was read."""
+    _passes[dataset] = passes
+
+
+def passes_of(data: Any) -> tf.Variable | None:
+    """Returns the variable that was registered for a data set, if any."""
+    is_dataset = isinstance(data, tf.data.Dataset)
+    return _passes.get(data) if is_dataset else None
 
 
 def _is_arrays(x: Any) -> bool:
@@ -108,11 +124,12 @@ class TrainingData:
     def untouched(self) -> Iterator[None]:
         """Lets data be looked at as if nobody had.
 
-        The order of a scenario's data set depends on how often it was read
-        (`passes`). A task that turns out not to share is then trained exactly
-        as it is without sharing. Data sets that users shuffle go on.
+        The order of a scenario's data set depends on how often it was read.
+        That count is put back, so a task that turns out not to share is
+        trained exactly as it is without sharing. Data sets that users shuffle
+        go on.
         """
-        passes = getattr(self.x, "passes", None)
+        passes = passes_of(self.x)
         before = None if passes is None else passes.numpy()
         try:
             yield

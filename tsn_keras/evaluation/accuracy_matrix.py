@@ -12,9 +12,9 @@ class AccuracyMatrix:
 
     Entry `R[i, j]` is the test quality on task `j` (column) right after task
     `i` (row) was learned; NaN where nothing was measured. Every entry is
-    measured: `evaluate_row` runs the model on each task again, and what
-    cannot change according to theory is not copied from the row above. The
-    upper triangle, tasks not learned yet, may be filled with `record`.
+    measured: `evaluate_row` runs the model on each task again and never copies
+    the row above, even though it should be equal. `record` may fill the upper
+    triangle, the tasks that are not learned yet.
 
     Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
     Continual Learning.
@@ -73,9 +73,6 @@ class AccuracyMatrix:
             row: Number of the task that was learned last.
             column: Number of the task that was evaluated.
             value: The quality, a finite number.
-
-        Raises:
-            ValueError: If the position or the value is not valid.
         """
         for name, index in (("row", row), ("column", column)):
             if not 0 <= index < len(self):
@@ -100,9 +97,7 @@ class AccuracyMatrix:
         """Evaluates every task learned so far, and stores the row.
 
         Args:
-            model: The model, a `ContinualModel`: its method
-                `evaluate(x, task=name, return_dict=True, verbose=0)` is
-                called once for each of the tasks 0 to `row`.
+            model: `ContinualModel`.
             tasks: The tasks, each with `name` and `test`. They are taken one
                 at a time.
             row: Number of the task that was learned last.
@@ -110,11 +105,6 @@ class AccuracyMatrix:
 
         Returns:
             The stored values, float64 `[row + 1]`.
-
-        Raises:
-            ValueError: If `row` is not valid, there are fewer tasks than
-                that, a task has another name than the matrix has for it, or
-                the model has no such metric.
         """
         if not 0 <= row < min(len(self), len(tasks)):
             raise ValueError(

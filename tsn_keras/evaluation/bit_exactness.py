@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def hash_logits(logits: Any) -> str:
-    """Computes a hash that two results share if they are equal to the bit.
+    """Computes a hash that is equal for results that are equal to the bit.
 
     The SHA-256 is taken over the path, dtype, shape and bytes of every array,
     so 0.0 and -0.0 differ, and so do float32 and float64.
@@ -48,16 +48,12 @@ def hash_logits(logits: Any) -> str:
 class BitExactness:
     """Compares the logits of earlier tasks with those at their time, by hash.
 
-    `record` is called right after the consolidation of a task, `verify` after
-    the last one. The inputs are kept, so both see the same ones in batches of
-    the same size, which matters since the order of summation may depend on
-    it.
+    Call `record` right after the consolidation of each task, and `verify`
+    after the last one. The inputs are kept, so that both see the same ones, in
+    batches of the same size: the order of summation may depend on it.
 
     Args:
-        batch_size: Batch size of the predictions.
-
-    Raises:
-        ValueError: If the batch size is less than 1.
+        batch_size: Batch size of the predictions, at least 1.
 
     Example:
 
@@ -101,8 +97,7 @@ class BitExactness:
         """Stores the hash of a task's logits.
 
         Args:
-            model: The model: its method
-                `predict(x, task=name, verbose=0, batch_size=n)` is called.
+            model: `ContinualModel`.
             task_name: Name of the task.
             x: Inputs of the task, an array or a nest of arrays, batch first.
                 A copy is kept.

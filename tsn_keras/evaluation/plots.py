@@ -27,10 +27,7 @@ def plot_accuracy_matrix(
     Args:
         matrix: The accuracy matrix, with qualities between 0 and 1.
         path: The picture to write; its ending says the format.
-        title: Title of the picture.
-
-    Raises:
-        ImportError: If `matplotlib` is not installed.
+        title: Above the picture.
     """
     percent = 100 * matrix.values
     count = len(matrix)
@@ -63,17 +60,13 @@ def plot_capacity(
 ) -> None:
     """Draws the bytes of the weight bank by kind, and against a dense network.
 
-    The upper bar stacks the kinds beside a line at the size of one dense
-    float32 network; the lower bars show every kind for itself.
+    The upper bar stacks the kinds. A line marks the size of one dense float32
+    network. The lower bars show each kind.
 
     Args:
-        capacity: What `ContinualModel.capacity()` returned: it has `bytes`
-            by kind, `total_bytes`, `dense_bytes` and `fraction`.
+        capacity: What `ContinualModel.capacity()` returned.
         path: The picture to write; its ending says the format.
-        title: Title of the picture.
-
-    Raises:
-        ImportError: If `matplotlib` is not installed.
+        title: Above the picture.
     """
     kinds = sorted(capacity.bytes.items(), key=lambda item: -item[1])
     figure = _figure(8.0, 2.6 + 0.38 * len(kinds))
@@ -198,18 +191,14 @@ def _draw_kinds(axes, total, kinds, colours):
 
 
 def _byte_axis(axes):
+    from matplotlib.ticker import MaxNLocator
+
     axes.xaxis.set_major_formatter(lambda size, _: _bytes(size))
-    axes.xaxis.set_major_locator(_locator())
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.tick_params(length=0, labelsize=9, colors=_INK)
     axes.grid(axis="x", color=_FAINT, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
-
-
-def _locator():
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(6)
 
 
 def _colours(count):

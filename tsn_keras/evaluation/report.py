@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -11,6 +12,7 @@ import numpy as np
 
 from tsn_keras.evaluation import metrics
 from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
+from tsn_keras.files import complete_file
 
 _DISTRIBUTIONS = (
     "tensorflow",
@@ -37,14 +39,13 @@ def build_report(
     The keys are `tasks`, `accuracy_matrix`, `metrics` (see
     `tsn_keras.evaluation.metrics` for the formulas), `capacity`, `bit_exact`,
     `seconds`, `config`, `versions`, and those of `extra`. NaN, infinite and
-    unknown values become None; so does a metric whose entries of the matrix
-    are not all known, as after a run that was stopped.
+    unknown values become None. So do all metrics if an entry of the matrix is
+    missing, as after a run that was stopped.
 
     Args:
         tasks: The report of each task, as `consolidate` returned it.
         matrix: The accuracy matrix.
-        capacity: What `ContinualModel.capacity()` returned: it has `bytes`
-            by kind, `total_bytes`, `dense_bytes` and `fraction`.
+        capacity: What `ContinualModel.capacity()` returned.
         bit_exact: Whether the logits of every earlier task were compared and
             found identical after the last task.
         seconds: Duration of the run.
@@ -87,8 +88,7 @@ def build_report(
 def write_report(path: str | os.PathLike, **parts: Any) -> dict[str, Any]:
     """Writes the report of a run to a JSON file.
 
-    The file appears only when it is complete: it is written under another
-    name and then moved. Missing folders are made.
+    The file appears only when it is complete. Missing folders are made.
 
     Args:
         path: The file to write.
@@ -96,10 +96,6 @@ def write_report(path: str | os.PathLike, **parts: Any) -> dict[str, Any]:
 
     Returns:
         The report.
-
-    Raises:
-        ValueError: If a key of `extra` is one of the report's own.
-        TypeError: If a value cannot be written as JSON.
 
     Example:
 
@@ -116,17 +112,12 @@ def write_report(path: str | os.PathLike, **parts: Any) -> dict[str, Any]:
     ```
     """
     report = build_report(**parts)
-    path = os.path.abspath(os.fspath(path))
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with complete_file(path) as unfinished:
+        with open(unfinished, "w", encoding="utf-8") as file:
             json.dump(report, file, indent=2, allow_nan=False)
             file.write("\n")
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
     return report
 
 

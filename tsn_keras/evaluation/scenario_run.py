@@ -13,20 +13,21 @@ from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
 from tsn_keras.evaluation.bit_exactness import BitExactness
 from tsn_keras.evaluation.plots import plot_accuracy_matrix, plot_capacity
 from tsn_keras.evaluation.report import write_report
+from tsn_keras.files import complete_file
 
 MODEL_FILE = "model.keras"
 PROGRESS_FILE = "progress.json"
 
 
 class ScenarioRun:
-    """Learns the tasks of a scenario and keeps account of everything.
+    """Learns the tasks of a scenario, and measures and saves all there is.
 
-    After each task the model and the account are saved, so that a run that
-    was stopped goes on with the next task.
+    The model and the measurements are saved after each task, so that a run
+    that was stopped goes on with the next task.
 
     Args:
         model: `ContinualModel`, compiled.
-        tasks: The scenario, a sequence of `tsn_keras.scenarios.Task`.
+        tasks: A sequence of `tsn_keras.scenarios.Task`.
         output_dir: Folder for `model.keras`, `report.json` and the plots. It
             is made if missing.
         metric: Name of the compiled metric that is the accuracy.
@@ -75,8 +76,7 @@ class ScenarioRun:
 
         Args:
             head: The task's head.
-            **fit_arguments: Arguments of `ContinualModel.fit`, such as
-                `epochs`.
+            **fit_arguments: Of `ContinualModel.fit`, such as `epochs`.
 
         Returns:
             The task's `TaskReport`.
@@ -138,7 +138,7 @@ class ScenarioRun:
         )
 
     def _account(self, task) -> None:
-        """Notes what the model computes for a task that it has learned."""
+        """Measures a task that was learned, and all tasks before it."""
         self.bit_exactness.record(self.model, task.name, _first_inputs(task))
         self.matrix.evaluate_row(
             self.model, self.tasks, self.learned, self.metric
@@ -155,9 +155,8 @@ class ScenarioRun:
             "matrix": self.matrix.to_list(),
             "hashes": self.bit_exactness.hashes,
         }
-        unfinished = self.output_dir / f"{PROGRESS_FILE}.tmp"
-        unfinished.write_text(json.dumps(progress))
-        unfinished.replace(self.output_dir / PROGRESS_FILE)
+        with complete_file(self.output_dir / PROGRESS_FILE) as unfinished:
+            unfinished.write_text(json.dumps(progress))
 
     def _resume(self) -> None:
         progress = json.loads((self.output_dir / PROGRESS_FILE).read_text())
@@ -182,8 +181,8 @@ class ScenarioRun:
             )
         following = [task.name for task in self.remaining[:1]]
         if following and list(self.model.tasks[self.learned :]) == following:
-            # It was stopped between the two files. How long the task took is
-            # not known.
+            # The run was stopped after it saved the model, and before it saved
+            # the measurements. How long the task took is not known.
             self._account(self.remaining[0])
 
 

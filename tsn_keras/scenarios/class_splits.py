@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tsn_keras.scenarios import scenario
 from tsn_keras.scenarios.images import ImageData
-from tsn_keras.scenarios.task import Task
 
 
 class ClassSplits(scenario.Scenario):
@@ -31,14 +30,13 @@ class ClassSplits(scenario.Scenario):
         seed: Seed of the validation splits and the order of the batches, an
             integer >= 0, 0 by default. If it is given and `class_order` is
             not, the classes are also shuffled.
-        validation_split: Fraction of the training images that validate.
-        batch_size: Images in a training batch.
-        flatten: Whether the inputs are `[height * width * channels]` instead
-            of `[height, width, channels]`.
+        validation_split: As of `Scenario`.
+        batch_size: As of `Scenario`.
+        flatten: As of `Scenario`.
 
     Raises:
-        ValueError: If an argument is out of its range, a class is unknown or
-            repeated, or the classes do not divide evenly.
+        ValueError: If a class is unknown or repeated, or the classes do not
+            divide evenly.
 
     Example:
 
@@ -66,10 +64,10 @@ class ClassSplits(scenario.Scenario):
     ) -> None:
         super().__init__(
             data,
-            seed=0 if seed is None else seed,
-            validation_split=validation_split,
-            batch_size=batch_size,
-            flatten=flatten,
+            0 if seed is None else seed,
+            validation_split,
+            batch_size,
+            flatten,
         )
         if class_order is not None:
             order = _checked_order(class_order, data.num_classes)
@@ -100,7 +98,7 @@ class ClassSplits(scenario.Scenario):
                     "Leave them out of `class_order`."
                 )
 
-    def _build(self, index: int) -> Task:
+    def _build(self, index: int) -> scenario.Task:
         classes = self.task_classes[index]
         train_rows, test_rows = (
             np.flatnonzero(np.isin(labels, classes)) for labels in self._labels
@@ -118,9 +116,9 @@ class ClassSplits(scenario.Scenario):
         return self._task(
             index,
             _name(classes),
+            len(classes),
             train_rows,
             test_rows,
-            len(classes),
             split_index=index,
             renumber=renumber,
         )

@@ -2,9 +2,9 @@
 
 import dataclasses
 
+import keras
 import numpy as np
-
-from tsn_keras.scenarios import tfds_arrays
+import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,12 +60,9 @@ class ImageData:
             num_classes = int(max(train[1].max(), test[1].max())) + 1
         for name, (_, labels) in (("train", train), ("test", test)):
             _check_labels(name, labels, num_classes)
-        for field, value in (
-            ("train", train),
-            ("test", test),
-            ("num_classes", int(num_classes)),
-        ):
-            object.__setattr__(self, field, value)
+        object.__setattr__(self, "train", train)
+        object.__setattr__(self, "test", test)
+        object.__setattr__(self, "num_classes", int(num_classes))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -81,18 +78,7 @@ class ImageData:
     ) -> "ImageData":
         """Takes arrays as `keras.datasets.*.load_data()` returns them.
 
-        Args:
-            train: Pair `(images, labels)`.
-            test: Pair `(images, labels)`.
-            num_classes: Number of classes; the largest label plus one by
-                default.
-
-        Returns:
-            The checked `ImageData`.
-
-        Raises:
-            ValueError: If shapes, lengths, dtypes or labels do not fit
-                together.
+        The arguments are those of `ImageData`.
 
         Example:
 
@@ -117,21 +103,16 @@ class ImageData:
         """Reads an image classification data set of TensorFlow Datasets.
 
         Args:
-            name: Name of the data set, such as `"mnist"` or
-                `"cifar100:3.0.2"`.
+            name: Such as `"mnist"` or `"cifar100:3.0.2"`.
             data_dir: Folder of prepared data sets; that of TFDS by default.
             download: Whether the data set may be downloaded and prepared.
-            train_split: Split to train on, such as `"train"` or
-                `"train[:80%]"`.
-            test_split: Split to test on.
+            train_split: Such as `"train"` or `"train[:80%]"`.
+            test_split: Such as `"test"`.
             image_key: Feature that holds the image.
             label_key: Feature that holds the label.
             image_size: Height and width to which every image is resized
                 (bilinear, rounded back to the dtype of the images). Needed
                 where the images of a data set differ in size.
-
-        Returns:
-            All of its images and labels, as arrays.
 
         Raises:
             ImportError: If `tensorflow-datasets` is not installed.
@@ -144,15 +125,28 @@ class ImageData:
         data = ImageData.from_tfds("cifar100", label_key="label")
         ```
         """
-        train, test, num_classes = tfds_arrays.read(
-            name,
-            splits=(train_split, test_split),
-            keys=(image_key, label_key),
-            data_dir=data_dir,
-            download=download,
-            image_size=image_size,
+        try:
+            import tensorflow_datasets as tfds
+        except ImportError as error:
+            raise ImportError(
+                "`ImageData.from_tfds` needs TensorFlow Datasets. Install it "
+                "with `pip install tensorflow-datasets`."
+            ) from error
+        keys = image_key, label_key
+        builder = tfds.builder(name, data_dir=data_dir)
+        _check_features(builder.info.features, keys, name)
+        if download:
+            builder.download_and_prepare()
+        train, test = builder.as_dataset(
+            split=[train_split, test_split],
+            # Features that nobody asked for are not decoded.
+            decoders=tfds.decode.PartialDecoding(set(keys)),
         )
-        return cls(train, test, num_classes)
+        return cls(
+            _arrays(train, keys, image_size, name),
+            _arrays(test, keys, image_size, name),
+            getattr(builder.info.features[label_key], "num_classes", None),
+        )
 
 
 def _checked_pair(name, pair):
@@ -203,3 +197,47 @@ def _check_labels(name, labels, num_classes):
             f"= {num_classes - 1}. Received labels from {low} to {high}. "
             "Renumber them or pass another `num_classes`."
         )
+
+
+def _check_features(features, keys, name):
+    for argument, key in zip(("image_key", "label_key"), keys):
+        if key not in features:
+            raise ValueError(
+                f"`{argument}` must be a feature of the data set {name!r}. "
+                f"Received: {key!r}. Its features are {sorted(features)}."
+            )
+
+
+def _arrays(dataset, keys, image_size, name) -> tuple[np.ndarray, np.ndarray]:
+    image_key, label_key = keys
+    image_shape = dataset.element_spec[image_key].shape
+    if image_size is None and not image_shape.is_fully_defined():
+        raise ValueError(
+            f"The images of {name!r} differ in size: their shape is "
+            f"{image_shape}. Pass `image_size=(height, width)`."
+        )
+
+    def pair(example):
+        image = example[image_key]
+        if image_size is not None:
+            image = _resized(image, image_size)
+        return image, example[label_key]
+
+    # One batch of everything is one copy, where example by example costs a
+    # Python step each.
+    count = max(1, int(dataset.cardinality()))
+    images, labels = (
+        dataset.map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(count)
+        .get_single_element()
+    )
+    return images.numpy(), labels.numpy()
+
+
+def _resized(image, image_size):
+    resized = keras.ops.image.resize(
+        tf.cast(image, tf.float32), image_size, data_format="channels_last"
+    )
+    if image.dtype.is_integer:
+        resized = tf.round(resized)
+    return tf.cast(resized, image.dtype)

@@ -5,10 +5,9 @@ import tensorflow as tf
 
 from tsn_keras.scenarios import scenario
 from tsn_keras.scenarios.images import ImageData
-from tsn_keras.scenarios.task import Task
 
 
-class PermutedPixels(scenario.TransformedImages):
+class PermutedPixels(scenario.Scenario):
     """Tasks that see the pixels of all images in different fixed orders.
 
     Input pixel `p` of task `i` is pixel `permutation(i)[p]` of the image,
@@ -25,14 +24,9 @@ class PermutedPixels(scenario.TransformedImages):
         num_tasks: Number of tasks.
         seed: Seed of the permutations, the validation split and the order of
             the batches, an integer >= 0.
-        validation_split: Fraction of the training images that validate, the
-            same images in all tasks.
-        batch_size: Images in a training batch.
-        flatten: Whether the inputs are `[height * width * channels]` instead
-            of `[height, width, channels]`.
-
-    Raises:
-        ValueError: If an argument is out of its range.
+        validation_split: As of `Scenario`; the same images in all tasks.
+        batch_size: As of `Scenario`.
+        flatten: As of `Scenario`.
 
     Example:
 
@@ -56,13 +50,7 @@ class PermutedPixels(scenario.TransformedImages):
         batch_size: int = 32,
         flatten: bool = True,
     ) -> None:
-        super().__init__(
-            data,
-            seed=seed,
-            validation_split=validation_split,
-            batch_size=batch_size,
-            flatten=flatten,
-        )
+        super().__init__(data, seed, validation_split, batch_size, flatten)
         self.num_tasks = scenario.checked_int("num_tasks", num_tasks, 1)
 
     def __len__(self) -> int:
@@ -83,7 +71,7 @@ class PermutedPixels(scenario.TransformedImages):
         seed = (self.seed, index, scenario.TRANSFORM)
         return np.random.default_rng(seed).permutation(height * width)
 
-    def _build(self, index: int) -> Task:
+    def _build(self, index: int) -> scenario.Task:
         height, width, channels = self.image_shape
         permutation = tf.constant(self.permutation(index))
 
@@ -93,4 +81,4 @@ class PermutedPixels(scenario.TransformedImages):
             return tf.reshape(pixels, (-1, height, width, channels))
 
         transform = permute if index > 0 else None
-        return self._task_of_all(index, f"permutation_{index}", transform)
+        return self._task(index, f"permutation_{index}", transform=transform)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.training_data import count_passes
+
 # Large enough that the cost per batch vanishes; nothing is learned from it.
 EVALUATION_BATCH_SIZE = 1000
 
@@ -12,14 +14,8 @@ EVALUATION_BATCH_SIZE = 1000
 def on_host(array: np.ndarray) -> tf.Tensor:
     """Copies an array to a tensor in host memory.
 
-    As a captured tensor the data is shared by every pipeline that reads it;
-    a captured array would be copied into the graph of each.
-
-    Args:
-        array: Any array.
-
-    Returns:
-        A tensor of the same shape and dtype.
+    All pipelines that read the tensor share it. An array would be copied into
+    the graph of each.
     """
     with tf.device("CPU:0"):
         return tf.constant(array)
@@ -34,7 +30,7 @@ def split_rows(
         rows: Row numbers, `[n]`, with n >= 2.
         validation_split: Fraction of the rows that validate, in (0, 1).
             At least one row lands on each side.
-        seed: Entropy of the random generator.
+        seed: Of the random generator.
 
     Returns:
         Training and validation rows, each sorted.
@@ -64,10 +60,9 @@ def batches(
 ) -> tf.data.Dataset:
     """Builds batches of some rows of the data.
 
-    Row numbers are shuffled and batched, then whole batches are gathered,
-    scaled (uint8 by 1/255) and transformed. So nothing but row numbers is
-    held per task, and a shuffle buffer of all rows costs 8 bytes a row. The
-    last batch may be smaller.
+    Row numbers are shuffled and batched. Then whole batches are gathered,
+    scaled (uint8 by 1/255) and transformed. A task holds nothing but row
+    numbers, and shuffling costs 8 bytes a row. The last batch may be smaller.
 
     Args:
         images: All images, `[n, height, width, channels]`.
@@ -77,13 +72,12 @@ def batches(
         transform: From float32 images `[batch, height, width, channels]` to
             the float32 inputs of the task.
         shuffle_seed: Seed of the order, which differs from epoch to epoch.
-            Rows come in the given order if it is None. The order depends on
-            nothing else, not on TensorFlow's global seed either.
+            None keeps the given order. The order depends only on this seed and
+            on how often the data set was read (`data.passes_of`), not on
+            TensorFlow's global seed.
 
     Returns:
-        A data set of pairs `(x, y)`. If it is shuffled it has an attribute
-        `passes`, an integer variable of how often it was read, on which the
-        order of the next pass depends.
+        A data set of pairs `(x, y)`.
     """
 
     def gather(rows_of_batch):
@@ -105,7 +99,7 @@ def batches(
         .prefetch(tf.data.AUTOTUNE)
     )
     if shuffle_seed is not None:
-        dataset.passes = passes
+        count_passes(dataset, passes)
     return dataset
 
 

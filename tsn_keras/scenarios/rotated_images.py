@@ -8,10 +8,9 @@ import numpy as np
 
 from tsn_keras.scenarios import scenario
 from tsn_keras.scenarios.images import ImageData
-from tsn_keras.scenarios.task import Task
 
 
-class RotatedImages(scenario.TransformedImages):
+class RotatedImages(scenario.Scenario):
     """Tasks that see all images rotated, each by an angle of its own.
 
     Images turn counter-clockwise about their centre and keep their size, with
@@ -27,14 +26,9 @@ class RotatedImages(scenario.TransformedImages):
         angles: One angle in degrees for each task, all different.
         seed: Seed of the validation split and the order of the batches, an
             integer >= 0.
-        validation_split: Fraction of the training images that validate, the
-            same images in all tasks.
-        batch_size: Images in a training batch.
-        flatten: Whether the inputs are `[height * width * channels]` instead
-            of `[height, width, channels]`.
-
-    Raises:
-        ValueError: If an argument is out of its range.
+        validation_split: As of `Scenario`; the same images in all tasks.
+        batch_size: As of `Scenario`.
+        flatten: As of `Scenario`.
 
     Example:
 
@@ -55,13 +49,7 @@ class RotatedImages(scenario.TransformedImages):
         batch_size: int = 32,
         flatten: bool = False,
     ) -> None:
-        super().__init__(
-            data,
-            seed=seed,
-            validation_split=validation_split,
-            batch_size=batch_size,
-            flatten=flatten,
-        )
+        super().__init__(data, seed, validation_split, batch_size, flatten)
         self.angles = tuple(float(angle) for angle in angles)
         if not self.angles or not all(map(math.isfinite, self.angles)):
             raise ValueError(
@@ -78,7 +66,7 @@ class RotatedImages(scenario.TransformedImages):
     def __len__(self) -> int:
         return len(self.angles)
 
-    def _build(self, index: int) -> Task:
+    def _build(self, index: int) -> scenario.Task:
         angle = self.angles[index]
         matrix = _rotation(angle, *self.image_shape[:2])
 
@@ -93,7 +81,7 @@ class RotatedImages(scenario.TransformedImages):
             )
 
         transform = rotate if angle else None
-        return self._task_of_all(index, _name(angle), transform)
+        return self._task(index, _name(angle), transform=transform)
 
 
 def _name(angle):

@@ -12,6 +12,7 @@ from tsn_keras.data.checks import check_validation_data as check_validation_data
 from tsn_keras.data.checks import explain_label_error as explain_label_error
 from tsn_keras.data.checks import in_order as in_order
 from tsn_keras.data.training_data import TrainingData as TrainingData
+from tsn_keras.data.training_data import count_passes as count_passes
 from tsn_keras.data.training_data import (
     evaluation_batches as evaluation_batches,
 )

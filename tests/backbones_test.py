@@ -157,7 +157,7 @@ class FrozenPartsTest(parameterized.TestCase):
         model.save(self.path)
         loaded = keras.models.load_model(self.path)
         for one, other in zip(
-            model.installation.base, loaded.installation.base, strict=True
+            model.switch.base, loaded.installation.base, strict=True
         ):
             np.testing.assert_array_equal(one, other)
         self.assertLen(loaded.installation.base, len(first.weights))

@@ -147,9 +147,9 @@ class BitExactnessTest(parameterized.TestCase):
         begin(model)
         consolidate(model)
         stored = model.bank.effective("task 0")
-        for kernel, value in zip(model.installation.kernels, stored):
+        for kernel, value in zip(model.switch.kernels, stored):
             np.testing.assert_array_equal(np.array(kernel.effective()), value)
-        private = zip(model.installation.private, model.bank.private("task 0"))
+        private = zip(model.switch.private, model.bank.private("task 0"))
         for variable, value in private:
             np.testing.assert_array_equal(np.array(variable), value)
 
@@ -161,7 +161,7 @@ class BitExactnessTest(parameterized.TestCase):
         hashes = hash_all(model)
         model.predict(digits(0, TEST)[0], task="task 0", verbose=0)
         with mock.patch.object(
-            model.installation, "install_private", side_effect=KeyboardInterrupt
+            model.switch, "install_private", side_effect=KeyboardInterrupt
         ):
             with self.assertRaises(KeyboardInterrupt):
                 model.predict(digits(1, TEST)[0], task="task 1", verbose=0)

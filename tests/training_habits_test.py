@@ -229,7 +229,7 @@ class TrainingTest(parameterized.TestCase):
             model.add_task(name, keras.layers.Dense(units))
             fit(model)
             decays = model.optimizer._use_weight_decay
-            self.assertFalse(decays(model.installation.kernels[0].kernel))
+            self.assertFalse(decays(model.switch.kernels[0].kernel))
             self.assertTrue(decays(model.heads.head.bias))
             consolidate(model)
 
@@ -439,7 +439,7 @@ class GuidesTest(parameterized.TestCase):
         learn(model, 0)
         before = logits(model)
         model.add_task("task 1", keras.layers.Dense(10))
-        kernel = model.installation.kernels[0].kernel
+        kernel = model.switch.kernels[0].kernel
         for trainable in (False, True):
             backbone.trainable = trainable
             model.compile(keras.optimizers.Adam(0.01), model.loss)

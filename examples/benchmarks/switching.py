@@ -17,7 +17,7 @@ def _switch(model, names):
     names = iter(names)
 
     def switch():
-        with model.working_as(next(names)):
+        with model.switch.using(next(names)):
             pass
 
     return switch
@@ -26,7 +26,7 @@ def _switch(model, names):
 def _among_all(model):
     """Switches among all tasks, each of which has been at work before."""
     for name in model.tasks:
-        with model.working_as(name):
+        with model.switch.using(name):
             pass
     return _switch(model, itertools.cycle(model.tasks))
 

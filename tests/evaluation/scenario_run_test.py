@@ -114,7 +114,7 @@ class ScenarioRunTest(parameterized.TestCase):
         run = ScenarioRun(make_model(), make_tasks(), self.folder)
         learn(run, 1)
         model = run.model
-        model.installation.kernels[0].fixed.assign_add(
+        model.switch.kernels[0].fixed.assign_add(
             np.full((16, 16), 1e-3, np.float32)
         )
         self.assertFalse(run.finish({})["bit_exact"])

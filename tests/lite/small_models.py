@@ -52,7 +52,7 @@ def add_random_task(
     ones: half of the units have few slots, and some inputs none.
     """
     random = np.random.default_rng(number)
-    model._select_head(model.heads.add(head))
+    model.switch.select_head(model.heads.add(head))
     plane = number if plane is None else plane
     planes = [plane] * len(model.bank.shapes)
     if first_plane is not None:
@@ -73,7 +73,7 @@ def add_random_task(
     ]
     private = [
         PrivateCode.encode(_private(random, variable), private_width)
-        for variable in model.installation.private
+        for variable in model.switch.private
     ]
     facts = dict.fromkeys(("nearest", "divergence"))
     facts.update(monitor="accuracy", before=0.5, after=0.5)
@@ -120,7 +120,7 @@ def _private(random, variable):
 
 def random_inputs(model, count=9):
     random = np.random.default_rng(7)
-    shape = (count, *model._inputs.shape[1:])
-    if "int" in model._inputs.dtype:
-        return random.integers(0, 5, shape).astype(model._inputs.dtype)
+    shape = (count, *model.switch.inputs.shape[1:])
+    if "int" in model.switch.inputs.dtype:
+        return random.integers(0, 5, shape).astype(model.switch.inputs.dtype)
     return random.standard_normal(shape).astype(np.float32)

@@ -1,31 +1,56 @@
 """The heads of all tasks, of which one is at work."""
 
+import contextlib
+import contextvars
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+from tsn_keras.keras_internals import holds_layers
+from tsn_keras.layers.given_values import call_given
+
 
 class _Shelf:
-    """Holds layers out of Keras' automatic tracking."""
+    """Hides layers from Keras' automatic tracking."""
 
     def __init__(self):
         self.layers: list[keras.layers.Layer] = []
+        self._selected: int | None = None
+        # The head that a thread reads, if it is another one.
+        self._read = contextvars.ContextVar("read_head", default=None)
+
+    @property
+    def selected(self) -> int | None:
+        read = self._read.get()
+        return self._selected if read is None else read
+
+    def select(self, index: int) -> None:
+        self._selected = index
+
+    @contextlib.contextmanager
+    def reading(self, index: int) -> Iterator[None]:
+        token = self._read.set(index)
+        try:
+            yield
+        finally:
+            self._read.reset(token)
 
 
 def _signature(head: keras.layers.Layer) -> str:
-    """Returns what two heads must have in common to be one layer."""
+    """Returns what is equal for two heads that can be one layer."""
     config = keras.saving.serialize_keras_object(head)
     return json.dumps(_without_names(config, {}), sort_keys=True)
 
 
 def _without_names(config: Any, numbers: dict[str, int]) -> Any:
-    """Drops what Keras numbers by itself, and what building adds.
+    """Drops the names that Keras numbers by itself, and what building adds.
 
     Args:
         config: nest of a layer's configuration.
-        numbers: dict of the layers of a functional model, which stand for
-            their names where it says which layer's output goes where.
+        numbers: the layers of a functional model by name. Where the model
+            says which output goes where, numbers take the place of names.
     """
     dropped = ("name", "build_config", "build_input_shape", "compile_config")
     if isinstance(config, dict):
@@ -58,17 +83,22 @@ def _is_input(config: Any) -> bool:
     return isinstance(config, dict) and config.get("class_name") == "InputLayer"
 
 
+def _selected_layers(heads: "Heads") -> list[keras.layers.Layer]:
+    return [] if heads.selected is None else [heads.head]
+
+
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@holds_layers(_selected_layers)
 class Heads(keras.layers.Layer):
     """Applies the selected one of several heads.
 
-    Tasks whose heads have equal configurations use one layer, whose weights
-    are private variables and change with the task. So a function that was
-    traced for one of them serves all. Only the selected head is tracked: the
+    Tasks whose heads have equal configurations use one layer. Its weights are
+    private variables and change with the task, so a function that was traced
+    for one of these tasks serves all. Only the selected head is tracked: the
     optimizer never sees the weights of the others.
 
     Args:
-        heads: list of `keras.layers.Layer`, one for each configuration.
+        heads: one layer for each configuration.
         **kwargs: Base layer keyword arguments.
     """
 
@@ -76,18 +106,14 @@ class Heads(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         self._shelf = _Shelf()
-        self.selected = None
         for head in heads:
             self.add(head)
 
     def add(self, head: keras.layers.Layer) -> int:
         """Adds a head, unless one of its configuration is there already.
 
-        Args:
-            head: `keras.layers.Layer`.
-
         Returns:
-            int, the index to select the head with.
+            The index to select the head with.
         """
         signature = _signature(head)
         for index, known in enumerate(self._shelf.layers):
@@ -97,18 +123,17 @@ class Heads(keras.layers.Layer):
         return len(self._shelf.layers) - 1
 
     def select(self, index: int) -> None:
-        """Puts the head of `index` to work.
+        """Makes the head of an index, as of `add`, the one that is called."""
+        self._shelf.select(index)
 
-        Args:
-            index: int, as `add` returned it.
-        """
-        # Keras locks its tracker once a layer is built; its own LoRA code
-        # opens it the same way.
-        self._tracker.unlock()
-        self._layers.clear()
-        self._layers.append(self._shelf.layers[index])
-        self._tracker.lock()
-        self.selected = index
+    def reading(self, index: int) -> contextlib.AbstractContextManager:
+        """Calls the head of an index in this thread, while a context lasts."""
+        return self._shelf.reading(index)
+
+    @property
+    def selected(self) -> int | None:
+        """The index of the head that this thread calls."""
+        return self._shelf.selected
 
     @property
     def count(self) -> int:
@@ -123,9 +148,6 @@ class Heads(keras.layers.Layer):
         """Returns the names of a functional head's outputs, if in a list.
 
         Losses, metrics and labels given by name are put in their order.
-
-        Args:
-            index: int, as `add` returned it.
         """
         head = self._shelf.layers[index]
         names = getattr(head, "output_names", None)
@@ -133,7 +155,7 @@ class Heads(keras.layers.Layer):
         return names if in_list else None
 
     def call(self, inputs, *args, **kwargs):
-        return self.head(inputs, *args, **kwargs)
+        return call_given(self.head, inputs, *args, **kwargs)
 
     def compute_mask(self, inputs, previous_mask):
         # A head that supports masks has put them on its outputs.

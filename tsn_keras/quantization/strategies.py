@@ -17,23 +17,21 @@ class AdaptiveCodebook:
     near that of the float32 weights that fine-tuning can bring it within
     `tolerance`. Only the task's own weights take part in the fit: zeros
     outside the mask and shared slots do not. Then the centroids and the
-    private variables are fine-tuned with the codes fixed; a kernel gets one
-    bit more if that does not suffice. Private variables are stored at the
-    smallest width that costs a quarter of the tolerance at most.
+    private variables are fine-tuned with the codes fixed. If that is not
+    enough, a kernel gets one bit more. Private variables are stored at the
+    smallest width that costs at most a quarter of the tolerance.
 
     Args:
-        tolerance: float, the quality (1.0 is 100 % accuracy) that may be
-            lost.
-        min_width: int, bits of the narrowest code, at least 1.
-        max_width: int, bits of the widest code, at most 8.
-        codebook: str, `clustered` for optimal 1-D k-means centroids or
-            `linear` for evenly spaced ones, which integer kernels want.
-        fine_tune_steps: int or `None`, training steps of centroids and
-            private variables; 0 for none. By default a twelfth of the steps
-            that the task was trained for, and at most 1,000. Linear codebooks
-            are not fine-tuned, so as to stay linear; their private variables
-            are.
-        learning_rate: float, of the fine-tuning (Adam) at its start; it falls
+        tolerance: the quality (1.0 is 100 % accuracy) that may be lost.
+        min_width: bits of the narrowest code, at least 1.
+        max_width: bits of the widest code, at most 8.
+        codebook: `clustered` for optimal 1-D k-means centroids, or `linear`
+            for evenly spaced ones, which integer kernels want.
+        fine_tune_steps: training steps of centroids and private variables; 0
+            for none. By default a twelfth of the steps that the task was
+            trained for, and at most 1,000. Centroids of linear codebooks stay
+            as they are; then only the private variables are fine-tuned.
+        learning_rate: of the fine-tuning (Adam) at its start; it falls
             linearly to 0.
 
     Example:
@@ -79,11 +77,7 @@ class AdaptiveCodebook:
         self.learning_rate = learning_rate
 
     def tuning_steps(self, training_steps: int) -> int:
-        """Returns for how many steps a task is fine-tuned.
-
-        Args:
-            training_steps: int, steps that it was trained for.
-        """
+        """Returns for how many steps a task is fine-tuned."""
         if self.fine_tune_steps is not None:
             return self.fine_tune_steps
         return min(-(-training_steps // 12), MOST_TUNING_STEPS)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.training_data import count_passes
+from tsn_keras.data import count_passes
 
 # Large enough that the cost per batch vanishes; nothing is learned from it.
 EVALUATION_BATCH_SIZE = 1000

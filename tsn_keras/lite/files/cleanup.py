@@ -1,0 +1,59 @@
+"""Takes out of a file what nothing in it needs."""
+
+from tsn_keras.lite.files.flatbuffer import FlatModel, Graph, called_graphs
+
+STAYS = ("min_runtime_version",)
+
+
+def slim(content: bytes) -> bytes:
+    """Removes names of tensors, equal buffers, and most metadata."""
+    model = FlatModel.from_bytes(content)
+    for graph in model.graphs:
+        graph.strip_tensors()
+    model.keep_metadata(STAYS)
+    join_buffers(model)
+    return model.to_bytes()
+
+
+def join_buffers(model: FlatModel) -> None:
+    """Keeps one of equal buffers, and none that nothing refers to."""
+    numbers, known = {0: 0}, {}
+    for old in model.used_buffers():
+        data = model.buffer(old).data
+        # Without data they stand for what is computed.
+        new = 0 if data is None else len(known) + 1
+        numbers[old] = new and known.setdefault(bytes(data), new)
+    model.renumber_buffers(numbers)
+
+
+def drop_unused_buffers(model: FlatModel) -> dict[int, int]:
+    """Removes the buffers that nothing refers to; returns the new numbers."""
+    numbers = {0: 0}
+    for old in model.used_buffers():
+        is_empty = model.buffer(old).data is None
+        numbers[old] = 0 if is_empty else max(numbers.values()) + 1
+    model.renumber_buffers(numbers)
+    return numbers
+
+
+def drop_unreachable(model: FlatModel) -> None:
+    """Removes the graphs that no signature leads to, and their operators."""
+    reachable = set(model.entry_graphs())
+    waiting = list(reachable)
+    while waiting:
+        for operator in model.graphs[waiting.pop()].operators:
+            found = set(called_graphs(operator)) - reachable
+            reachable |= found
+            waiting += found
+    model.keep_graphs(sorted(reachable))
+
+
+def drop_unused_tensors(graph: Graph) -> None:
+    """Removes the tensors that nothing refers to."""
+    used = {*graph.inputs, *graph.outputs}
+    for operator in graph.operators:
+        used.update(map(int, operator.inputs))
+        used.update(map(int, operator.outputs))
+        if operator.intermediates is not None:
+            used.update(map(int, operator.intermediates))
+    graph.keep_tensors(sorted(used - {-1}))

@@ -1,0 +1,538 @@
+"""A .tflite file in memory, and all that is changed in it.
+
+Others read the objects of TensorFlow Lite's schema as they are, and change
+them by the methods of `FlatModel` and `Graph` only. TensorFlow Lite's converter
+is run here too, since its settings are attributes as well.
+"""
+
+import contextlib
+import copy
+import gc
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
+
+BUILTIN = schema.BuiltinOperator
+FLOAT, INT = schema.TensorType.FLOAT32, schema.TensorType.INT32
+INT8 = schema.TensorType.INT8
+OPERATOR_NAMES = {
+    code: name
+    for name, code in vars(BUILTIN).items()
+    if not name.startswith("_")
+}
+# What the schema calls the options of the operators that are made here.
+OPTIONS = {
+    BUILTIN.ADD: "AddOptions",
+    BUILTIN.BITCAST: "BitcastOptions",
+    BUILTIN.CONCATENATION: "ConcatenationOptions",
+    BUILTIN.CONV_2D: "Conv2DOptions",
+    BUILTIN.MUL: "MulOptions",
+    BUILTIN.RESHAPE: "ReshapeOptions",
+}
+# Options of operators that say which other graphs they run.
+REFERENCES = (
+    ("condSubgraphIndex", "bodySubgraphIndex")
+    + ("thenSubgraphIndex", "elseSubgraphIndex")
+    + ("initSubgraphIndex", "subgraph")
+)
+# The codes above stand in a field of their own; here is the limit of the old.
+OLD_LIMIT = 127
+IDENTIFIER = b"TFL3"
+ALIGNMENT = 16
+# The place of `data` in the table of a buffer.
+DATA_FIELD = 4
+
+
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pauses the collection of cycles.
+
+    A file as objects is hundreds of thousands of them, all alive. While they
+    are made, the collector goes through the whole heap again and again, which
+    takes longer than all else.
+
+    >>> with collection_paused():
+    ...     gc.isenabled()
+    False
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@collection_paused()
+def run_converter(
+    saved_model: str, signatures: list[str], settings: dict[str, Any]
+) -> bytes:
+    """Converts some signatures of a SavedModel to a .tflite file.
+
+    The settings are attributes of `tf.lite.TFLiteConverter`.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        saved_model, signature_keys=signatures
+    )
+    for name, value in settings.items():
+        setattr(converter, name, value)
+    return converter.convert()
+
+
+class _AlignedBuilder(flatbuffers.Builder):
+    """Puts weights where vector instructions can load them.
+
+    The schema asks for 16 bytes, which Python's builder leaves out.
+    """
+
+    def StartVector(self, elemSize, numElems, alignment):
+        is_data = elemSize == 1 and numElems >= ALIGNMENT
+        alignment = ALIGNMENT if is_data else alignment
+        return super().StartVector(elemSize, numElems, alignment)
+
+
+class FlatModel:
+    """The contents of a .tflite file; `graphs` are its subgraphs."""
+
+    def __init__(self, model: Any):
+        self._model = model
+        self.graphs = [Graph(self, part) for part in model.subgraphs]
+
+    @classmethod
+    @collection_paused()
+    def from_bytes(cls, content: bytes) -> "FlatModel":
+        return cls(
+            flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+        )
+
+    @collection_paused()
+    def to_bytes(self) -> bytes:
+        builder = _AlignedBuilder(1024)
+        builder.Finish(self._model.Pack(builder), file_identifier=IDENTIFIER)
+        return bytes(builder.Output())
+
+    def operators(self) -> list[tuple[str, int]]:
+        """Returns name and version of each kind of operator, sorted."""
+        found = set()
+        for code in self._model.operatorCodes:
+            name = OPERATOR_NAMES[_builtin(code)]
+            if name == "CUSTOM":
+                name = f"CUSTOM:{code.customCode.decode()}"
+            found.add((name, code.version))
+        return sorted(found)
+
+    def code(self, operator: Any) -> int:
+        """Returns the builtin code of an operator."""
+        return _builtin(self._model.operatorCodes[operator.opcodeIndex])
+
+    def buffer(self, number: int) -> Any:
+        """Returns a buffer, whose `data` are `None` if it is no constant's."""
+        return self._model.buffers[number]
+
+    def entry_graphs(self) -> list[int]:
+        """Returns the numbers of the graphs that signatures run."""
+        return [int(s.subgraphIndex) for s in self._model.signatureDefs]
+
+    def graph(self, signature: str) -> "Graph":
+        return self.graphs[self._signature(signature).subgraphIndex]
+
+    def inputs(self, signature: str) -> dict[str, int]:
+        """Returns the tensors that a signature takes, by name."""
+        return _tensors(self._signature(signature).inputs)
+
+    def outputs(self, signature: str) -> dict[str, int]:
+        """Returns the tensors that a signature gives, by name."""
+        return _tensors(self._signature(signature).outputs)
+
+    def metadata(self, name: str) -> bytes | None:
+        for entry in self._model.metadata or []:
+            if entry.name.decode() == name:
+                return bytes(self.buffer(entry.buffer).data)
+        return None
+
+    def add_buffer(self, data: Any) -> int:
+        """Returns the number of a new buffer that holds bytes or an array."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(bytes(data), np.uint8)
+        self._model.buffers.append(buffer)
+        return len(self._model.buffers) - 1
+
+    def add_metadata(self, name: str, data: bytes) -> None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, self.add_buffer(data)
+        self._model.metadata = [*(self._model.metadata or []), entry]
+
+    def add_code(self, code: int, version: int = 1) -> int:
+        """Returns the index of a kind of operator, adding it if it is new.
+
+        The kind gets the highest of all versions that are asked for.
+        """
+        codes = self._model.operatorCodes
+        for index, known in enumerate(codes):
+            if _builtin(known) == code:
+                known.version = max(known.version, version)
+                return index
+        added = schema.OperatorCodeT()
+        added.builtinCode = code
+        added.deprecatedBuiltinCode = min(code, OLD_LIMIT)
+        added.version = version
+        codes.append(added)
+        return len(codes) - 1
+
+    def replace_outputs(self, signature: str, outputs: dict[str, int]) -> None:
+        """Lets a signature and its graph give other tensors, by name."""
+        entries = []
+        for name, index in outputs.items():
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name.encode(), index
+            entries.append(entry)
+        self._signature(signature).outputs = entries
+        self.graph(signature).replace_outputs(list(outputs.values()))
+
+    def drop_signature(self, signature: str) -> None:
+        self._model.signatureDefs.remove(self._signature(signature))
+
+    def keep_metadata(self, names: Sequence[str]) -> None:
+        """Drops all metadata but those of some names."""
+        self._model.metadata = [
+            entry
+            for entry in self._model.metadata
+            if entry.name.decode() in names
+        ]
+
+    def keep_graphs(self, kept: list[int]) -> None:
+        """Drops all graphs but some, and the kinds of operators in others."""
+        operators = [
+            op for index in kept for op in self.graphs[index].operators
+        ]
+        for signature in self._model.signatureDefs:
+            signature.subgraphIndex = kept.index(signature.subgraphIndex)
+        for operator in operators:
+            options = operator.builtinOptions
+            for name in _references(operator):
+                setattr(options, name, kept.index(getattr(options, name)))
+        used = sorted({operator.opcodeIndex for operator in operators})
+        for operator in operators:
+            operator.opcodeIndex = used.index(operator.opcodeIndex)
+        codes = self._model.operatorCodes
+        self._model.operatorCodes = [codes[index] for index in used]
+        self._model.subgraphs = [self._model.subgraphs[i] for i in kept]
+        self.graphs = [self.graphs[index] for index in kept]
+
+    def used_buffers(self) -> list[int]:
+        """Returns the buffers of tensors, then of metadata, as they come."""
+        tensors = [tensor for graph in self.graphs for tensor in graph.tensors]
+        holders = tensors + (self._model.metadata or [])
+        return list(dict.fromkeys(holder.buffer for holder in holders))
+
+    def renumber_buffers(self, numbers: dict[int, int]) -> None:
+        """Gives new numbers, from 0 on, to all buffers that are used.
+
+        Of several buffers with the same new number the first one stays.
+        """
+        kept = {new: old for old, new in reversed(numbers.items())}
+        for graph in self.graphs:
+            for tensor in graph.tensors:
+                tensor.buffer = numbers[tensor.buffer]
+        for entry in self._model.metadata or []:
+            entry.buffer = numbers[entry.buffer]
+        buffers = self._model.buffers
+        self._model.buffers = [buffers[kept[new]] for new in sorted(kept)]
+
+    def renumber_tensors(self, graph: "Graph", numbers: dict[int, int]) -> None:
+        """Tells the signatures of a graph the new numbers of its tensors."""
+        for signature in self._model.signatureDefs:
+            if self.graphs[signature.subgraphIndex] is graph:
+                for entry in (*signature.inputs, *signature.outputs):
+                    entry.tensorIndex = numbers[int(entry.tensorIndex)]
+
+    def drop_input(self, graph: "Graph", index: int) -> None:
+        """Lets the signatures of a graph take a tensor no more."""
+        for signature in self._model.signatureDefs:
+            if self.graphs[signature.subgraphIndex] is graph:
+                signature.inputs = [
+                    entry
+                    for entry in signature.inputs
+                    if int(entry.tensorIndex) != index
+                ]
+
+    def extracted(self, signature: str, name: str) -> "FlatModel":
+        """Returns a copy with one signature only, renamed, and no metadata.
+
+        Buffers keep their numbers, and large data are not copied.
+        """
+        model = copy.copy(self._model)
+        model.subgraphs = copy.deepcopy(model.subgraphs)
+        model.operatorCodes = copy.deepcopy(model.operatorCodes)
+        model.buffers = list(map(copy.copy, model.buffers))
+        model.metadata, model.metadataBuffer = None, None
+        only = copy.deepcopy(self._signature(signature))
+        only.signatureKey = name.encode()
+        model.signatureDefs = [only]
+        return FlatModel(model)
+
+    def _signature(self, name: str) -> Any:
+        for signature in self._model.signatureDefs:
+            if signature.signatureKey == name.encode():
+                return signature
+        raise KeyError(name)
+
+
+class Graph:
+    """One subgraph of a `FlatModel`."""
+
+    def __init__(self, model: FlatModel, subgraph: Any):
+        self.model = model
+        self._subgraph = subgraph
+
+    @property
+    def tensors(self) -> list:
+        return self._subgraph.tensors
+
+    @property
+    def operators(self) -> list:
+        return self._subgraph.operators
+
+    @property
+    def inputs(self) -> list[int]:
+        return list(map(int, self._subgraph.inputs))
+
+    @property
+    def outputs(self) -> list[int]:
+        return list(map(int, self._subgraph.outputs))
+
+    def data(self, index: int) -> np.ndarray | None:
+        """Returns a constant's bytes; `None` for a tensor that is computed."""
+        return self.model.buffer(self.tensors[index].buffer).data
+
+    # Each method that adds a tensor returns its index.
+
+    def add_tensor(
+        self, shape: Sequence[int], kind: int = FLOAT, buffer: int = 0
+    ) -> int:
+        """Adds a tensor of a shape over a buffer; 0 for what is computed."""
+        tensor = schema.TensorT()
+        tensor.shape = np.array(shape, np.int32)
+        tensor.type = kind
+        tensor.buffer = buffer
+        tensor.hasRank = True
+        return self._append(tensor)
+
+    def add_constant(self, array: np.ndarray) -> int:
+        """Adds a float32 or int32 constant."""
+        kind = INT if array.dtype == np.int32 else FLOAT
+        buffer = self.model.add_buffer(array.tobytes())
+        index = self.add_tensor(array.shape, kind, buffer)
+        # As the converter has it.
+        self.tensors[index].hasRank = False
+        return index
+
+    def add_copy(self, tensor: Any) -> int:
+        """Adds a copy of a tensor, of this graph or another."""
+        return self._append(copy.deepcopy(tensor))
+
+    def add_variant(
+        self, index: int, ending: bytes, inner: Sequence[int] | None = None
+    ) -> int:
+        """Adds a copy of a tensor with an ending at its name.
+
+        With `inner`, all axes behind the batch are others.
+        """
+        found = self.add_copy(self.tensors[index])
+        tensor = self.tensors[found]
+        tensor.name = tensor.name + ending
+        if inner is not None:
+            tensor.shape = np.array([tensor.shape[0], *inner], np.int32)
+            if tensor.shapeSignature is not None:
+                batch = tensor.shapeSignature[0]
+                tensor.shapeSignature = np.array([batch, *inner], np.int32)
+        return found
+
+    def _append(self, tensor: Any) -> int:
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def add_unit_axes(self, index: int) -> None:
+        """Gives a matrix `(a, b)` the shape `(a, 1, 1, b)`."""
+        tensor = self.tensors[index]
+        rows, columns = map(int, tensor.shape)
+        tensor.shape = np.array([rows, 1, 1, columns], np.int32)
+        tensor.shapeSignature = None
+        if tensor.sparsity is None:
+            return
+        axes = []
+        for _ in range(2):
+            axis = schema.DimensionMetadataT()
+            axis.format, axis.denseSize = schema.DimensionType.DENSE, 1
+            axes.append(axis)
+        first, last = tensor.sparsity.dimMetadata
+        tensor.sparsity.dimMetadata = [first, *axes, last]
+        tensor.sparsity.traversalOrder = np.arange(4, dtype=np.int32)
+
+    def quantize_again(
+        self, index: int, kind: int, data: np.ndarray, scale: float
+    ) -> None:
+        """Stores a constant in integers of another type, with one scale."""
+        tensor = self.tensors[index]
+        self.model.buffer(tensor.buffer).data = data
+        tensor.type = kind
+        count = len(tensor.quantization.scale)
+        tensor.quantization.scale = np.full(count, scale, np.float32)
+
+    def strip_tensors(self) -> None:
+        """Removes names, and quantization that says nothing."""
+        for tensor in self.tensors:
+            tensor.name = None
+            if tensor.quantization and tensor.quantization.scale is None:
+                tensor.quantization = None
+
+    def make_constant(self, index: int, buffer: int) -> None:
+        """Makes a constant of an input."""
+        self.tensors[index].buffer = buffer
+        self._subgraph.inputs = [i for i in self.inputs if i != index]
+        self.model.drop_input(self, index)
+
+    def replace_outputs(self, outputs: list[int]) -> None:
+        self._subgraph.outputs = outputs
+
+    def keep_tensors(self, kept: list[int]) -> None:
+        """Drops all tensors but some, which keep their order."""
+        numbers = {old: new for new, old in enumerate(kept)}
+        self._subgraph.tensors = [self.tensors[index] for index in kept]
+        self._subgraph.inputs = [numbers[index] for index in self.inputs]
+        self._subgraph.outputs = [numbers[index] for index in self.outputs]
+        # An operator without one of its inputs has -1 there.
+        places = {**numbers, -1: -1}
+        for operator in self.operators:
+            for name in ("inputs", "outputs", "intermediates"):
+                indices = getattr(operator, name)
+                if indices is not None:
+                    found = [places[int(index)] for index in indices]
+                    setattr(operator, name, found)
+        self.model.renumber_tensors(self, numbers)
+
+    def make_operator(
+        self,
+        code: int,
+        inputs: list[int],
+        outputs: list[int],
+        version: int = 1,
+        **options: Any,
+    ) -> Any:
+        """Returns a new operator, which has no place in the graph yet.
+
+        Args:
+            code: int, its builtin code, one of `OPTIONS`.
+            version: int, the lowest that will do.
+            **options: As the schema names them.
+        """
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self.model.add_code(code, version)
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
+        name = OPTIONS[code]
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
+        operator.builtinOptions = getattr(schema, f"{name}T")()
+        for option, value in options.items():
+            setattr(operator.builtinOptions, option, value)
+        return operator
+
+    def append(
+        self,
+        code: int,
+        inputs: list[int],
+        shape: Sequence[int],
+        **options: Any,
+    ) -> int:
+        """Adds an operator at the end and returns its new float32 output."""
+        output = self.add_tensor(shape)
+        self.operators.append(
+            self.make_operator(code, inputs, [output], **options)
+        )
+        return output
+
+    def append_copy(
+        self, operator: Any, inputs: list[int], outputs: list[int]
+    ) -> None:
+        """Adds an operator of any graph at the end, with other tensors."""
+        operator = copy.copy(operator)
+        operator.inputs, operator.outputs = inputs, outputs
+        self.operators.append(operator)
+
+    def replace_operator(self, old: Any, new: list) -> None:
+        """Puts operators in the place of one."""
+        place = self.operators.index(old)
+        self.operators[place : place + 1] = new
+
+    def drop_operators(self, dropped: list) -> None:
+        numbers = set(map(id, dropped))
+        self._subgraph.operators = [
+            operator
+            for operator in self.operators
+            if id(operator) not in numbers
+        ]
+
+    def read_instead(self, old: int, new: int) -> None:
+        """Lets all operators that read a tensor read another."""
+        for operator in self.operators:
+            operator.inputs = [new if i == old else i for i in operator.inputs]
+
+    def replace_input(self, operator: Any, place: int, index: int) -> None:
+        """Gives an operator another input, or one that it did not have."""
+        inputs = list(map(int, operator.inputs))
+        inputs += [-1] * (place + 1 - len(inputs))
+        inputs[place] = index
+        operator.inputs = inputs
+
+    def absorb(self, operator: Any, follower: Any) -> None:
+        """Lets an operator do what the one behind it does at the end."""
+        operator.outputs = follower.outputs
+        operator.builtinOptions.fusedActivationFunction = (
+            follower.builtinOptions.fusedActivationFunction
+        )
+        self.drop_operators([follower])
+
+
+def _builtin(operator_code: Any) -> int:
+    return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)
+
+
+def _tensors(entries: list) -> dict[str, int]:
+    return {entry.name.decode(): int(entry.tensorIndex) for entry in entries}
+
+
+def _references(operator: Any) -> list[str]:
+    return [r for r in REFERENCES if hasattr(operator.builtinOptions, r)]
+
+
+def called_graphs(operator: Any) -> list[int]:
+    """Returns the numbers of the graphs that an operator runs."""
+    return [getattr(operator.builtinOptions, r) for r in _references(operator)]
+
+
+def operators(content: bytes) -> list[tuple[str, int]]:
+    """Returns the operators that a file needs, with their versions.
+
+    Returns:
+        sorted list of `(name, version)`; custom operators begin with
+        `CUSTOM:`.
+    """
+    return FlatModel.from_bytes(content).operators()
+
+
+def buffer_places(content: bytes) -> dict[int, tuple[int, int]]:
+    """Returns first byte and size of all buffers with data, by number."""
+    model = schema.Model.GetRootAs(content, 0)
+    places = {}
+    for index in range(model.BuffersLength()):
+        buffer = model.Buffers(index)
+        field = buffer._tab.Offset(DATA_FIELD)
+        if field:
+            start = buffer._tab.Vector(field)
+            places[index] = (start, buffer.DataLength())
+    return places

@@ -1,0 +1,41 @@
+"""Runs a model's backbone and head with other values in its variables."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tsn_keras.layers import call_given, computing_with
+
+
+def task_variables(model: Any) -> list[keras.Variable]:
+    """Returns the variables that differ by task: kernels, then private ones.
+
+    The task's head must be selected.
+    """
+    kernels = [kernel.kernel for kernel in model.switch.kernels]
+    return kernels + model.switch.private
+
+
+def task_values(model: Any, task: str) -> list:
+    """Returns a consolidated task's arrays, as `task_variables` has them."""
+    return model.bank.effective(task) + model.bank.private(task)
+
+
+def run_with_values(model: Any, inputs: Any, values: list) -> Any:
+    """Computes a task's outputs with the given values, and no masks.
+
+    Args:
+        model: `tsn_keras.ContinualModel`, its head selected.
+        inputs: nest of tensors, batch first.
+        values: list of tensors or arrays, in the order of `task_variables`.
+    """
+    mapping = list(zip(task_variables(model), values))
+    # As constants: a file has no other place for what no task changes.
+    with tf.init_scope():
+        base = model.switch.base_values()
+    mapping += list(zip(model.switch.base, base))
+    with computing_with(mapping):
+        # Augmentation is active by itself where nobody says otherwise.
+        features = call_given(model.backbone, inputs, training=False)
+        return model.heads(features, training=False)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 from absl.testing import parameterized
 
@@ -44,8 +46,7 @@ class FileFormatTest(parameterized.TestCase):
         bank = random_bank(1)
         record = bank["task 0"]
         facts = {"nearest": "ä/ß 数", "divergence": float("inf")}
-        object.__setattr__(record, "name", "ü\n\"'")
-        object.__setattr__(record, "facts", facts)
+        record = dataclasses.replace(record, name="ü\n\"'", facts=facts)
         saved = file_format.to_bytes([record], (), SHAPES)
         ((again,), _, _) = file_format.from_bytes(saved)
         self.assertEqual(again.name, "ü\n\"'")

@@ -12,14 +12,15 @@ class ChoicesTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.flag = flags.FLAGS["fruit"]
+        self.enterContext(flagsaver.flagsaver())
 
     def test_help_and_default(self):
         self.assertEqual(self.flag.value, ["fig"])
         self.assertIn("What to eat. Any of: fig, plum, pear.", self.flag.help)
 
     def test_takes_several(self):
-        with flagsaver.flagsaver(fruit=["plum", "fig"]):
-            self.assertEqual(self.flag.value, ["plum", "fig"])
+        self.enterContext(flagsaver.flagsaver(fruit=["plum", "fig"]))
+        self.assertEqual(self.flag.value, ["plum", "fig"])
 
     @parameterized.parameters([["stone"]], [["fig", "stone"]], [[]])
     def test_other_words(self, words):

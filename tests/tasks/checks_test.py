@@ -7,6 +7,7 @@ from absl.testing import parameterized
 from keras import layers
 
 from tests.digits_tasks import TRAIN, begin, digits, fit, learn, make_model, mlp
+from tsn_keras.keras_internals import raw_value
 
 X, Y = digits(0, TRAIN)
 
@@ -36,7 +37,7 @@ class ReadsPrivately(layers.Layer):
         self.kernel = self.add_weight(shape=shape, name="kernel")
 
     def call(self, inputs):
-        return tf.matmul(inputs, self.kernel._value)
+        return tf.matmul(inputs, raw_value(self.kernel))
 
 
 def followed_by_dense(layer):

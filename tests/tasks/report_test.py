@@ -14,17 +14,22 @@ from tests.digits_tasks import (
     learn,
     make_model,
 )
+from tsn_keras.bank import WeightBank
 from tsn_keras.pruning import MagnitudePruning
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.tasks.report import make_report
 
 
 def with_facts(bank, task, **facts):
-    """Changes what a bank noted of a task."""
-    record = bank[task]
-    changed = {**record.facts, **facts}
-    bank._records[task] = dataclasses.replace(record, facts=changed)
-    return make_report(bank, task)
+    """Returns the report of a task of which a bank has noted other facts."""
+    records = [
+        dataclasses.replace(bank[name], facts={**bank[name].facts, **facts})
+        if name == task
+        else bank[name]
+        for name in bank.tasks
+    ]
+    changed = WeightBank(bank.shapes, bank.paths, records, bank.base)
+    return make_report(changed, task)
 
 
 class TaskReportTest(parameterized.TestCase):

@@ -125,9 +125,7 @@ class SharingTrialTest(parameterized.TestCase):
             ((float("nan"), float("nan")), None),
         )
         for losses, plane in cases:
-            with mock.patch.object(
-                trial, "_held_out_loss", side_effect=losses
-            ):
+            with mock.patch.object(trial, "held_out_loss", side_effect=losses):
                 taken = trial.try_planes(model, choice, data, None)
             self.assertEqual(taken.plane, plane)
             np.testing.assert_allclose(taken.losses, losses, rtol=1e-4)

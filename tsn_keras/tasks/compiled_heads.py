@@ -1,7 +1,7 @@
 """What Keras compiled and traced, for each head of its own."""
 
 import contextlib
-import threading
+import contextvars
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -56,14 +56,17 @@ class CompiledHeads:
         self._kinds: dict[int | None, str] = {}
         self._arguments: list[tuple] = []
         self._optimizer: Any = None
-        self._local = threading.local()
+        # The model and the view that a thread reads, if it reads one.
+        self._read: contextvars.ContextVar[tuple[keras.Model, View] | None] = (
+            contextvars.ContextVar("read_view", default=None)
+        )
 
     def get(self, name: str) -> Any:
         """Returns what the selected head has."""
-        view = getattr(self._local, "view", None)
-        if view is not None and name in ("test_function", "predict_function"):
-            functions = self.kept("read", lambda: self._local.functions(view))
-            return getattr(functions, name)(view)
+        read = self._read.get()
+        if read is not None and name in ("test_function", "predict_function"):
+            functions = self.kept("read", lambda: ReadFunctions(*read))
+            return getattr(functions, name)(read[1])
         if name in keras_internals.COMPILED_FOR_OUTPUTS:
             return self._compiled().get(name)
         if name == "optimizer":
@@ -123,13 +126,11 @@ class CompiledHeads:
     def reading(self, model: keras.Model, view: View) -> Iterator[None]:
         """Lets Keras evaluate and predict as a view in this thread."""
         self._learn_kind(model.switch.features)
-        before = getattr(self._local, "view", None)
-        self._local.functions = lambda view: ReadFunctions(model, view)
-        self._local.view = view
+        token = self._read.set((model, view))
         try:
             yield
         finally:
-            self._local.view = before
+            self._read.reset(token)
 
     def _part(self) -> dict[str, Any]:
         return self._parts.setdefault(self._heads.selected, {})

@@ -48,6 +48,24 @@ def _numbers(results: dict) -> dict[str, float]:
     return numbers
 
 
+def is_lower_better(monitor: str, metrics: list[keras.Metric]) -> bool:
+    """Tells whether a quality is better if it is lower.
+
+    Args:
+        monitor: The name of the quality.
+        metrics: Of the model. A metric knows its direction, if it has one.
+    """
+    for metric in metrics:
+        # Compiled metrics are one, which holds them all.
+        for one in getattr(metric, "metrics", [metric]):
+            direction = metric_direction(one)
+            # The metric of one output has the output's name before its.
+            named = f"_{monitor}".endswith(f"_{one.name}")
+            if named and direction is not None:
+                return direction == "down"
+    return any(word in monitor for word in LOWER_IS_BETTER)
+
+
 class Validation:
     """Evaluates the model on validation data as often as needed.
 
@@ -120,21 +138,10 @@ class Validation:
     def sign(self) -> float:
         """1.0 if higher is better, else -1.0."""
         if self._mode == "auto":
-            lower = self._is_lower_better()
+            lower = is_lower_better(self.monitor, self._model.metrics)
         else:
             lower = self._mode == "min"
         return -1.0 if lower else 1.0
-
-    def _is_lower_better(self) -> bool:
-        for metric in self._model.metrics:
-            # Compiled metrics are one, which holds them all.
-            for one in getattr(metric, "metrics", [metric]):
-                direction = metric_direction(one)
-                # The metric of one output has the output's name before its.
-                named = f"_{self.monitor}".endswith(f"_{one.name}")
-                if named and direction is not None:
-                    return direction == "down"
-        return any(word in self.monitor for word in LOWER_IS_BETTER)
 
     def results(self) -> dict[str, float]:
         """Returns loss and metrics on the validation data."""

@@ -75,8 +75,8 @@ def try_planes(
     split = data.held_out(choice.trial_steps)
     if split is None:
         return dataclasses.replace(own, reason="untried")
-    loss_of_all = _held_out_loss(model, choice, split, start)
-    loss_of_own = _held_out_loss(model, own, split, start)
+    loss_of_all = held_out_loss(model, choice, split, start)
+    loss_of_own = held_out_loss(model, own, split, start)
     if loss_of_all is None or loss_of_own is None:
         # A subclass has metrics of its own.
         return dataclasses.replace(own, reason="untried")
@@ -84,7 +84,7 @@ def try_planes(
     # NaN compares false.
     if not loss <= LEAD * loss_of_own and _is_partial(model, choice):
         first = dataclasses.replace(choice, depth=choice.trial_depth)
-        loss_of_first = _held_out_loss(model, first, split, start)
+        loss_of_first = held_out_loss(model, first, split, start)
         if loss_of_first < loss:
             taken, loss = first, loss_of_first
     if not loss <= LEAD * loss_of_own:
@@ -100,7 +100,7 @@ def _is_partial(model: keras.Model, choice: PlaneChoice) -> bool:
     return first.num_joined(num_kernels) < num_kernels
 
 
-def _held_out_loss(
+def held_out_loss(
     model: keras.Model,
     choice: PlaneChoice,
     split: tuple[dict, dict],

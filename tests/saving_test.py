@@ -234,6 +234,26 @@ class SavingTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "is damaged"):
             make_model().load_weights(self.path)
 
+    @parameterized.parameters("assets/bank", "model.weights.h5")
+    def test_a_bank_of_another_version(self, member):
+        model = make_model()
+        learn(model, 0)
+        if member.endswith("h5"):
+            begin(model, 1)
+        model.save(self.path)
+        with zipfile.ZipFile(self.path) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        start = files[member].index(b"TSNB")
+        changed = bytearray(files[member])
+        changed[start + 4] = 99
+        files[member] = bytes(changed)
+        with zipfile.ZipFile(self.path, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        message = "format version 99.*Load it with the release"
+        with self.assertRaisesRegex(ValueError, message):
+            keras.models.load_model(self.path)
+
     def test_weights_alone_carry_all_tasks(self):
         model = make_model()
         learn(model, 0)

@@ -6,8 +6,7 @@ import warnings
 import keras
 import numpy as np
 
-from tsn_keras.bank import Component, PrivateCode, TaskRecord
-from tsn_keras.bank.component import FLOAT_WIDTH
+from tsn_keras.bank import FLOAT_WIDTH, Component, PrivateCode, TaskRecord
 from tsn_keras.installation import Installation
 from tsn_keras.installed_quality import InstalledQuality
 from tsn_keras.private_storage import PrivateStorage

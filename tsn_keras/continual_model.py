@@ -238,7 +238,7 @@ class ContinualModel(TaskConsolidator):
             for name in bank.tasks:
                 saved_checks.check_saved_shapes(
                     name,
-                    [code.shape for code in bank.private_codes(name)],
+                    [code.shape for code in bank[name].private],
                     self.installation.private_of_backbone,
                 )
 

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tsn_keras.bank import PrivateCode
-from tsn_keras.bank.component import FLOAT_WIDTH
+from tsn_keras.bank import FLOAT_WIDTH, PrivateCode
 from tsn_keras.quantization.groups import by_size, halves
 
 WIDTHS = (2, 3, 4, 5, 6, 8, 16, FLOAT_WIDTH)

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from tsn_keras.bank import Component, PrivateCode, TaskRecord
-from tsn_keras.bank.component import FLOAT_WIDTH
+from tsn_keras.bank import FLOAT_WIDTH, Component, PrivateCode, TaskRecord
 from tsn_keras.pruning import TaskMask
 from tsn_keras.quantization import Codebook
 from tsn_keras.running_task import RunningTask

@@ -1,4 +1,6 @@
-"""The budget of 32 bits a slot."""
+"""What a slot may hold, in bits, and what the bank takes, in bytes."""
+
+import dataclasses
 
 import numpy as np
 
@@ -26,12 +28,9 @@ def widest_width(
         used_bits: integer array of the kernel's shape.
         owned: bool array, the slots that the task could share.
         count: int, number of slots that the task's mask will have.
-        min_width: int, narrowest acceptable code in bits.
-        max_width: int, widest wanted code in bits.
+        min_width: int, the narrowest code that will do.
+        max_width: int, the widest code that is wanted.
         path: str, the kernel's name for the error.
-
-    Returns:
-        int between `min_width` and `max_width`.
 
     Raises:
         BudgetError: If even `min_width` leaves fewer than `count` slots.
@@ -50,3 +49,37 @@ def widest_width(
         "`threshold`), prune more (a higher `sparsity`), use fewer bits (a "
         "lower `max_width`), or take a larger backbone."
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Capacity:
+    """The size of the saved bank against one dense network.
+
+    `fraction = total_bytes / dense_bytes`
+
+    Args:
+        bytes: dict, bytes by kind: `codes`, `masks`, `codebooks`, `private`,
+            `statistics`, `base` (frozen weights, stored once), `metadata` and
+            `container` (the file format's own bytes around the bank).
+        dense_bytes: int, bytes of one dense float32 network with one head.
+    """
+
+    bytes: dict[str, int]
+    dense_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.bytes.values())
+
+    @property
+    def fraction(self) -> float:
+        return self.total_bytes / self.dense_bytes
+
+    def to_dict(self) -> dict:
+        """Returns the entries of a report's `capacity`."""
+        return {
+            "bytes": dict(self.bytes),
+            "total_bytes": self.total_bytes,
+            "dense_bytes": self.dense_bytes,
+            "fraction": self.fraction,
+        }

@@ -73,7 +73,7 @@ class Layout:
             self._kernel_block(index, order)
             for index, order in enumerate(orders)
         ]
-        private = [list(bank.private_codes(task)) for task in tasks]
+        private = [list(bank[task].private) for task in tasks]
         self.private = PrivateLayout(private, self.store)
 
     def _kernel_block(self, index: int, order: tuple[int, ...]) -> Block:

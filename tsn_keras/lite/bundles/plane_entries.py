@@ -12,10 +12,10 @@ import math
 
 import numpy as np
 
-from tsn_keras.bank import SLOT_BITS, WeightBank, packing
+from tsn_keras.bank import FLOAT_WIDTH, WeightBank
 from tsn_keras.lite.bundles.streams import encode_gaps
 
-# A code has 16 bits at most.
+# A bundle's codes have 16 bits at most.
 MAX_VALUES = 2**16
 # Thresholds that are tried lie between so many equal parts of the rows.
 NUM_PARTS = 16
@@ -213,8 +213,7 @@ def _owners(bank: WeightBank, index: int, members: list[str]) -> list[str]:
 
 
 def _codebook_and_codes(component) -> tuple[np.ndarray, np.ndarray]:
-    if component.width == SLOT_BITS:
-        # Float32 values without a codebook.
+    if component.width == FLOAT_WIDTH:
         values = component.own_values()
         book, codes = np.unique(values, return_inverse=True)
         if book.size > MAX_VALUES:
@@ -224,6 +223,4 @@ def _codebook_and_codes(component) -> tuple[np.ndarray, np.ndarray]:
                 "`quantization=`, or export it with `export_task`."
             )
         return book, codes.reshape(-1)
-    stream = np.frombuffer(component.codes, np.uint8)
-    codes = packing.unpack_codes(stream, component.width, component.own_count)
-    return component.codebook, codes
+    return component.codebook, component.own_codes()

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.bank import packing
+from tsn_keras.bank import pack_codes
 
 BYTE_BITS = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.uint8)
 
@@ -173,7 +173,7 @@ def store_codes(
         if index < len(own):
             digit = own[index]
             stream = codes // digit.unit % 2**digit.width
-            stream = packing.pack_codes(stream, digit.width).tobytes()
+            stream = pack_codes(stream, digit.width).tobytes()
             size = _stream_bytes(codes.size, digit.width)
             place = store.append(stream.ljust(size, b"\0"))
         else:

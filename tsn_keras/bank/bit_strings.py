@@ -1,14 +1,16 @@
-"""Strings of bits of which few differ from the rest, in a range coder's stream.
+"""Strings of bits in a range coder's stream.
 
-A string of `n` bits with `k` ones is coded as the gaps between its rarer bits.
-With `q = k / n`, or `1 - k / n` if ones are the more frequent bits, a gap of
-`g` frequent bits has the probability `q * (1 - q)**g`, so the code is as long
-as one with the probability of every single bit (`n * H(k / n)`), but there is
-work for the rarer bits only. Gaps of `K` and more are split: the symbol `K`
-stands for `K` frequent bits without a rare one after them. What follows the
-last rare bit needs no code.
+In most strings, one of the two bits is rarer than the other. A string of `n`
+bits with `k` ones is coded as the gaps between its rarer bits. Let `q` be the
+part of the rarer bits, `k / n` or `1 - k / n`. A gap of `g` frequent bits then
+has the probability `q * (1 - q)**g`. So the code is as long as if every bit
+were coded with its own probability (`n * H(k / n)`), but only the rarer bits
+cost time. Gaps of `K` or more are split: the symbol `K` stands for `K` frequent
+bits without a rare one after them. What follows the last rare bit needs no
+code.
 
-The number of ones comes before the gaps, as one of `n + 1` equally likely ones.
+The number of ones comes before the gaps. All numbers from 0 to `n` are taken as
+equally likely.
 """
 
 import functools
@@ -16,23 +18,28 @@ import math
 
 import constriction
 import numpy as np
+from numpy.typing import ArrayLike
 
 _MAX_GAP = 255
-# Counts of longer strings have two digits.
+# The number of ones of longer strings has two digits.
 _DIGIT = 2**16
 # Beyond this many words the few bytes that shortening saves do not matter.
 _MAX_WORDS_TO_SHORTEN = 1024
 
 
-def count_bits(sizes):
-    """The bits of the number of ones of strings of these sizes."""
+class DamagedError(ValueError):
+    """Raised for data that no encoder has made."""
+
+
+def count_bits(sizes: ArrayLike) -> np.ndarray:
+    """Returns the bits that the number of ones takes, for each string size."""
     sizes = np.asarray(sizes, np.float64)
     digits = np.log2(np.floor(sizes / _DIGIT) + 1) + np.log2(_DIGIT)
     return np.where(sizes < _DIGIT, np.log2(sizes + 1), digits)
 
 
-def entropy(ones, slots):
-    """`slots * H(ones / slots)` in bits, element by element."""
+def entropy(ones: ArrayLike, slots: ArrayLike) -> np.ndarray:
+    """Returns `slots * H(ones / slots)` in bits, element by element."""
     return _xlog2x(slots) - _xlog2x(ones) - _xlog2x(slots - ones)
 
 
@@ -41,8 +48,15 @@ def _xlog2x(x):
     return x * np.log2(np.maximum(x, 1.0))
 
 
-def _model(rare: int, size: int):
-    """The probabilities of gaps, and the longest that is not split.
+def as_bits(size: int, rare: np.ndarray, are_ones: bool) -> np.ndarray:
+    """Returns a string as a bool array, from the places of its rarer bits."""
+    bits = np.zeros(size, bool)
+    bits[rare] = True
+    return bits if are_ones else ~bits
+
+
+def _gap_model(rare: int, size: int):
+    """The probabilities of gaps, and the longest gap that is not split.
 
     Only exactly rounded operations in a fixed order lead to them, so that
     every machine rebuilds the same ones.
@@ -73,23 +87,6 @@ def _uniform(radix: int):
     return constriction.stream.model.Uniform(radix)
 
 
-def as_bits(size: int, rare: np.ndarray, are_ones: bool) -> np.ndarray:
-    """Returns a string as a bool array.
-
-    Args:
-        size: int, number of its bits.
-        rare: integer array, the positions of the rarer bits.
-        are_ones: bool, whether these are the ones.
-    """
-    bits = np.zeros(size, bool)
-    bits[rare] = True
-    return bits if are_ones else ~bits
-
-
-class DamagedError(ValueError):
-    """Raised for data that no encoder has made."""
-
-
 class StringEncoder:
     """Puts strings one after another into one stream."""
 
@@ -98,12 +95,7 @@ class StringEncoder:
         self._coded = []
 
     def add(self, ones: np.ndarray, size: int) -> None:
-        """Codes a string.
-
-        Args:
-            ones: integer array, the ascending positions of the ones.
-            size: int, number of bits.
-        """
+        """Codes a string of `size` bits, given the places of its ones."""
         for digit, radix in _digits(ones.size, size):
             self._put(np.array([digit], np.int32), _uniform(radix))
         if not 0 < ones.size < size:
@@ -112,7 +104,7 @@ class StringEncoder:
             frequent = np.zeros(size, bool)
             frequent[ones] = True
             ones = np.flatnonzero(~frequent)
-        model, longest = _model(ones.size, size)
+        model, longest = _gap_model(ones.size, size)
         gaps = np.diff(ones, prepend=-1) - 1
         ends = np.cumsum(gaps // longest + 1)
         symbols = np.full(ends[-1], longest, np.int32)
@@ -135,7 +127,7 @@ class StringEncoder:
     def _shorten(self, stream: bytes) -> bytes:
         """Drops trailing bytes that the decoder can do without.
 
-        The coder closes its stream with whole words, while any number in its
+        The coder closes its stream with whole words. But any number in its
         last interval decodes to the same symbols, if zeros follow.
         """
         number = int.from_bytes(stream, "big")
@@ -161,7 +153,10 @@ class StringEncoder:
 
 
 class StringDecoder:
-    """Takes the strings out of a stream, in the order they were put in."""
+    """Takes the strings out of a stream, in the order they were put in.
+
+    All methods raise `DamagedError` where no encoder can have made the stream.
+    """
 
     def __init__(self, stream: bytes):
         padded = stream + bytes(-len(stream) % 4)
@@ -169,25 +164,19 @@ class StringDecoder:
         self._decoder = constriction.stream.queue.RangeDecoder(words)
 
     def symbols(self, model, *count: int) -> np.ndarray | int:
-        """Decodes so many symbols; without a number one, as an `int`."""
+        """Decodes `count` symbols of a model; without a count one, as `int`."""
         try:
             return self._decoder.decode(model, *count)
-        # That is how constriction reports data that no encoder can have made.
+        # This is how constriction reports data that no encoder can have made.
         except AssertionError as error:
             raise DamagedError("The stream is damaged.") from error
 
     def rare(self, size: int) -> tuple[np.ndarray, bool]:
-        """Decodes the next string.
-
-        Args:
-            size: int, number of its bits.
+        """Decodes the next string, of `size` bits.
 
         Returns:
             The ascending positions of the rarer bits, and whether these are
             the ones.
-
-        Raises:
-            DamagedError: If no such string can have been coded.
         """
         count = 0
         for _, radix in _digits(0, size):
@@ -198,10 +187,10 @@ class StringDecoder:
             raise DamagedError("The stream is damaged.")
         if not rare:
             return np.zeros(0, np.int64), ones_are_rare
-        model, longest = _model(rare, size)
+        model, longest = _gap_model(rare, size)
         parts, missing = [], rare
-        # As many symbols follow as rare bits at least, and one more for each
-        # time that a gap was split.
+        # There are at least as many symbols as rare bits, and one more for
+        # each time that a gap was split.
         while missing:
             part = self.symbols(model, missing)
             parts.append(part)
@@ -218,12 +207,5 @@ class StringDecoder:
         return positions, ones_are_rare
 
     def string(self, size: int) -> np.ndarray:
-        """Decodes the next string to a bool array of its bits.
-
-        Args:
-            size: int, number of its bits.
-
-        Raises:
-            DamagedError: If no such string can have been coded.
-        """
+        """Decodes the next string to a bool array of `size` bits."""
         return as_bits(size, *self.rare(size))

@@ -1,7 +1,7 @@
 import numpy as np
 from absl.testing import parameterized
 
-from tsn_keras.bank.gap_strings import (
+from tsn_keras.bank.bit_strings import (
     DamagedError,
     StringDecoder,
     StringEncoder,
@@ -10,7 +10,7 @@ from tsn_keras.bank.gap_strings import (
 )
 
 
-class GapStringsTest(parameterized.TestCase):
+class BitStringsTest(parameterized.TestCase):
     def test_strings_come_back_in_order(self):
         rng = np.random.default_rng(0)
         densities = (0, 1e-4, 0.003, 0.05, 0.4, 0.5, 0.6, 0.95, 0.999, 1)

@@ -1,0 +1,297 @@
+"""The rows and columns of a mask in levels of density, and its cells.
+
+Magnitude pruning leaves masks with very uneven rows and columns: a dead pixel
+empties a row, a dead unit a column. So rows, columns or both are sorted into
+at most 15 levels of density. The slots where one row level meets one column
+level are a cell. Each cell has a density of its own and is coded as one string
+of bits (`bit_strings`). The levels are strings too: for each level but the
+last, which of the remaining rows belong to it.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from tsn_keras.bank.bit_strings import (
+    StringDecoder,
+    StringEncoder,
+    as_bits,
+    count_bits,
+    entropy,
+)
+
+_MAX_LEVELS = 15
+_MAX_DENSITIES = 128
+# Whole cells are moved if more than one slot in so many is on, else each slot.
+_DENSE = 8
+
+
+def best_levels(
+    matrix: np.ndarray, domain: np.ndarray | None
+) -> tuple[float, tuple[np.ndarray, np.ndarray]]:
+    """Finds the levels of rows and columns with the shortest code.
+
+    One level for all, levels of rows, of columns, and of both are tried.
+
+    Args:
+        matrix: bool array of two axes, the mask.
+        domain: bool array of that shape that contains the mask, or `None`
+            for all slots. Only its slots are coded.
+
+    Returns:
+        The bits of all strings, and the `uint8` levels of the rows and of the
+        columns.
+    """
+    rows, columns = matrix.shape
+    ones = _Counts(matrix)
+    slots = None if domain is None else _Counts(domain)
+    row_choices = [np.zeros(rows, np.uint8)]
+    column_choices = [np.zeros(columns, np.uint8)]
+    if rows > 1:
+        row_slots = np.full(rows, columns) if slots is None else slots.rows
+        row_choices.append(_levels(ones.rows, row_slots, 1))
+        # Empty rows cost nothing, whatever the columns are.
+        live = ones.rows > 0
+        if domain is None:
+            column_slots = np.full(columns, np.count_nonzero(live))
+        else:
+            column_slots = _count(domain[live], 0)
+        num_row_levels = _num_levels(row_choices[1])
+        column_choices.append(
+            _levels(ones.columns, column_slots, num_row_levels)
+        )
+    options = []
+    for levels in itertools.product(row_choices, column_choices):
+        string_ones, string_slots = _string_counts(ones, slots, *levels)
+        bits = entropy(string_ones, string_slots) + count_bits(string_slots)
+        options.append((float(bits.sum()), levels))
+    return min(options, key=lambda option: option[0])
+
+
+class _Counts:
+    """How many slots of a matrix are on in its rows, columns and cells."""
+
+    def __init__(self, matrix: np.ndarray):
+        self._matrix = matrix
+        self.rows, self.columns = _count(matrix, 1), _count(matrix, 0)
+
+    def cells(self, row_levels, column_levels) -> np.ndarray:
+        """One entry a cell, row level by row level."""
+        # The counts along one axis are enough if the other has one level.
+        if not column_levels.any():
+            return np.bincount(row_levels, self.rows).astype(np.int64)
+        if not row_levels.any():
+            return np.bincount(column_levels, self.columns).astype(np.int64)
+        levels = range(_num_levels(row_levels))
+        rows = (self._matrix[row_levels == level] for level in levels)
+        cells = [np.bincount(column_levels, _count(part, 0)) for part in rows]
+        return np.concatenate(cells).astype(np.int64)
+
+
+def _count(matrix: np.ndarray, axis: int) -> np.ndarray:
+    # Several times as fast as `np.count_nonzero(matrix, axis)`.
+    counts = matrix.view(np.uint8).sum(axis, dtype=np.uint32)
+    return counts.astype(np.int64)
+
+
+def _string_counts(ones: _Counts, slots: _Counts | None, *levels: np.ndarray):
+    """The ones and the slots of every string: row and column levels, cells."""
+    sizes = [np.bincount(axis) for axis in levels]
+    if slots is None:
+        cells = np.outer(*sizes).reshape(-1)
+    else:
+        cells = slots.cells(*levels)
+    all_ones = [*(size[:-1] for size in sizes), ones.cells(*levels)]
+    remaining = [np.cumsum(size[::-1])[:0:-1] for size in sizes]
+    return np.concatenate(all_ones), np.concatenate([*remaining, cells])
+
+
+def _num_levels(levels: np.ndarray) -> int:
+    return int(levels.max()) + 1
+
+
+def _levels(ones, slots, cells):
+    """Sorts rows (or columns) by density into the best levels.
+
+    A level is an interval of densities. Its cost in bits splits into a sum
+    over levels: the entropy of its slots, its part of the entropy of the
+    level sequence, and the counts of one string and `cells` cells. So
+    dynamic programming over the distinct densities finds the best intervals.
+    """
+    densities = ones / np.maximum(slots, 1)
+    _, members, sizes = np.unique(
+        _binned(densities), return_inverse=True, return_counts=True
+    )
+    members = members.reshape(-1)
+    rows = np.append(0, np.cumsum(sizes))
+    total_ones = np.append(0, np.cumsum(np.bincount(members, weights=ones)))
+    total_slots = np.append(0, np.cumsum(np.bincount(members, weights=slots)))
+    level_rows = np.maximum(rows - rows[:, None], 0)
+    level_ones = np.maximum(total_ones - total_ones[:, None], 0)
+    level_slots = np.maximum(total_slots - total_slots[:, None], 0)
+    cost = entropy(level_ones, level_slots)
+    cost += count_bits(rows[-1]) + cells * count_bits(level_slots / cells)
+    cost -= level_rows * np.log2(np.maximum(level_rows, 1.0))
+    cost[level_rows == 0] = np.inf
+
+    best, starts = [cost[0]], []
+    for _ in range(min(_MAX_LEVELS, sizes.size) - 1):
+        options = best[-1][:, None] + cost
+        starts.append(options.argmin(axis=0))
+        best.append(options.min(axis=0))
+    end = sizes.size
+    level_of_bin = np.zeros(end, np.uint8)
+    for level in range(int(np.argmin([row[-1] for row in best])), 0, -1):
+        start = starts[level - 1][end]
+        level_of_bin[start:end] = level
+        end = start
+    return level_of_bin[members]
+
+
+def _binned(densities):
+    """Joins similar densities, so that few distinct ones are left."""
+    if np.unique(densities).size <= _MAX_DENSITIES:
+        return densities
+    # The deviation of a count is its square root, hence this spacing. Empty
+    # rows stay apart.
+    scaled = np.sqrt(densities / densities.max()) * (_MAX_DENSITIES - 2)
+    return np.where(densities > 0, 1 + scaled.astype(np.int64), 0)
+
+
+class Cells:
+    """Codes the levels and the cells of a mask.
+
+    The slots of a cell are in row-major order.
+
+    Args:
+        domain: bool array of two axes, the slots to code; `None` for all.
+        row_levels: `uint8` array, the level of each row.
+        column_levels: `uint8` array, likewise.
+    """
+
+    def __init__(
+        self,
+        domain: np.ndarray | None,
+        row_levels: np.ndarray,
+        column_levels: np.ndarray,
+    ):
+        self._domain = domain
+        self._levels = row_levels, column_levels
+        self._counts = [np.bincount(levels) for levels in self._levels]
+
+    def encode(self, ones: np.ndarray, encoder: StringEncoder) -> None:
+        """Codes a mask, a bool array of two axes within the domain."""
+        for levels in self._levels:
+            for level in range(_num_levels(levels) - 1):
+                string = levels[levels >= level] == level
+                encoder.add(np.flatnonzero(string), string.size)
+        for positions, size in self._positions(ones):
+            encoder.add(positions, size)
+
+    def _members(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields rows and columns of each cell."""
+        rows, columns = (
+            [(levels == level).nonzero()[0] for level in range(count.size)]
+            for levels, count in zip(self._levels, self._counts)
+        )
+        return itertools.product(rows, columns)
+
+    def _positions(self, ones: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        """Yields for each cell the positions of its ones, and its size."""
+        dense = np.count_nonzero(ones) * _DENSE > ones.size
+        if self._domain is None and not dense:
+            yield from self._sparse_positions(ones)
+            return
+        for members in self._members():
+            cell = _cell(ones, *members)
+            if self._domain is not None:
+                cell = cell[_cell(self._domain, *members)]
+            yield np.flatnonzero(cell), cell.size
+
+    def _sparse_positions(self, ones):
+        """The same where all slots are coded, without a look at those off.
+
+        The place of a one is computed from the ranks of its row and column
+        among those of their levels.
+        """
+        rows, columns = np.nonzero(ones)
+        row_levels, column_levels = self._levels
+        sizes = self._counts[1]
+        cells = row_levels[rows] * np.uint8(sizes.size) + column_levels[columns]
+        row_ranks, column_ranks = map(_ranks, self._levels)
+        widths = sizes[column_levels[columns]]
+        positions = row_ranks[rows] * widths + column_ranks[columns]
+        positions = positions[np.argsort(cells, kind="stable")]
+        all_sizes = np.outer(*self._counts).reshape(-1)
+        counts = np.bincount(cells, minlength=all_sizes.size)
+        parts = np.split(positions, np.cumsum(counts)[:-1])
+        yield from zip(parts, all_sizes.tolist())
+
+    def fill(self, matrix: np.ndarray, decoder: StringDecoder) -> None:
+        """Decodes the cells, but not the levels, into a matrix of zeros."""
+        flat = matrix.reshape(-1)
+        for rows, columns in self._members():
+            places, size = None, rows.size * columns.size
+            if self._domain is not None:
+                # Positions count the slots of the domain, places all slots.
+                places = np.flatnonzero(_cell(self._domain, rows, columns))
+                size = places.size
+            rare, are_ones = decoder.rare(size)
+            if not are_ones or (places is None and rare.size * _DENSE > size):
+                string = as_bits(size, rare, are_ones)
+                if places is None:
+                    cell = string.reshape(rows.size, columns.size)
+                    matrix[rows[:, None], columns] = cell
+                    continue
+                rare = np.flatnonzero(string)
+            if rare.size:
+                places = rare if places is None else places[rare]
+                row, column = divmod(places, columns.size)
+                slots = rows[row] * matrix.shape[1] + columns[column]
+                flat[slots] = True
+
+
+def decode_cells(
+    shape: tuple[int, int],
+    domain: np.ndarray | None,
+    num_levels: tuple[int, int],
+    decoder: StringDecoder,
+) -> np.ndarray:
+    """Decodes what `Cells.encode` coded, with so many levels on each axis."""
+    levels = [
+        _decode_levels(size, number, decoder)
+        for size, number in zip(shape, num_levels)
+    ]
+    mask = np.zeros(shape, bool)
+    Cells(domain, *levels).fill(mask, decoder)
+    return mask
+
+
+def _decode_levels(size: int, number: int, decoder: StringDecoder):
+    levels = np.zeros(size, np.uint8)
+    rest = np.arange(size)
+    for level in range(number - 1):
+        rest = rest[~decoder.string(rest.size)]
+        levels[rest] = level + 1
+    return levels
+
+
+def _cell(matrix, rows, columns) -> np.ndarray:
+    """The entries of a cell in row-major order."""
+    if rows.size < matrix.shape[0]:
+        matrix = matrix[rows]
+    if columns.size < matrix.shape[1]:
+        matrix = matrix[:, columns]
+    return matrix.reshape(-1)
+
+
+def _ranks(levels: np.ndarray) -> np.ndarray:
+    """The place of each row among the rows of its level."""
+    order = np.argsort(levels, kind="stable")
+    counts = np.bincount(levels)
+    ranks = np.empty(levels.size, np.int64)
+    ranks[order] = np.arange(levels.size) - np.repeat(
+        np.cumsum(counts) - counts, counts
+    )
+    return ranks

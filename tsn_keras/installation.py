@@ -84,7 +84,7 @@ class Installation:
         self.kernels: list[MaskedKernel] = found
         paths = weight_paths(backbone, transparent=Subnetwork)
         for kernel in found:
-            kernel.path = paths[id(kernel.kernel)]
+            kernel.rename(paths[id(kernel.kernel)])
         masked = {id(v) for k in found for v in (k.kernel, *k.state)}
         weights = [w for w in backbone.weights if id(w) not in masked]
         frozen = set(map(id, frozen_weights(backbone)))

@@ -4,7 +4,8 @@ Tried with Keras 3.13, 3.14 and 3.15. Whoever moves to another version runs
 the tests and looks here first.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -141,3 +142,49 @@ def set_compiled_outputs(model: keras.Model, loss: Any, metrics: Any) -> None:
     # As in `compile`: Keras does not track these.
     object.__setattr__(model, "_compile_loss", loss)
     object.__setattr__(model, "_compile_metrics", metrics)
+
+
+def raw_value(variable: keras.Variable) -> Any:
+    """Returns the TensorFlow variable, whatever scope or cast is at work."""
+    return variable._value
+
+
+def set_regularizer(variable: keras.Variable, regularizer: Callable) -> None:
+    """Sets what Keras adds to the loss for a variable."""
+    variable.regularizer = regularizer
+
+
+def set_trainable(variable: keras.Variable, trainable: bool) -> None:
+    """Sets whether functions that are traced from now on train a variable."""
+    variable.trainable = trainable
+
+
+def set_argument(layer: keras.layers.Layer, name: str, value: Any) -> None:
+    """Changes an argument that a layer was made with and reads in each call."""
+    setattr(layer, name, value)
+
+
+@contextlib.contextmanager
+def observed_calls(
+    layers: list[keras.layers.Layer], note: Callable[[int, Any], None]
+) -> Iterator[None]:
+    """Shows what layers return, with their index, while the context lasts.
+
+    Keras has no hook for that: the method `call` of each layer is covered.
+    """
+
+    def noting(index, call):
+        def noting_call(*args, **kwargs):
+            outputs = call(*args, **kwargs)
+            note(index, outputs)
+            return outputs
+
+        return noting_call
+
+    for index, layer in enumerate(layers):
+        layer.call = noting(index, layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.call

@@ -6,7 +6,7 @@ import numpy as np
 
 from tsn_keras.bank import PrivateCode
 from tsn_keras.installed_quality import InstalledQuality
-from tsn_keras.private_widths import search_private_widths
+from tsn_keras.quantization import search_private_widths
 
 # The part of the tolerance that storing private variables may cost. With all
 # of it, bits are saved wherever the noise of the validation allows it.

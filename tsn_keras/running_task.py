@@ -4,9 +4,8 @@ import dataclasses
 import json
 from typing import Any
 
-from tsn_keras.pruning.schedule_callback import Progress
-from tsn_keras.pruning.task_masks import TaskMask
-from tsn_keras.sharing.plane_choice import PlaneChoice
+from tsn_keras.pruning import Progress, TaskMask
+from tsn_keras.sharing import PlaneChoice
 
 
 @dataclasses.dataclass

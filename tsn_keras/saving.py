@@ -7,7 +7,7 @@ import numpy as np
 
 from tsn_keras.beginning import plane_masks
 from tsn_keras.installation import adapted_layers
-from tsn_keras.pruning.task_masks import TaskMask
+from tsn_keras.pruning import TaskMask
 from tsn_keras.running_task import RunningTask
 from tsn_keras.training_state import training_variables
 
@@ -175,7 +175,7 @@ def _load_masks(store, model, task: RunningTask) -> list[TaskMask]:
     ]
     masks = plane_masks(task, kernels, model.bank, available)
     for index, mask in enumerate(masks):
-        mask.own = _unpacked(store[f"own.{index}"], mask.kernel)
+        mask.take(_unpacked(store[f"own.{index}"], mask.kernel))
     return masks
 
 

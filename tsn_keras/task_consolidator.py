@@ -13,8 +13,7 @@ from tsn_keras.beginning import statistics_of
 from tsn_keras.consolidation import Consolidation
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.initialization import derived_seed
-from tsn_keras.layers.noise import without_noise
-from tsn_keras.quantization.centroid_tuning import CentroidTuning
+from tsn_keras.quantization import CentroidTuning, without_noise
 from tsn_keras.running_task import RunningTask
 from tsn_keras.task_report import TaskReport, make_report
 from tsn_keras.task_trainer import TaskTrainer
@@ -94,7 +93,7 @@ class TaskConsolidator(TaskTrainer):
             self.bank.add(record)
         except BaseException:
             for mask, before in zip(running.masks, own):
-                mask.own = before
+                mask.take(before)
             self.installation.restore(snapshot)
             raise
         self._running = self._first_start = None

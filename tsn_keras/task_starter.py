@@ -25,7 +25,7 @@ from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.running_task import RunningTask
 from tsn_keras.sharing import Never, PlaneChoice, Sharing
 from tsn_keras.sharing_trial import predicts_labels, try_planes
-from tsn_keras.strategy_names import get_strategy
+from tsn_keras.strategies import get_strategy
 from tsn_keras.task_inference import TaskInference
 from tsn_keras.task_network import HeadFunctions
 from tsn_keras.task_optimizer import (

@@ -155,15 +155,10 @@ class TaskTrainer(TaskStarter):
     @contextlib.contextmanager
     def _fixed_scores(self) -> Iterator[None]:
         """Traces functions that leave the scores alone."""
-        # Scores that a user has frozen stay so.
-        learning = [k for k in self.installation.kernels if k.learns_scores]
-        for kernel in learning:
-            kernel.learns_scores = False
-        try:
+        with contextlib.ExitStack() as stack:
+            for kernel in self.installation.kernels:
+                stack.enter_context(kernel.fixed_scores())
             yield
-        finally:
-            for kernel in learning:
-                kernel.learns_scores = True
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras 3.15 fails here with several workers.
@@ -206,9 +201,11 @@ class TaskTrainer(TaskStarter):
     def watch_gradients(self) -> None:
         """Lets masks see the squared gradients that the optimizer keeps."""
         for mask in self._running.masks:
-            mask.second_moment = functools.partial(
-                lambda variable: second_moment(self.optimizer, variable),
-                mask.kernel.kernel,
+            mask.use_second_moment(
+                functools.partial(
+                    lambda variable: second_moment(self.optimizer, variable),
+                    mask.kernel.kernel,
+                )
             )
 
     def _check_trainable(self, task: str | None) -> None:

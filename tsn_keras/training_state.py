@@ -132,8 +132,7 @@ class TrainingState:
             model: `ContinualModel`, the same one.
         """
         for mask, before in zip(self._task.masks, self._own):
-            mask.own = before
-            mask.updated_at = None
+            mask.take(before)
             mask.apply()
         for variable, value in zip(self._variables(model), self._arrays):
             variable.assign(value)

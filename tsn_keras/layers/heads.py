@@ -5,27 +5,30 @@ from typing import Any
 
 import keras
 
+from tsn_keras.keras_internals import replace_layers
+from tsn_keras.layers.given_values import call_given
+
 
 class _Shelf:
-    """Holds layers out of Keras' automatic tracking."""
+    """Hides layers from Keras' automatic tracking."""
 
     def __init__(self):
         self.layers: list[keras.layers.Layer] = []
 
 
 def _signature(head: keras.layers.Layer) -> str:
-    """Returns what two heads must have in common to be one layer."""
+    """Returns what is equal for two heads that can be one layer."""
     config = keras.saving.serialize_keras_object(head)
     return json.dumps(_without_names(config, {}), sort_keys=True)
 
 
 def _without_names(config: Any, numbers: dict[str, int]) -> Any:
-    """Drops what Keras numbers by itself, and what building adds.
+    """Drops the names that Keras numbers by itself, and what building adds.
 
     Args:
         config: nest of a layer's configuration.
-        numbers: dict of the layers of a functional model, which stand for
-            their names where it says which layer's output goes where.
+        numbers: the layers of a functional model by name. Where the model
+            says which output goes where, numbers take the place of names.
     """
     dropped = ("name", "build_config", "build_input_shape", "compile_config")
     if isinstance(config, dict):
@@ -62,13 +65,13 @@ def _is_input(config: Any) -> bool:
 class Heads(keras.layers.Layer):
     """Applies the selected one of several heads.
 
-    Tasks whose heads have equal configurations use one layer, whose weights
-    are private variables and change with the task. So a function that was
-    traced for one of them serves all. Only the selected head is tracked: the
+    Tasks whose heads have equal configurations use one layer. Its weights are
+    private variables and change with the task, so a function that was traced
+    for one of these tasks serves all. Only the selected head is tracked: the
     optimizer never sees the weights of the others.
 
     Args:
-        heads: list of `keras.layers.Layer`, one for each configuration.
+        heads: one layer for each configuration.
         **kwargs: Base layer keyword arguments.
     """
 
@@ -83,11 +86,8 @@ class Heads(keras.layers.Layer):
     def add(self, head: keras.layers.Layer) -> int:
         """Adds a head, unless one of its configuration is there already.
 
-        Args:
-            head: `keras.layers.Layer`.
-
         Returns:
-            int, the index to select the head with.
+            The index to select the head with.
         """
         signature = _signature(head)
         for index, known in enumerate(self._shelf.layers):
@@ -97,17 +97,8 @@ class Heads(keras.layers.Layer):
         return len(self._shelf.layers) - 1
 
     def select(self, index: int) -> None:
-        """Puts the head of `index` to work.
-
-        Args:
-            index: int, as `add` returned it.
-        """
-        # Keras locks its tracker once a layer is built; its own LoRA code
-        # opens it the same way.
-        self._tracker.unlock()
-        self._layers.clear()
-        self._layers.append(self._shelf.layers[index])
-        self._tracker.lock()
+        """Makes the head of an index, as of `add`, the one that is called."""
+        replace_layers(self, [self._shelf.layers[index]])
         self.selected = index
 
     @property
@@ -123,9 +114,6 @@ class Heads(keras.layers.Layer):
         """Returns the names of a functional head's outputs, if in a list.
 
         Losses, metrics and labels given by name are put in their order.
-
-        Args:
-            index: int, as `add` returned it.
         """
         head = self._shelf.layers[index]
         names = getattr(head, "output_names", None)
@@ -133,7 +121,7 @@ class Heads(keras.layers.Layer):
         return names if in_list else None
 
     def call(self, inputs, *args, **kwargs):
-        return self.head(inputs, *args, **kwargs)
+        return call_given(self.head, inputs, *args, **kwargs)
 
     def compute_mask(self, inputs, previous_mask):
         # A head that supports masks has put them on its outputs.

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from tsn_keras.keras_internals import flatten_layers
 from tsn_keras.layers.weight_paths import weight_paths
 
 KERNEL_NAMES = ("embeddings",)
@@ -31,12 +32,6 @@ def is_kernel(variable: keras.Variable) -> bool:
     A kernel is a trainable float weight of two or more axes whose name is
     `embeddings` or ends in `kernel` (`kernel`, `depthwise_kernel`,
     `pointwise_kernel`, `recurrent_kernel`).
-
-    Args:
-        variable: `keras.Variable`.
-
-    Returns:
-        bool.
     """
     return is_named_as_kernel(variable) and _is_maskable(variable)
 
@@ -49,21 +44,21 @@ def is_named_as_kernel(variable: keras.Variable) -> bool:
 class KernelRule:
     """Finds the kernels of a layer, that is, its maskable weights.
 
-    Whatever the rule, a kernel is a trainable float weight of two or more
-    axes. All other weights are private variables of each task, or belong to
-    the dense base that all tasks share if they are frozen.
+    Under every rule a kernel is a trainable float weight of two or more axes.
+    All other weights are private variables of each task. If they are frozen,
+    they belong to the dense base that all tasks share.
 
     Args:
-        kernels: Which of these weights are kernels:
+        kernels: which of these weights are kernels:
             - `None`: those that `is_kernel` names.
-            - str: those whose path (see `weight_paths`) the regular
-              expression is found in, as `re.search` does it.
+            - str: those in whose path (see `weight_paths`) `re.search` finds
+              the regular expression.
             - layer class or tuple of them: all in layers of these classes.
             - function of a `keras.Variable`: those it returns `True` for.
 
     Raises:
         TypeError: If `kernels` is none of these.
-        ValueError: If it is no regular expression, or an empty tuple.
+        ValueError: If it is not a regular expression, or an empty tuple.
 
     Example:
 
@@ -77,11 +72,7 @@ class KernelRule:
         self.config = _normalized(kernels)
 
     def find(self, layer: keras.layers.Layer) -> list[keras.Variable]:
-        """Returns the kernels of a layer, in the order of its weights.
-
-        Args:
-            layer: `keras.layers.Layer`, built.
-        """
+        """Returns the kernels of a built layer, in the order of its weights."""
         chosen = self._chosen(layer)
         weights = layer.trainable_weights
         return [w for w in weights if _is_maskable(w) and chosen(w)]
@@ -97,7 +88,7 @@ class KernelRule:
             names = set(self.config[CLASSES_KEY])
             inside = {
                 id(weight)
-                for one in layer._flatten_layers()
+                for one in flatten_layers(layer)
                 if names & _class_names(one)
                 for weight in one.weights
             }
@@ -117,7 +108,7 @@ def _is_layer_class(value: Any) -> bool:
 def _normalized(kernels: Any) -> Any:
     """Returns a rule in the form that layers keep in their config.
 
-    Classes are kept by name, so that nothing needs to be imported for them.
+    Classes are kept by name, so that loading needs no import of them.
     """
     if isinstance(kernels, dict):
         if list(kernels) == [CLASSES_KEY]:

@@ -1,56 +1,35 @@
 """The layer that gives any Keras layer a mask and frozen values a task."""
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 from keras import tree
 
+from tsn_keras.keras_internals import set_regularizer
+from tsn_keras.layers.given_values import LayerScope
 from tsn_keras.layers.kernel_rule import KernelRule, Kernels
 from tsn_keras.layers.masked_kernel import EffectiveRegularizer, MaskedKernel
 from tsn_keras.layers.weight_paths import weight_paths
 
-# Scores move by about the learning rate in each of their steps, and chance must
-# not outweigh what they learn.
+# Scores move by about the learning rate in each of their steps. Chance must not
+# outweigh what they learn.
 SCORE_RANGE = 0.01
-
-_MASKS_APPLY = contextvars.ContextVar("masks_apply", default=True)
-
-
-@contextlib.contextmanager
-def without_masks() -> Iterator[None]:
-    """Lets every `Subnetwork` run its layer as it is, in this thread.
-
-    Variables then have the values that a `keras.StatelessScope` around the call
-    gives them; the scope of a masked call would hide these.
-    """
-    token = _MASKS_APPLY.set(False)
-    try:
-        yield
-    finally:
-        _MASKS_APPLY.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
 class Subnetwork(keras.layers.Wrapper):
     """Runs a layer or a whole model through one task's subnetwork.
 
-    Every kernel of the wrapped layer is replaced, for the duration of a
-    call, by its effective value (see `MaskedKernel`); all other weights are
-    used as they are. Until a task sets masks all slots are trainable and the
-    layer computes exactly what the wrapped layer would.
-
-    The kernels are replaced with `keras.StatelessScope`, so the wrapped layer
-    may be of any kind: one layer, a Sequential, functional or subclassed
-    model.
+    During a call every kernel of the wrapped layer is replaced by its
+    effective value (see `MaskedKernel`). All other weights are used as they
+    are. Until a task sets masks, all slots are trainable and the layer
+    computes exactly what the wrapped layer does.
 
     Args:
-        layer: `keras.layers.Layer` or `keras.Model` instance.
-        learned_scores: bool. Gives each kernel a trainable score a slot, for
+        layer: one layer, or a Sequential, functional or subclassed model.
+        learned_scores: whether each slot gets a trainable score, for
             `tsn_keras.pruning.ScorePruning`.
-        kernels: Which weights are kernels: `None` for all weights of two or
+        kernels: which weights are kernels: `None` for all weights of two or
             more axes named `embeddings` or `...kernel`, a regular expression
             over paths, a layer class or tuple of them, or a function of a
             variable (see `KernelRule`).
@@ -91,69 +70,48 @@ class Subnetwork(keras.layers.Wrapper):
 
     def _add_state(self, kernel: keras.Variable, path: str) -> MaskedKernel:
         name = path.replace("/", "_")
-        state = {
-            "own_mask": self.add_weight(
-                shape=kernel.shape,
-                dtype="bool",
-                initializer="ones",
-                trainable=False,
-                name=f"{name}_own_mask",
-            ),
-            "fixed": self.add_weight(
-                shape=kernel.shape,
-                dtype=kernel.dtype,
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                name=f"{name}_fixed",
-            ),
-        }
+        alike = {"shape": kernel.shape, "dtype": kernel.dtype}
+        own_mask = self.add_weight(
+            shape=kernel.shape,
+            dtype="bool",
+            initializer="ones",
+            trainable=False,
+            name=f"{name}_own_mask",
+        )
+        fixed = self.add_weight(
+            **alike,
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            name=f"{name}_fixed",
+        )
+        scores = None
         if self.learned_scores:
-            state["scores"] = self.add_weight(
-                shape=kernel.shape,
-                dtype=kernel.dtype,
-                initializer=keras.initializers.RandomUniform(
-                    0.0, SCORE_RANGE, seed=0
-                ),
+            random = keras.initializers.RandomUniform(0.0, SCORE_RANGE, seed=0)
+            scores = self.add_weight(
+                **alike,
+                initializer=random,
                 autocast=False,
                 name=f"{name}_scores",
             )
-        masked = MaskedKernel(kernel, path=path, **state)
+        masked = MaskedKernel(kernel, own_mask, fixed, scores, path)
         if kernel.regularizer is not None:
-            kernel.regularizer = EffectiveRegularizer(
-                kernel.regularizer, masked
-            )
+            regularizer = EffectiveRegularizer(kernel.regularizer, masked)
+            set_regularizer(kernel, regularizer)
         return masked
 
     def call(self, inputs, *args, **kwargs):
-        if not _MASKS_APPLY.get():
-            return self.layer(inputs, *args, **kwargs)
         effective = [(k.kernel, k.effective()) for k in self.kernels]
-        with keras.StatelessScope(
-            state_mapping=effective, collect_losses=True
-        ) as scope:
-            values = self._values_in(scope)
+        with LayerScope(self.layer, effective) as scope:
             outputs = self.layer(inputs, *args, **kwargs)
-        self._check_unassigned(values, self._values_in(scope))
-        kernels = {id(kernel.kernel) for kernel in self.kernels}
-        for variable in self.layer.variables:
-            updated = scope.get_current_value(variable)
-            if updated is not None and id(variable) not in kernels:
-                variable.assign(updated)
-        if scope.losses:
-            self.add_loss(scope.losses)
+        self._check_unassigned(scope)
+        scope.hand_on(self)
         return outputs
 
-    def _values_in(self, scope: keras.StatelessScope) -> list:
-        return [scope.get_current_value(k.kernel) for k in self.kernels]
-
-    def _check_unassigned(self, before: list, after: list) -> None:
+    def _check_unassigned(self, scope: LayerScope) -> None:
         """Refuses layers that write to their kernels when they are called."""
-        written = [
-            kernel.path
-            for kernel, one, two in zip(self.kernels, before, after)
-            if one is not two
-        ]
+        kernels = self.kernels
+        written = [k.path for k in kernels if scope.is_assigned(k.kernel)]
         if written:
             raise ValueError(
                 f"Layer '{self.layer.name}' assigns to its kernels {written} "

@@ -1,4 +1,4 @@
-"""Keras layers that are born as subnetworks."""
+"""Keras layers that are subnetworks from the start."""
 
 from typing import Any
 
@@ -21,13 +21,7 @@ class _ThinForm(Subnetwork):
         **kwargs: Any,
     ):
         layer = self.wrapped_class(*args, **kwargs)
-        self._wrap(layer, learned_scores, kernels)
-
-    def _wrap(
-        self, layer: keras.layers.Layer, learned_scores: bool, kernels: Kernels
-    ) -> None:
-        settings = {"name": layer.name, "dtype": layer.dtype_policy}
-        super().__init__(layer, learned_scores, kernels, **settings)
+        super().__init__(layer, learned_scores, kernels, **_settings(layer))
 
     def get_config(self) -> dict[str, Any]:
         config = self.layer.get_config()
@@ -44,8 +38,12 @@ class _ThinForm(Subnetwork):
         kernels = config.pop("kernels", None)
         layer = cls.wrapped_class.from_config(config)
         form = cls.__new__(cls)
-        form._wrap(layer, scores, kernels)
+        Subnetwork.__init__(form, layer, scores, kernels, **_settings(layer))
         return form
+
+
+def _settings(layer: keras.layers.Layer) -> dict[str, Any]:
+    return {"name": layer.name, "dtype": layer.dtype_policy}
 
 
 def _thin_form(name: str, wrapped: type[keras.layers.Layer]) -> type:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tsn_keras.pruning.threshold import largest
+from tsn_keras.pruning.masks import largest
 
 SMALLEST_FRACTION = 0.1
 
@@ -18,17 +18,17 @@ def refine(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Removes a task's own smallest weights while quality holds.
 
-    For one kernel after the other, largest first, the number of own slots is
+    One kernel after the other, largest first, the number of own slots is
     searched by bisection between a tenth of what training kept and all of
-    it. A removal counts only if the quality with all removals so far is not
-    more than `tolerance` under the quality at the start.
+    it. A removal counts only if the quality with all removals so far is at
+    most `tolerance` below the quality at the start.
 
     Args:
-        kernels: list of float32 arrays, the effective kernels.
-        own: list of bool arrays, the task's own slots.
-        quality: function of a list of effective kernels; higher is better.
-        tolerance: float, quality that may be lost in all.
-        steps: int, evaluations a kernel.
+        kernels: float32 arrays, the effective kernels.
+        own: bool arrays, the task's own slots.
+        quality: function of the effective kernels; higher is better.
+        tolerance: quality that may be lost in total.
+        steps: evaluations for each kernel.
 
     Returns:
         The pruned effective kernels and own slots.
@@ -43,7 +43,7 @@ def refine(
 
 
 def _searched(kernels, mask, index, quality, acceptable, steps):
-    """Returns a kernel and its own slots with as few of them as will do."""
+    """Returns a kernel with as few own slots as are enough, and these."""
     values, accepted = kernels[index], (kernels[index], mask)
     most = int(mask.sum())
     too_few = max(1, int(SMALLEST_FRACTION * most)) - 1

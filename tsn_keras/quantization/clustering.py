@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from tsn_keras.quantization.ordered_bins import OrderedBins
-
 _MAX_SORTED = 2**18
 _MIN_BINS = 2**13
-# A codebook of more bits would outweigh the codes it is meant to shorten.
-_MAX_CLUSTERS = 1024
+# Codes have 8 bits at most.
+_MAX_CLUSTERS = 256
 _MIN_POINTS = 2048
 _POINTS_PER_CLUSTER = 32
 _MAX_LLOYD_PASSES = 20
@@ -26,15 +24,15 @@ def cluster_values(
     dynamic programming over the intervals finds the global optimum (Wang and
     Song, 2011, Ckmeans.1d.dp). The best start of the last interval moves to
     the right with its end, so that one cluster more costs `O(n log n)`
-    (Grønlund et al., 2017). It is done here with weighted points, which the
-    library kmeans1d does not take: equal values are one point, and when
-    there are more than `max(2048, 32 * num_clusters)` distinct ones, runs of
-    neighbours are merged into their mean. The runs are spaced with the
-    density `f**(1/3)` that an optimal quantizer has (Panter and Dite, 1951),
-    and a few passes of Lloyd's algorithm over all values follow. The inertia
-    then is typically within 0.01 % of the optimum, for heavy tails as well.
-    More than 262,144 values are not sorted: those with the same upper 20 bits
-    are one point from the start (see `ordered_bins`).
+    (Grønlund et al., 2017). Here the points have weights, which the library
+    kmeans1d does not take: equal values are one point. If there are more than
+    `max(2048, 32 * num_clusters)` distinct values, runs of neighbours are
+    merged into their mean. The runs have the density `f**(1/3)` of an optimal
+    quantizer (Panter and Dite, 1951), and a few passes of Lloyd's algorithm
+    over all values follow. The inertia is then typically within 0.01 % of the
+    optimum, for heavy tails as well. More than 262,144 values are not sorted:
+    those with the same upper 20 bits are one point from the start (see
+    `OrderedBins`).
 
     >>> values = np.array([0.9, -1.0, 1.1, -1.0, 5.0])
     >>> centroids, codes = cluster_values(values, num_clusters=3)
@@ -44,15 +42,15 @@ def cluster_values(
     array([1, 0, 1, 0, 2], dtype=uint8)
 
     Args:
-        values: Finite real array of shape `(n,)`, `n > 0`. Taken as float32.
-        num_clusters: Largest number of centroids, from 1 to 1024.
+        values: finite real array of shape `(n,)`, `n > 0`. Taken as float32.
+        num_clusters: largest number of centroids, from 1 to 256.
 
     Returns:
-        A tuple `(centroids, codes)`: `float32` array of shape `(k,)` in
+        A tuple `(centroids, codes)`: float32 array of shape `(k,)` in
         ascending order, and the index of the nearest centroid of every
-        value, shape `(n,)`, `uint8` for `k <= 256`, else `uint16`. `k` is
-        `num_clusters`, or the number of distinct values if that is smaller;
-        the centroids then are the values themselves.
+        value, uint8 of shape `(n,)`. `k` is `num_clusters`, or the number of
+        distinct values if that is smaller; the centroids are then the values
+        themselves.
 
     Raises:
         ValueError: If `values` is empty, not 1-D or not finite, or
@@ -85,8 +83,7 @@ def cluster_values(
     centroids = centroids.astype(np.float32)
     if bins is None:
         return centroids, _nearest(centroids, values)
-    codes = bins.codes(_middles(centroids.astype(np.float64)))
-    return centroids, codes.astype(_code_type(centroids))
+    return centroids, bins.codes(_middles(centroids.astype(np.float64)))
 
 
 def linear_values(
@@ -110,8 +107,8 @@ def linear_values(
     array([0, 4, 5], dtype=uint8)
 
     Args:
-        values: Finite real array of shape `(n,)`, `n > 0`. Taken as float32.
-        num_clusters: A power of two from 2 to 65536.
+        values: finite real array of shape `(n,)`, `n > 0`. Taken as float32.
+        num_clusters: a power of two from 2 to 256.
 
     Returns:
         A tuple `(centroids, codes)` as of `cluster_values`. There are
@@ -123,9 +120,9 @@ def linear_values(
             `num_clusters` is not such a power of two.
     """
     values = _check_values(values)
-    if not 2 <= num_clusters <= 2**16 or num_clusters & (num_clusters - 1):
+    if num_clusters not in {2**bits for bits in range(1, 9)}:
         raise ValueError(
-            "`num_clusters` must be a power of two from 2 to 65536. "
+            f"`num_clusters` must be a power of two from 2 to {_MAX_CLUSTERS}. "
             f"Received: {num_clusters}"
         )
     magnitudes = np.abs(values)
@@ -163,13 +160,9 @@ def _check_values(values):
 
 
 def _nearest(centroids, values):
-    """The index of the nearest of the sorted centroids (ties: the lower)."""
+    """Returns the nearest of the sorted centroids (ties: the lower)."""
     middles = _middles(centroids.astype(np.float64))
-    return np.searchsorted(middles, values).astype(_code_type(centroids))
-
-
-def _code_type(centroids):
-    return np.uint8 if centroids.size <= 256 else np.uint16
+    return np.searchsorted(middles, values).astype(np.uint8)
 
 
 def _middles(centroids):
@@ -177,7 +170,7 @@ def _middles(centroids):
 
 
 def _merged(points, weights, num_clusters):
-    """Ascending points, merged if they are many, and their weights."""
+    """Returns ascending points, merged if they are many, and weights."""
     max_points = max(_MIN_POINTS, _POINTS_PER_CLUSTER * num_clusters)
     if points.size <= max_points:
         return points, weights
@@ -263,3 +256,63 @@ def _lloyd(points, weights, centroids):
             break
         centroids = moved
     return centroids
+
+
+_BITS = 20
+_SIGN = np.uint32(2**31)
+
+
+def _keys(values: np.ndarray) -> np.ndarray:
+    """Returns the bin of each value: the upper bits of its rank among floats.
+
+    As unsigned numbers, the bits of positive floats ascend with the value and
+    those of negative floats descend.
+    """
+    # A negative zero becomes a positive one.
+    bits = (values + np.float32(0)).view(np.uint32)
+    flips = np.where(bits < _SIGN, _SIGN, np.uint32(2**32 - 1))
+    return ((bits ^ flips) >> np.uint32(32 - _BITS)).astype(np.int32)
+
+
+class OrderedBins:
+    """Many values in bins of ascending order, without sorting them.
+
+    A bin holds the values with the same sign, exponent and first 11 bits of
+    the mantissa.
+
+    Args:
+        values: float32 array of one axis, finite.
+
+    Attributes:
+        points: float64 array, the means of the bins that hold values,
+            ascending.
+        weights: int64 array, how many values each of these bins holds.
+    """
+
+    def __init__(self, values: np.ndarray):
+        self._values = values
+        self._keys = _keys(values)
+        counts = np.bincount(self._keys, minlength=2**_BITS)
+        sums = np.bincount(self._keys, weights=values, minlength=2**_BITS)
+        held = np.flatnonzero(counts)
+        self.weights = counts[held]
+        self.points = sums[held] / self.weights
+
+    def codes(self, bounds: np.ndarray) -> np.ndarray:
+        """Returns for each value how many bounds are below it, exactly.
+
+        Args:
+            bounds: float64 array, ascending, of at most 255 values.
+
+        Returns:
+            uint8 array.
+        """
+        cut = _keys(bounds.astype(np.float32))
+        below = np.bincount(cut + 1, minlength=2**_BITS + 1)
+        codes = np.cumsum(below, dtype=np.uint8)[self._keys]
+        # Only a bin that a bound cuts has values on both sides of the bound.
+        is_cut = np.zeros(2**_BITS, bool)
+        is_cut[cut] = True
+        unsure = np.flatnonzero(is_cut[self._keys])
+        codes[unsure] = np.searchsorted(bounds, self._values[unsure])
+        return codes

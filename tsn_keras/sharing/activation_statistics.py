@@ -1,16 +1,17 @@
 """Summary statistics of the activations of masked layers."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from tsn_keras.keras_internals import flatten_layers, observed_calls
+
 MOST_UNITS = 16
 SMALLEST_DEVIATION = 0.1
-# So many deviations off zero a unit is as good as constant.
+# So many deviations from zero a unit is practically constant.
 FARTHEST = 16.0
 
 
@@ -20,10 +21,10 @@ def masked_layers(
     """Returns the layers that own kernels, in the order of the kernels.
 
     Args:
-        root: `keras.layers.Layer` that holds them.
-        kernels: list of `keras.Variable`.
+        root: the layer that holds them.
+        kernels: the trainable values of the kernels.
     """
-    layers = list(root._flatten_layers())
+    layers = flatten_layers(root)
     owners = []
     for kernel in kernels:
         holders = [
@@ -31,7 +32,7 @@ def masked_layers(
             for layer in layers
             if any(weight is kernel for weight in layer.weights)
         ]
-        # A model may hold one layer alone, and have no weights beside its.
+        # A model that holds one layer alone has the same weights as it.
         owner = min(
             holders,
             key=lambda x: (len(x.weights), isinstance(x, keras.Model)),
@@ -41,51 +42,32 @@ def masked_layers(
     return owners
 
 
-@contextlib.contextmanager
-def _observed(
-    layers: list[keras.layers.Layer], outputs: dict[int, np.ndarray]
-) -> Iterator[None]:
-    """Notes the last output of each layer while the context lasts."""
-
-    def noting(index, call):
-        def noting_call(*args, **kwargs):
-            result = call(*args, **kwargs)
-            first = tree.flatten(result)[0]
-            if isinstance(first, tf.__internal__.EagerTensor):
-                outputs[index] = np.asarray(first, np.float32)
-            return result
-
-        return noting_call
-
-    for index, layer in enumerate(layers):
-        layer.call = noting(index, layer.call)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.call
-
-
 def activation_statistics(
     forward: Callable[[], object], layers: list[keras.layers.Layer]
 ) -> np.ndarray:
     """Returns mean and deviation of some units of every masked layer.
 
-    At most 16 evenly spaced units a layer are kept; a deviation is at least
-    a tenth of the layer's, so that dead units do not count for too much. In
-    deviations and logarithms all units have one scale, whatever their layer's,
-    so that a few bits hold them.
+    At most 16 evenly spaced units of each layer are kept. A deviation is at
+    least a tenth of the layer's, so that dead units do not count for too
+    much. Means are in deviations and deviations in logarithms: units of all
+    layers then have one scale, and a few bits hold them.
 
     Args:
         forward: function that runs the network eagerly on the sample.
-        layers: list of layers to observe.
+        layers: the layers to observe; of several calls the last one counts.
 
     Returns:
-        float32 array, all means in deviations (at most 16 off zero), followed
+        float32 array, all means in deviations (at most 16 from zero), followed
         by the logarithms of all deviations.
     """
     outputs: dict[int, np.ndarray] = {}
-    with _observed(layers, outputs):
+
+    def note(index, result):
+        first = tree.flatten(result)[0]
+        if isinstance(first, tf.__internal__.EagerTensor):
+            outputs[index] = np.asarray(first, np.float32)
+
+    with observed_calls(layers, note):
         forward()
     means, deviations = [], []
     for index in sorted(outputs):
@@ -107,7 +89,7 @@ def activation_statistics(
 def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:
     """Returns how far activations are from those of a stored task.
 
-    The mean over units of the divergence between normal distributions:
+    This is the mean over units of the divergence of normal distributions:
 
     `KL(p || q) = log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2`
 
@@ -116,7 +98,7 @@ def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:
         stored: float array, statistics `q` of the stored task.
 
     Returns:
-        float, 0 for equal statistics; infinite where nothing can be
+        The divergence: 0 for equal statistics, infinite if nothing can be
         compared.
     """
     if new.size != stored.size or not new.size:

@@ -1,14 +1,12 @@
 """A network computes with other values than those in its variables."""
 
-from concurrent import futures
-
 import keras
 import numpy as np
 from absl.testing import parameterized
 from keras import layers
 
 from tests.lite import small_models
-from tsn_keras.layers import SubnetDense, Subnetwork, without_masks
+from tsn_keras.layers import SubnetDense, Subnetwork
 from tsn_keras.lite.networks.run_with_values import (
     run_with_values,
     task_values,
@@ -36,22 +34,9 @@ class RunWithValuesTest(parameterized.TestCase):
             values = task_values(model, "task 1")
             found = run_with_values(model, x, values)
             np.testing.assert_allclose(found, expected[1], atol=1e-6)
-            # Masks and variables are at work again.
             np.testing.assert_allclose(model(x), expected[0], atol=1e-6)
 
-    def test_other_threads_keep_their_masks(self):
-        model = small_models.make_model(tasks=2)
-        x = small_models.random_inputs(model)
-        with model.switch.using("task 0"):
-            masked = np.asarray(model(x))
-            with without_masks():
-                unmasked = np.asarray(model(x))
-                with futures.ThreadPoolExecutor(1) as other:
-                    found = other.submit(model, x).result()
-            self.assertGreater(np.abs(unmasked - masked).max(), 1e-3)
-            np.testing.assert_array_equal(found, masked)
-
-    def test_masks_are_at_work_again_after_an_error(self):
+    def test_the_task_is_at_work_again_after_an_error(self):
         model = small_models.make_model(tasks=1)
         x = small_models.random_inputs(model)
         with model.switch.using("task 0"):

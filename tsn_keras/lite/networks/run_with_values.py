@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tsn_keras.layers import without_masks
+from tsn_keras.layers import call_given, computing_with
 
 
 def task_variables(model: Any) -> list[keras.Variable]:
@@ -30,12 +30,16 @@ def run_with_values(model: Any, inputs: Any, values: list) -> Any:
         inputs: nest of tensors, batch first.
         values: list of tensors or arrays, in the order of `task_variables`.
     """
-    mapping = list(zip(task_variables(model), values))
+    variables = task_variables(model) + model.installation.base
     # As constants: a file has no other place for what no task changes.
     with tf.init_scope():
         base = model.installation.base_values()
-    mapping += list(zip(model.installation.base, base))
-    with without_masks(), keras.StatelessScope(state_mapping=mapping):
+    # Once, or each layer would make a constant of its own.
+    tensors = [
+        tf.convert_to_tensor(value, variable.dtype)
+        for variable, value in zip(variables, values + base)
+    ]
+    with computing_with(zip(variables, tensors)):
         # Augmentation is active by itself where nobody says otherwise.
-        features = model.backbone(inputs, training=False)
+        features = call_given(model.backbone, inputs, training=False)
         return model.heads(features, training=False)

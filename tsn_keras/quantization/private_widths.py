@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from tsn_keras.bank import FLOAT_WIDTH, PrivateCode
-from tsn_keras.quantization.groups import by_size, halves
+from tsn_keras.quantization.width_search import by_size, halves
 
 WIDTHS = (2, 3, 4, 5, 6, 8, 16, FLOAT_WIDTH)
-# Narrowing a variable of fewer entries saves too little to look for.
+# To narrow a variable of fewer entries saves too little for a search.
 SMALL = 64
-# Nor do groups with less than this part of all entries.
+# So do groups with less than this part of all entries.
 WORTHWHILE = 1 / 4
 
 Quality = Callable[[list[PrivateCode]], float]
@@ -23,17 +23,17 @@ def search_private_widths(
 ) -> list[PrivateCode]:
     """Finds the smallest widths of private variables that validate.
 
-    All together get the smallest width that is acceptable, by bisection. Then
-    the larger ones get fewer bits, in groups of about equal size, for as long
+    First all get the smallest common width that is acceptable, by bisection.
+    Then the larger ones get fewer bits, in groups of about equal size, as long
     as that is acceptable.
 
     Args:
-        values: list of arrays, the private variables.
-        quality: function of a code for each; higher is better.
-        acceptable: float, quality that must be reached.
+        values: the private variables.
+        quality: function of their codes; higher is better.
+        acceptable: quality that must be reached.
 
     Returns:
-        list of `PrivateCode`; float32 if no width is acceptable.
+        The codes; float32 if no width is acceptable.
     """
     width, codes = _narrowest_together(values, quality, acceptable)
     sizes = [value.size if value.size >= SMALL else 0 for value in values]
@@ -59,7 +59,7 @@ def search_private_widths(
 
 
 def _narrowest_together(values, quality, acceptable):
-    """Returns the smallest width that validates for all, and their codes."""
+    """Returns the smallest acceptable width of all, and their codes."""
     low, high = 0, len(WIDTHS) - 1
     while low < high:
         middle = (low + high) // 2

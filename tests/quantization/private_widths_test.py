@@ -4,7 +4,7 @@ import numpy as np
 from absl.testing import parameterized
 
 from tsn_keras.bank import PrivateCode
-from tsn_keras.private_widths import search_private_widths
+from tsn_keras.quantization import search_private_widths
 
 RNG = np.random.default_rng(0)
 VALUES = [

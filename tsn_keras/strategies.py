@@ -4,12 +4,12 @@ from typing import Any
 
 import keras
 
-from tsn_keras.pruning.criteria import (
+from tsn_keras.pruning import (
     FisherPruning,
     MagnitudePruning,
     ScorePruning,
 )
-from tsn_keras.quantization.strategies import AdaptiveCodebook
+from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.sharing import (
     ActivationSimilarity,
     Always,
@@ -33,12 +33,9 @@ def get_strategy(argument: str, value: Any, wanted: type) -> Any:
     """Returns the strategy that an argument of `ContinualModel` means.
 
     Args:
-        argument: str, the argument's name for errors.
+        argument: the argument's name, for errors.
         value: strategy object, name, serialized strategy, or `None`.
-        wanted: type, the base class of acceptable strategies.
-
-    Returns:
-        The strategy object or `None`.
+        wanted: the base class of acceptable strategies.
 
     Raises:
         ValueError: For an unknown name.

@@ -14,9 +14,9 @@ def code_bytes(kept: int, size: int, width: int) -> float:
     `(size * H(min(kept / size, 1 / 2)) + width * kept) / 8`
 
     Args:
-        kept: int, number of own slots.
-        size: int, number of slots of the kernel.
-        width: int, bits a code.
+        kept: number of own slots.
+        size: number of slots of the kernel.
+        width: bits a code.
     """
     density = np.clip(kept / size, 1e-12, 0.5)
     entropy = -density * np.log2(density)
@@ -30,7 +30,7 @@ def fewest_slots(size: int) -> int:
 
 
 def smallest_budget(sizes: list[int], width: int) -> float:
-    """Returns the bytes of the fewest slots in kernels of some sizes."""
+    """Returns the bytes that kernels take with their fewest slots."""
     return sum(code_bytes(fewest_slots(size), size, width) for size in sizes)
 
 
@@ -42,9 +42,9 @@ def divide_budget(
 ) -> list[int]:
     """Finds how many slots of each kernel a budget pays for.
 
-    The slots of all kernels are ranked together: the most important ones are
-    kept, as many as `code_bytes` allows, and 1 % of every kernel at least.
-    The least importance that is kept is found by bisection.
+    The slots of all kernels are ranked together. The most important ones are
+    kept: as many as `code_bytes` allows, and at least 1 % of every kernel.
+    The lowest importance that is kept is found by bisection.
 
     >>> importances = [np.arange(1.0, 1001.0), np.arange(900.0, 1900.0)]
     >>> available = [np.ones(1000, bool)] * 2
@@ -52,13 +52,10 @@ def divide_budget(
     [10, 305]
 
     Args:
-        importances: list of float arrays, one a kernel.
-        available: list of bool arrays, the slots to choose from.
-        budget: float, bytes.
-        width: int, bits a code.
-
-    Returns:
-        list of int.
+        importances: a float array for each kernel.
+        available: bool arrays, the slots to choose from.
+        budget: in bytes.
+        width: bits a code.
     """
     free = [np.abs(v[a]) for v, a in zip(importances, available)]
     sizes = [values.size for values in importances]
@@ -69,7 +66,7 @@ def divide_budget(
             for f, n in zip(free, sizes)
         ]
 
-    # The bit patterns of floats that are not negative have their order.
+    # The bit patterns of non-negative floats have the order of the floats.
     low, high = 0, int(np.float32(np.inf).view(np.int32))
     while low < high:
         middle = (low + high) // 2

@@ -1,7 +1,7 @@
 import numpy as np
 from absl.testing import parameterized
 
-from tsn_keras.pruning.allocation import (
+from tsn_keras.pruning.budget import (
     code_bytes,
     divide_budget,
     fewest_slots,

@@ -15,7 +15,8 @@ PACKAGE = "tsn_keras"
 
 # Rooms of the package, from the ground. A room imports from lower floors only.
 FLOORS = (
-    ("distribution", "files", "keras_internals", "tfmot", "version"),
+    ("distribution", "files", "tfmot", "version"),
+    ("keras_internals",),
     ("bank", "data", "layers"),
     ("pruning", "quantization", "sharing"),
     ("strategies",),
@@ -24,7 +25,7 @@ FLOORS = (
     ("continual_model",),
     ("__init__",),
 )
-GROUND = FLOORS[0]
+GROUND = FLOORS[0] + FLOORS[1]
 # Beside the floors: whose names they may import, if `__init__` gives them out.
 BESIDE = {
     "lite": ("bank", "data", "layers"),

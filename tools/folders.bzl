@@ -16,12 +16,11 @@ def py_folder(deps = [], exclude = []):
         deps = deps + ["//:requirements"],
     )
 
-def pytest_folder(deps = [], data = [], manual = []):
+def pytest_folder(deps = [], manual = []):
     """A test for each *_test.py; `helpers` are the folder's other files.
 
     Args:
       deps: What they import beside the package and its requirements.
-      data: Files that they read.
       manual: Tests that read the checkout itself, which Bazel does not show
         them; pytest runs those.
     """
@@ -46,7 +45,7 @@ def pytest_folder(deps = [], data = [], manual = []):
             srcs = ["//tools:pytest_main.py"],
             main = "//tools:pytest_main.py",
             args = ["$(location %s)" % test],
-            data = data + [test],
+            data = [test],
             tags = ["manual"] if test in manual else [],
             deps = [":tests"],
         )

@@ -65,7 +65,7 @@ class ReadsTest(parameterized.TestCase):
         backbone.add(layers.Dense(4, activity_regularizer="l2"))
         model = make_model(backbone)
         before = [np.array(v) for v in backbone.variables]
-        from tsn_keras.backbone_checks import check_reads
+        from tsn_keras.tasks.checks import check_reads
 
         check_reads(model.switch, model.switch.inputs)
         for variable, value in zip(backbone.variables, before):

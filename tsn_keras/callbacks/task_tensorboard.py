@@ -23,9 +23,6 @@ class TaskScalars:
       this and all earlier tasks use;
     - `mask_overlap/KERNEL/TASK`: of its mask and that of the earlier `TASK`,
       slots in both divided by slots in either.
-
-    Args:
-        bank: `WeightBank`.
     """
 
     def __init__(self, bank: WeightBank):
@@ -37,7 +34,7 @@ class TaskScalars:
 
     @property
     def num_tasks(self) -> int:
-        """The number of tasks gone through."""
+        """How many tasks were gone through."""
         return len(self._masks)
 
     def of_next_task(self) -> list[tuple[str, float]]:

@@ -22,9 +22,6 @@ class AccuracyMatrix:
     Args:
         tasks: Number of tasks, or their names in the order of learning.
 
-    Raises:
-        ValueError: If there is no task, or a name occurs twice.
-
     Example:
 
     >>> matrix = AccuracyMatrix(2)

@@ -20,12 +20,8 @@ def hash_logits(logits: Any) -> str:
     Returns:
         64 hexadecimal digits.
 
-    Raises:
-        ValueError: If something in the nest is no numeric array.
-
     Example:
 
-    >>> import numpy as np
     >>> a = np.array([1.0, 2.0], "float32")
     >>> hash_logits(a) == hash_logits(a.copy())
     True
@@ -104,10 +100,6 @@ class BitExactness:
 
         Returns:
             The hash.
-
-        Raises:
-            ValueError: If the task was recorded before, or `x` is a
-                `tf.data.Dataset`, which may give other inputs next time.
         """
         inputs = self._checked(task_name, x)
         logits_hash = self._hash(model, task_name, inputs)
@@ -121,7 +113,7 @@ class BitExactness:
         Args:
             task_name: Name of the task.
             x: The inputs that were recorded.
-            logits_hash: What `record` returned for them.
+            logits_hash: What `record` returned.
         """
         self._inputs[task_name] = self._checked(task_name, x)
         self._hashes[task_name] = logits_hash

@@ -48,18 +48,16 @@ def build_report(
         capacity: What `ContinualModel.capacity()` returned.
         bit_exact: Whether the logits of every earlier task were compared and
             found identical after the last task.
-        seconds: Duration of the run.
         config: Flags and other settings of the run.
         single: Quality of a separately trained network on each task, for the
             forward transfer.
         **extra: Further keys.
 
     Returns:
-        The report, made of what JSON knows only.
+        The report, as JSON can hold it.
 
     Raises:
-        ValueError: If a key of `extra` is one of the report's own.
-        TypeError: If a value cannot be written as JSON.
+        TypeError: If JSON cannot hold a value.
     """
     report = {
         "tasks": list(tasks),
@@ -122,16 +120,18 @@ def write_report(path: str | os.PathLike, **parts: Any) -> dict[str, Any]:
 
 
 def _metrics(matrix, single):
-    computations = {
-        "average_accuracy": lambda: metrics.average_accuracy(matrix),
-        "backward_transfer": lambda: metrics.backward_transfer(matrix),
-        "forward_transfer": lambda: metrics.forward_transfer(matrix, single),
-        "forgetting": lambda: metrics.forgetting(matrix),
+    known = ~np.isnan(matrix.values[np.tril_indices(len(matrix))])
+
+    def compute(metric, *more):
+        # The report of a long run that was stopped is worth more than an error.
+        return metric(matrix, *more) if known.all() else None
+
+    return {
+        "average_accuracy": compute(metrics.average_accuracy),
+        "backward_transfer": compute(metrics.backward_transfer),
+        "forward_transfer": compute(metrics.forward_transfer, single),
+        "forgetting": compute(metrics.forgetting),
     }
-    if not np.isnan(matrix.values[np.tril_indices(len(matrix))]).any():
-        return {name: compute() for name, compute in computations.items()}
-    # The report of a long run that was stopped is worth more than an error.
-    return dict.fromkeys(computations)
 
 
 def _versions():

@@ -40,7 +40,6 @@ class ClassSplits(scenario.Scenario):
 
     Example:
 
-    >>> import numpy as np
     >>> images = np.random.default_rng(0).random((60, 4, 4), "float32")
     >>> labels = np.arange(60) % 6
     >>> data = ImageData((images, labels), (images, labels))
@@ -151,11 +150,6 @@ def _checked_order(class_order, num_classes):
 
 def _division(num_classes, num_tasks, classes_per_task):
     """Returns the number of tasks and the classes of each."""
-    if num_tasks is None and classes_per_task is None:
-        raise ValueError(
-            "`num_tasks` and `classes_per_task` are both None. Pass at least "
-            "one of them."
-        )
     given = {
         name: scenario.checked_int(name, value, 1)
         for name, value in (
@@ -164,6 +158,11 @@ def _division(num_classes, num_tasks, classes_per_task):
         )
         if value is not None
     }
+    if not given:
+        raise ValueError(
+            "`num_tasks` and `classes_per_task` are both None. Pass at least "
+            "one of them."
+        )
     if len(given) == 2:
         if num_tasks * classes_per_task > num_classes:
             raise ValueError(

@@ -22,12 +22,8 @@ class ImageData:
         test: Pair `(images, labels)`.
         num_classes: Number of classes; the largest label plus one by default.
 
-    Raises:
-        ValueError: If shapes, lengths, dtypes or labels do not fit together.
-
     Example:
 
-    >>> import numpy as np
     >>> images = np.zeros((6, 4, 4), "uint8")
     >>> labels = np.array([0, 1, 2, 0, 1, 2])
     >>> data = ImageData((images, labels), (images[:3], labels[:3]))

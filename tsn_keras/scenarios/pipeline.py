@@ -29,14 +29,10 @@ def split_rows(
     Args:
         rows: Row numbers, `[n]`, with n >= 2.
         validation_split: Fraction of the rows that validate, in (0, 1).
-            At least one row lands on each side.
         seed: Of the random generator.
 
     Returns:
-        Training and validation rows, each sorted.
-
-    Raises:
-        ValueError: If there are fewer than two rows.
+        Training and validation rows, each sorted, and at least one of each.
     """
     if len(rows) < 2:
         raise ValueError(
@@ -67,7 +63,7 @@ def batches(
     Args:
         images: All images, `[n, height, width, channels]`.
         labels: All labels, `[n]`.
-        rows: Row numbers to read, `[m]`.
+        rows: Numbers of the rows to read.
         batch_size: Rows in a batch.
         transform: From float32 images `[batch, height, width, channels]` to
             the float32 inputs of the task.
@@ -75,9 +71,6 @@ def batches(
             None keeps the given order. The order depends only on this seed and
             on how often the data set was read (`data.passes_of`), not on
             TensorFlow's global seed.
-
-    Returns:
-        A data set of pairs `(x, y)`.
     """
 
     def gather(rows_of_batch):

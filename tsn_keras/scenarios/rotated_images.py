@@ -32,7 +32,6 @@ class RotatedImages(scenario.Scenario):
 
     Example:
 
-    >>> import numpy as np
     >>> images = np.random.default_rng(0).random((20, 4, 4), "float32")
     >>> labels = np.arange(20) % 2
     >>> data = ImageData((images, labels), (images, labels))

@@ -104,7 +104,7 @@ class CloneTest(parameterized.TestCase):
         for one, two in zip((model, other), (0, 0)):
             begin(one, two, epochs=1)
         np.testing.assert_array_equal(
-            *(one.installation.kernels[0].kernel for one in (model, other))
+            *(one.switch.kernels[0].kernel for one in (model, other))
         )
 
     def test_of_a_functional_model_with_subnetworks(self):

@@ -446,7 +446,7 @@ class GuidesTest(parameterized.TestCase):
                 keras.optimizers.Adam(0.003), loss, metrics=["accuracy"]
             )
             fit(one)
-            kernel = one.installation.kernels[0].kernel
+            kernel = one.switch.kernels[0].kernel
             self.assertGreater(np.abs(kernel - start).max(), 0)
             consolidate(one)
 

@@ -20,15 +20,15 @@ class InstalledQualityTest(absltest.TestCase):
 
     def setUp(self):
         super().setUp()
-        installation = self.model.switch
-        installation.install_private(self.private)
-        for kernel, value in zip(installation.kernels, self.kernels):
+        switch = self.model.switch
+        switch.install_private(self.private)
+        for kernel, value in zip(switch.kernels, self.kernels):
             kernel.install(value)
         validation = Validation(
             self.model, digits(0, VALIDATION), evaluation_loop(self.model)
         )
         self.initial = validation.initial
-        self.quality = Quality(installation, validation, self.kernels)
+        self.quality = Quality(switch, validation, self.kernels)
         self.validated = self.enterContext(
             mock.patch.object(validation, "quality", wraps=validation.quality)
         )

@@ -1,5 +1,6 @@
 """Which slots a task keeps: the pruning strategies."""
 
+import dataclasses
 import math
 import numbers
 import re
@@ -36,6 +37,7 @@ def _checked_fraction(name: str, value: float) -> float:
     return float(value)
 
 
+@dataclasses.dataclass(eq=False)
 class Pruning:
     """Base class of the pruning strategies.
 
@@ -62,67 +64,60 @@ class Pruning:
             ranking the slots of all kernels together.
     """
 
+    sparsity: float | Mapping[str, float] | None = None
+    schedule: Any = None
+    begin: float = 0.0
+    end: float = 0.6
+    frequency: int = 50
+    tolerance: float | None = None
+    budget: int | None = None
+
+    # Not annotated: of the class, and no argument.
     learned_scores = False
     score_frequency = 1
     needs_second_moments = False
 
-    def __init__(
-        self,
-        sparsity: float | Mapping[str, float] | None = None,
-        schedule=None,
-        begin: float = 0.0,
-        end: float = 0.6,
-        frequency: int = 50,
-        tolerance: float | None = None,
-        budget: int | None = None,
-    ):
-        targets = (sparsity, schedule, budget)
+    def __post_init__(self):
+        targets = (self.sparsity, self.schedule, self.budget)
         if sum(target is not None for target in targets) > 1:
             raise ValueError(
                 "Give one of `sparsity`, `schedule` and `budget`: each is a "
-                f"target of its own. Received: sparsity={sparsity}, "
-                f"schedule={schedule}, budget={budget}"
+                f"target of its own. Received: sparsity={self.sparsity}, "
+                f"schedule={self.schedule}, budget={self.budget}"
             )
-        if budget is not None and not budget > 0:
+        if self.budget is not None and not self.budget > 0:
             raise ValueError(
                 "`budget` must be a positive number of bytes. Received: "
-                f"budget={budget}"
+                f"budget={self.budget}"
             )
-        if schedule is not None and not tfmot.is_schedule(schedule):
+        if self.schedule is not None and not tfmot.is_schedule(self.schedule):
             raise TypeError(
                 "`schedule` must be a PruningSchedule of "
-                f"tensorflow_model_optimization. Received: {schedule!r}"
+                f"tensorflow_model_optimization. Received: {self.schedule!r}"
             )
-        if not 0.0 <= begin < end <= 1.0:
+        if not 0.0 <= self.begin < self.end <= 1.0:
             raise ValueError(
                 "`begin` and `end` must satisfy 0 <= begin < end <= 1. "
-                f"Received: begin={begin}, end={end}"
+                f"Received: begin={self.begin}, end={self.end}"
             )
-        if frequency < 1:
+        if self.frequency < 1:
             raise ValueError(
                 "`frequency` must be at least 1 step. Received: "
-                f"frequency={frequency}"
+                f"frequency={self.frequency}"
             )
-        if tolerance is not None and not 0.0 <= tolerance < 1.0:
+        if self.tolerance is not None and not 0.0 <= self.tolerance < 1.0:
             raise ValueError(
                 "`tolerance` must be in [0, 1) or None. Received: "
-                f"tolerance={tolerance}"
+                f"tolerance={self.tolerance}"
             )
         if not any(target is not None for target in targets):
-            sparsity = DEFAULT_SPARSITY
-        if isinstance(sparsity, Mapping):
-            for pattern, value in sparsity.items():
+            self.sparsity = DEFAULT_SPARSITY
+        if isinstance(self.sparsity, Mapping):
+            for pattern, value in self.sparsity.items():
                 _checked_fraction(f"sparsity['{pattern}']", value)
-            sparsity = dict(sparsity)
-        elif sparsity is not None:
-            sparsity = _checked_fraction("sparsity", sparsity)
-        self.sparsity = sparsity
-        self.schedule = schedule
-        self.begin = begin
-        self.end = end
-        self.frequency = frequency
-        self.tolerance = tolerance
-        self.budget = budget
+            self.sparsity = dict(self.sparsity)
+        elif self.sparsity is not None:
+            self.sparsity = _checked_fraction("sparsity", self.sparsity)
 
     def target(self, path: str) -> float:
         """Returns the sparsity that the kernel of a path ends with.
@@ -234,16 +229,10 @@ class Pruning:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
+        names = [field.name for field in dataclasses.fields(self)]
+        config = {name: getattr(self, name) for name in names}
         schedule = self.schedule and self.schedule.get_config()
-        return {
-            "sparsity": self.sparsity,
-            "schedule": schedule,
-            "begin": self.begin,
-            "end": self.end,
-            "frequency": self.frequency,
-            "tolerance": self.tolerance,
-            "budget": self.budget,
-        }
+        return {**config, "schedule": schedule}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Pruning":
@@ -304,6 +293,7 @@ class MagnitudePruning(Pruning):
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@dataclasses.dataclass(eq=False)
 class ScorePruning(Pruning):
     """Keeps the slots with the highest learned scores.
 
@@ -322,25 +312,24 @@ class ScorePruning(Pruning):
 
     learned_scores = True
 
-    def __init__(self, *args, score_frequency: int = 8, **kwargs):
-        super().__init__(*args, **kwargs)
-        if score_frequency < 1:
+    score_frequency: int = dataclasses.field(default=8, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.score_frequency < 1:
             raise ValueError(
                 "`score_frequency` must be at least 1 step. Received: "
-                f"score_frequency={score_frequency}"
+                f"score_frequency={self.score_frequency}"
             )
-        self.score_frequency = score_frequency
 
     def importance(self, mask: TaskMask) -> np.ndarray:
         # `largest` ranks absolute values; scores below zero are the lowest.
         scores = np.asarray(mask.kernel.scores)
         return scores - scores.min()
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "score_frequency": self.score_frequency}
-
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@dataclasses.dataclass(eq=False)
 class FisherPruning(Pruning):
     """Keeps the slots whose weights matter most to the loss.
 
@@ -363,13 +352,14 @@ class FisherPruning(Pruning):
 
     needs_second_moments = True
 
-    def __init__(self, *args, power: float = 0.25, **kwargs):
-        super().__init__(*args, **kwargs)
-        if not 0.0 <= power <= 1.0:
+    power: float = dataclasses.field(default=0.25, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0.0 <= self.power <= 1.0:
             raise ValueError(
-                f"`power` must be in [0, 1]. Received: power={power}"
+                f"`power` must be in [0, 1]. Received: power={self.power}"
             )
-        self.power = power
 
     def importance(self, mask: TaskMask) -> np.ndarray:
         magnitudes = np.abs(mask.values())
@@ -377,6 +367,3 @@ class FisherPruning(Pruning):
         if not moment.any():
             return magnitudes
         return magnitudes * np.power(moment, self.power)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "power": self.power}

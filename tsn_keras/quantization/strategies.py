@@ -1,5 +1,6 @@
 """How many bits a task's weights take: the quantization strategies."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ MOST_TUNING_STEPS = 1000
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@dataclasses.dataclass(eq=False)
 class AdaptiveCodebook:
     """Codes of as few bits as the validated quality allows.
 
@@ -40,41 +42,35 @@ class AdaptiveCodebook:
     4
     """
 
-    def __init__(
-        self,
-        tolerance: float = 0.002,
-        min_width: int = 1,
-        max_width: int = 8,
-        codebook: str = "clustered",
-        fine_tune_steps: int | None = None,
-        learning_rate: float = 1e-3,
-    ):
-        if not 0.0 <= tolerance < 1.0:
+    tolerance: float = 0.002
+    min_width: int = 1
+    max_width: int = 8
+    codebook: str = "clustered"
+    fine_tune_steps: int | None = None
+    learning_rate: float = 1e-3
+
+    def __post_init__(self):
+        if not 0.0 <= self.tolerance < 1.0:
             raise ValueError(
                 "`tolerance` must be in [0, 1), the quality that may be lost. "
-                f"Received: tolerance={tolerance}"
+                f"Received: tolerance={self.tolerance}"
             )
-        if not 1 <= min_width <= max_width <= 8:
+        if not 1 <= self.min_width <= self.max_width <= 8:
             raise ValueError(
                 "Widths must satisfy 1 <= min_width <= max_width <= 8 bits. "
-                f"Received: min_width={min_width}, max_width={max_width}"
+                f"Received: min_width={self.min_width}, "
+                f"max_width={self.max_width}"
             )
-        if codebook not in FITS:
+        if self.codebook not in FITS:
             raise ValueError(
                 f"`codebook` must be one of {sorted(FITS)}. "
-                f"Received: codebook='{codebook}'"
+                f"Received: codebook='{self.codebook}'"
             )
-        if fine_tune_steps is not None and fine_tune_steps < 0:
+        if self.fine_tune_steps is not None and self.fine_tune_steps < 0:
             raise ValueError(
                 "`fine_tune_steps` must be 0 or more, or None. Received: "
-                f"fine_tune_steps={fine_tune_steps}"
+                f"fine_tune_steps={self.fine_tune_steps}"
             )
-        self.tolerance = tolerance
-        self.min_width = min_width
-        self.max_width = max_width
-        self.codebook = codebook
-        self.fine_tune_steps = fine_tune_steps
-        self.learning_rate = learning_rate
 
     def tuning_steps(self, training_steps: int) -> int:
         """Returns for how many steps a task is fine-tuned."""
@@ -83,14 +79,7 @@ class AdaptiveCodebook:
         return min(-(-training_steps // 12), MOST_TUNING_STEPS)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "tolerance": self.tolerance,
-            "min_width": self.min_width,
-            "max_width": self.max_width,
-            "codebook": self.codebook,
-            "fine_tune_steps": self.fine_tune_steps,
-            "learning_rate": self.learning_rate,
-        }
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "AdaptiveCodebook":

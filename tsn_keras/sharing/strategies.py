@@ -1,6 +1,7 @@
 """Which plane a task joins: the sharing strategies."""
 
 import collections
+import dataclasses
 from typing import Any
 
 import keras
@@ -25,6 +26,7 @@ def checked_part(name: str, value: float) -> float:
     return float(value)
 
 
+@dataclasses.dataclass(eq=False)
 class Sharing:
     """Base class of the sharing strategies."""
 
@@ -44,7 +46,7 @@ class Sharing:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        return {}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Sharing":
@@ -66,6 +68,7 @@ class Never(Sharing):
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@dataclasses.dataclass(eq=False)
 class Always(Sharing):
     """Lets every task share all slots of the task before it.
 
@@ -82,9 +85,12 @@ class Always(Sharing):
     0
     """
 
-    def __init__(self, own_fraction: float = 0.25, depth: float = 1.0):
-        self.own_fraction = checked_part("own_fraction", own_fraction)
-        self.depth = checked_part("depth", depth)
+    own_fraction: float = 0.25
+    depth: float = 1.0
+
+    def __post_init__(self):
+        self.own_fraction = checked_part("own_fraction", self.own_fraction)
+        self.depth = checked_part("depth", self.depth)
 
     def choose(self, planes, divergences):
         if not planes:
@@ -96,9 +102,6 @@ class Always(Sharing):
             own_fraction=self.own_fraction,
             depth=self.depth,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {"own_fraction": self.own_fraction, "depth": self.depth}
 
 
 def _check_comparison(threshold: float, sample_size: int) -> None:
@@ -115,6 +118,7 @@ def _check_comparison(threshold: float, sample_size: int) -> None:
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@dataclasses.dataclass(eq=False)
 class ActivationSimilarity(Sharing):
     """Joins the plane of the most similar task, if it is similar enough.
 
@@ -160,39 +164,34 @@ class ActivationSimilarity(Sharing):
 
     needs_statistics = True
 
-    def __init__(
-        self,
-        threshold: float = 0.1,
-        sample_size: int = 512,
-        doubt: float = 1.0,
-        trial_steps: int = 200,
-        own_fraction: float = 0.25,
-        tasks_per_plane: int = 5,
-        trial_depth: float = 0.5,
-    ):
-        _check_comparison(threshold, sample_size)
-        if not doubt >= 0.0:
+    threshold: float = 0.1
+    sample_size: int = 512
+    doubt: float = 1.0
+    trial_steps: int = 200
+    own_fraction: float = 0.25
+    tasks_per_plane: int = 5
+    trial_depth: float = 0.5
+
+    def __post_init__(self):
+        _check_comparison(self.threshold, self.sample_size)
+        if not self.doubt >= 0.0:
             raise ValueError(
                 "`doubt` must be a divergence of 0 or more. Received: "
-                f"doubt={doubt}"
+                f"doubt={self.doubt}"
             )
-        if trial_steps < 1:
+        if self.trial_steps < 1:
             raise ValueError(
                 "`trial_steps` must be at least 1; `doubt=0` switches trials "
-                f"off. Received: trial_steps={trial_steps}"
+                f"off. Received: trial_steps={self.trial_steps}"
             )
-        if tasks_per_plane < 1:
+        if self.tasks_per_plane < 1:
             raise ValueError(
                 "`tasks_per_plane` must be at least 1, which shares nothing. "
-                f"Received: tasks_per_plane={tasks_per_plane}"
+                f"Received: tasks_per_plane={self.tasks_per_plane}"
             )
-        self.threshold = threshold
-        self.sample_size = sample_size
-        self.doubt = doubt
-        self.trial_steps = trial_steps
-        self.own_fraction = checked_part("own_fraction", own_fraction)
-        self.tasks_per_plane = int(tasks_per_plane)
-        self.trial_depth = checked_part("trial_depth", trial_depth)
+        self.own_fraction = checked_part("own_fraction", self.own_fraction)
+        self.tasks_per_plane = int(self.tasks_per_plane)
+        self.trial_depth = checked_part("trial_depth", self.trial_depth)
 
     def choose(self, planes, divergences):
         if not divergences:
@@ -228,19 +227,9 @@ class ActivationSimilarity(Sharing):
             reason="similar" if similar else "trial",
         )
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "threshold": self.threshold,
-            "sample_size": self.sample_size,
-            "doubt": self.doubt,
-            "trial_steps": self.trial_steps,
-            "own_fraction": self.own_fraction,
-            "tasks_per_plane": self.tasks_per_plane,
-            "trial_depth": self.trial_depth,
-        }
-
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@dataclasses.dataclass(eq=False)
 class WarmStart(Sharing):
     """Starts a task from the values of its most similar task, without sharing.
 
@@ -275,18 +264,15 @@ class WarmStart(Sharing):
 
     needs_statistics = True
 
-    def __init__(
-        self,
-        threshold: float = 1.0,
-        sample_size: int = 512,
-        shrink: float = 0.3,
-        latest: bool = False,
-    ):
-        _check_comparison(threshold, sample_size)
-        self.threshold = threshold
-        self.sample_size = sample_size
-        self.shrink = checked_part("shrink", shrink)
-        self.latest = bool(latest)
+    threshold: float = 1.0
+    sample_size: int = 512
+    shrink: float = 0.3
+    latest: bool = False
+
+    def __post_init__(self):
+        _check_comparison(self.threshold, self.sample_size)
+        self.shrink = checked_part("shrink", self.shrink)
+        self.latest = bool(self.latest)
 
     def choose(self, planes, divergences):
         if not divergences:
@@ -306,11 +292,3 @@ class WarmStart(Sharing):
             reason="warm" if warm else "dissimilar",
             warm_start=self.shrink if warm else 0.0,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "threshold": self.threshold,
-            "sample_size": self.sample_size,
-            "shrink": self.shrink,
-            "latest": self.latest,
-        }

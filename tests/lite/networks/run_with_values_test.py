@@ -34,10 +34,9 @@ class RunWithValuesTest(parameterized.TestCase):
             values = task_values(model, "task 1")
             found = run_with_values(model, x, values)
             np.testing.assert_allclose(found, expected[1], atol=1e-6)
-            # Masks and variables are at work again.
             np.testing.assert_allclose(model(x), expected[0], atol=1e-6)
 
-    def test_masks_are_at_work_again_after_an_error(self):
+    def test_the_task_is_at_work_again_after_an_error(self):
         model = small_models.make_model(tasks=1)
         x = small_models.random_inputs(model)
         with model.switch.using("task 0"):

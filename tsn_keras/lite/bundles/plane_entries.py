@@ -15,7 +15,7 @@ import numpy as np
 from tsn_keras.bank import FLOAT_WIDTH, WeightBank
 from tsn_keras.lite.bundles.streams import encode_gaps
 
-# A code has 16 bits at most.
+# A bundle's codes have 16 bits at most.
 MAX_VALUES = 2**16
 # Thresholds that are tried lie between so many equal parts of the rows.
 NUM_PARTS = 16
@@ -214,7 +214,6 @@ def _owners(bank: WeightBank, index: int, members: list[str]) -> list[str]:
 
 def _codebook_and_codes(component) -> tuple[np.ndarray, np.ndarray]:
     if component.width == FLOAT_WIDTH:
-        # Float32 values without a codebook.
         values = component.own_values()
         book, codes = np.unique(values, return_inverse=True)
         if book.size > MAX_VALUES:

@@ -11,7 +11,13 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.bank import PrivateCode, unpack_codes
+from tsn_keras.bank import (
+    CONSTANT_WIDTH,
+    FLOAT_WIDTH,
+    HALF_WIDTH,
+    PrivateCode,
+    unpack_codes,
+)
 from tsn_keras.lite.bundles.streams import (
     ByteReader,
     ByteStore,
@@ -21,9 +27,7 @@ from tsn_keras.lite.bundles.streams import (
     store_codes,
 )
 
-# Widths of a `PrivateCode` that are no number of bits a code.
-CONSTANT, HALF, FULL = 0, 16, 32
-FLOATS = {HALF: tf.float16, FULL: tf.float32}
+FLOATS = {HALF_WIDTH: tf.float16, FLOAT_WIDTH: tf.float32}
 # The pair of lowest value and step for what is stored as it is.
 PLAIN = np.array([0.0, 1.0], np.float32)
 
@@ -62,7 +66,7 @@ class _Streams:
 
     @property
     def widths(self) -> set[int]:
-        return set(self._parts) - {CONSTANT}
+        return set(self._parts) - {CONSTANT_WIDTH}
 
     @property
     def scales(self) -> np.ndarray:
@@ -84,8 +88,8 @@ class PrivateLayout:
     Attributes:
         shapes: list of tuples of int, of the variables.
         sizes: list of int, the number of entries of each variable.
-        widths: list of int, the kinds of streams: bits a code, `HALF` for
-            float16 and `FULL` for float32 entries.
+        widths: list of int, the kinds of streams: bits a code, `HALF_WIDTH`
+            or `FLOAT_WIDTH`.
         uses_others: bool, whether any task has variables of another.
         zeros: int, zeros that constant variables are cut from.
     """
@@ -103,7 +107,7 @@ class PrivateLayout:
             math.prod(code.shape)
             for codes in tasks
             for code in codes
-            if code.width == CONSTANT
+            if code.width == CONSTANT_WIDTH
         ]
         self.zeros = max(constants, default=0)
         self.streams_table = TaskTable(
@@ -148,7 +152,7 @@ class PrivateLayout:
         for key in map(_key, task.codes):
             owner = 0 if key in task.places else 1
             width, place, scale = both[owner].places[key]
-            is_constant = width == CONSTANT
+            is_constant = width == CONSTANT_WIDTH
             cuts.append(end if is_constant else starts[owner][width] + place)
             before = len(task.scales) if owner else 0
             scales.append(before + (scale % len(both[owner].scales)))
@@ -181,13 +185,13 @@ def _own_streams(tasks: list[list[PrivateCode]]) -> list[_Streams]:
 
 def _split(code: PrivateCode) -> tuple:
     """Returns the width, the flat entries, and the scale of a variable."""
-    if code.width == CONSTANT:
+    if code.width == CONSTANT_WIDTH:
         value = np.frombuffer(code.data, np.float32)[0]
-        return CONSTANT, np.zeros(0), np.array([value, 0], np.float32)
-    if code.width == HALF:
-        return HALF, np.frombuffer(code.data, np.float16), None
-    if code.width == FULL or code.width < 0:
-        return FULL, np.float32(code.decode()).reshape(-1), None
+        return CONSTANT_WIDTH, np.zeros(0), np.array([value, 0], np.float32)
+    if code.width == HALF_WIDTH:
+        return HALF_WIDTH, np.frombuffer(code.data, np.float16), None
+    if code.width == FLOAT_WIDTH or code.width < 0:
+        return FLOAT_WIDTH, np.float32(code.decode()).reshape(-1), None
     scale = np.frombuffer(code.data[:8], np.float32)
     stream = np.frombuffer(code.data[8:], np.uint8)
     codes = unpack_codes(stream, code.width, math.prod(code.shape))

@@ -30,12 +30,16 @@ def run_with_values(model: Any, inputs: Any, values: list) -> Any:
         inputs: nest of tensors, batch first.
         values: list of tensors or arrays, in the order of `task_variables`.
     """
-    mapping = list(zip(task_variables(model), values))
+    variables = task_variables(model) + model.switch.base
     # As constants: a file has no other place for what no task changes.
     with tf.init_scope():
         base = model.switch.base_values()
-    mapping += list(zip(model.switch.base, base))
-    with computing_with(mapping):
+    # Once, or each layer would make a constant of its own.
+    tensors = [
+        tf.convert_to_tensor(value, variable.dtype)
+        for variable, value in zip(variables, values + base)
+    ]
+    with computing_with(zip(variables, tensors)):
         # Augmentation is active by itself where nobody says otherwise.
         features = call_given(model.backbone, inputs, training=False)
         return model.heads(features, training=False)

@@ -30,7 +30,7 @@ class _Shelf:
         self._selected = index
 
     @contextlib.contextmanager
-    def reading(self, index: int) -> Iterator[None]:
+    def reading(self, index: int | None) -> Iterator[None]:
         token = self._read.set(index)
         try:
             yield
@@ -126,8 +126,11 @@ class Heads(keras.layers.Layer):
         """Makes the head of an index, as of `add`, the one that is called."""
         self._shelf.select(index)
 
-    def reading(self, index: int) -> contextlib.AbstractContextManager:
-        """Calls the head of an index in this thread, while a context lasts."""
+    def reading(self, index: int | None) -> contextlib.AbstractContextManager:
+        """Calls the head of an index in this thread, while a context lasts.
+
+        `None` is the head that was selected for all threads.
+        """
         return self._shelf.reading(index)
 
     @property

@@ -179,6 +179,9 @@ class CompiledHeads:
         self._by_kind[kind] = compiled
 
     def _fresh(self) -> dict[str, Any]:
+        if not self._arguments:
+            # The model is not compiled.
+            return {}
         loss, metrics = self._arguments
         metrics = tree.map_structure(_fresh_metric, metrics)
         like = next(iter(self._by_kind.values()))

@@ -21,8 +21,8 @@ class TaskScalars:
     - `own/KERNEL`, `shared/KERNEL`: numbers of slots;
     - `used_budget/KERNEL`: the fraction of the budget of 32 bits a slot that
       this and all earlier tasks use;
-    - `mask_overlap/KERNEL/TASK`: of its mask and that of the earlier `TASK`,
-      slots in both divided by slots in either.
+    - `mask_overlap/KERNEL/TASK`: slots in both its mask and that of the earlier
+      `TASK`, divided by slots in either.
     """
 
     def __init__(self, bank: WeightBank):
@@ -73,8 +73,8 @@ class TaskTensorBoard(keras.callbacks.Callback):
     task, from 0 (see `TaskScalars`). Tasks that the model learned before it was
     given this callback are written when `fit` begins.
 
-    The tensorboard package is needed to look at the curves, not to write them:
-    pass `log_dir` as its `--logdir`.
+    `tensorboard --logdir` shows the curves in the folder `log_dir`. The
+    tensorboard package is not needed to write them.
 
     Example:
 

@@ -37,7 +37,7 @@ def hash_logits(logits: Any) -> str:
 
 
 class BitExactness:
-    """Compares the logits of earlier tasks with those at their time, by hash.
+    """Compares each task's logits with those at its consolidation, by hash.
 
     Call `record` right after the consolidation of each task, and `verify`
     after the last one. The inputs are kept, so that both see the same ones, in
@@ -96,7 +96,7 @@ class BitExactness:
         return logits_hash
 
     def resume(self, task_name: str, x: Any, logits_hash: str) -> None:
-        """Takes over what `record` was given and returned elsewhere before."""
+        """Takes over what `record` stored of a task in another process."""
         self._inputs[task_name] = self._checked(task_name, x)
         self._hashes[task_name] = logits_hash
 

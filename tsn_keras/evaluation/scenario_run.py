@@ -20,7 +20,7 @@ PROGRESS_FILE = "progress.json"
 
 
 class ScenarioRun:
-    """Learns the tasks of a scenario, and measures and saves all there is.
+    """Learns the tasks of a scenario, measures them, and saves the results.
 
     The model and the measurements are saved after each task, so that a run
     that was stopped goes on with the next task.

@@ -20,8 +20,8 @@ class ClassSplits(scenario.Scenario):
     Intelligence.
 
     Args:
-        classes_per_task: It or `num_tasks` is enough where it divides the
-            number of classes. With both, only the first
+        classes_per_task: Either this or `num_tasks` is enough if it divides
+            the number of classes. With both, only the first
             `num_tasks * classes_per_task` classes of the order are used.
         class_order: The classes to use, in this order; all of them in
             ascending order by default.

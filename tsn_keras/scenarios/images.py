@@ -11,8 +11,8 @@ import tensorflow as tf
 class ImageData:
     """Training and test images with their labels.
 
-    Images are `[n, height, width, channels]`, grey ones may come as
-    `[n, height, width]`; labels are integers of shape `[n]` or `[n, 1]`, from
+    Images are `[n, height, width, channels]`, or `[n, height, width]` if they
+    are grey; labels are integers of shape `[n]` or `[n, 1]`, from
     0 to `num_classes - 1`. The dtype of the images is kept: uint8 pixels are
     divided by 255 when a scenario makes batches, floating point pixels are
     taken as they are.

@@ -20,8 +20,8 @@ class PermutedPixels(scenario.Scenario):
     Catastrophic Forgetting; Kirkpatrick et al., 2017, Overcoming Catastrophic
     Forgetting in Neural Networks.
 
-    The arguments are those of `Scenario`; `seed` is that of the permutations
-    as well.
+    The arguments are those of `Scenario`. `seed` also decides on the
+    permutations.
 
     Example:
 

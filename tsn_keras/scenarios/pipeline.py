@@ -87,7 +87,7 @@ def batches(
 
 
 def _shuffled_rows(rows, seed, passes):
-    """Gives row numbers in another order in every pass.
+    """Gives row numbers in a new order in every pass.
 
     `Dataset.shuffle` would mix the seed with TensorFlow's global one, and so
     with whatever ran before in the same process.

@@ -14,7 +14,7 @@ class RotatedImages(scenario.Scenario):
     """Tasks that see all images rotated, each by an angle of its own.
 
     Images turn counter-clockwise about their centre and keep their size, with
-    bilinear interpolation; what comes in from outside is 0. The angle 0
+    bilinear interpolation. Pixels from outside the image are 0. The angle 0
     leaves the images exactly as they are. All tasks have the same classes and
     the same validation images.
 

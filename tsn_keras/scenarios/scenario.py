@@ -13,8 +13,8 @@ import tensorflow as tf
 from tsn_keras.scenarios import pipeline
 from tsn_keras.scenarios.images import ImageData
 
-# Purposes for which random numbers are drawn. Each is the last word of a
-# generator's seed, so that no two purposes see the same numbers.
+# What random numbers are drawn for. Each is the last number of a generator's
+# seed, so that no two of them see the same random numbers.
 TRANSFORM, SPLIT, SHUFFLE, CLASSES = range(4)
 
 

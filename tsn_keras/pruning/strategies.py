@@ -140,7 +140,7 @@ class Pruning:
         )
 
     def check_budget(self, sizes: list[int], width: int) -> None:
-        """Refuses a budget that is too small for a network.
+        """Refuses a budget that is too small for kernels of these sizes.
 
         Args:
             sizes: the number of slots of each kernel.
@@ -180,16 +180,9 @@ class Pruning:
     def follow(
         self, masks: list[TaskMask], step: int, total_steps: int
     ) -> None:
-        """Brings the masks of a task to where the schedule is.
-
-        Args:
-            masks: one for each kernel.
-            step: training steps of the task so far.
-            total_steps: steps that it will be trained for.
-        """
+        """Brings the masks of a task to where the schedule is at a step."""
         for mask, importance, target in self._ranked(masks):
-            sparsity = self.sparsity_at(target, step, total_steps)
-            mask.prune(importance, _of_own(mask, sparsity))
+            mask.prune(importance, self.sparsity_at(target, step, total_steps))
             mask.apply()
 
     def finish(
@@ -198,12 +191,11 @@ class Pruning:
         """Brings masks to their target where training stopped before it.
 
         With a schedule the target is what it says for `step`.
-
         """
         for mask, importance, target in self._ranked(masks):
             if self.schedule is not None:
                 target = self.sparsity_at(target, step, total_steps or step)
-            mask.prune(importance, _of_own(mask, target))
+            mask.prune(importance, target)
 
     def _ranked(
         self, masks: list[TaskMask]
@@ -229,8 +221,8 @@ class Pruning:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        names = [field.name for field in dataclasses.fields(self)]
-        config = {name: getattr(self, name) for name in names}
+        fields = dataclasses.fields(self)
+        config = {field.name: getattr(self, field.name) for field in fields}
         schedule = self.schedule and self.schedule.get_config()
         return {**config, "schedule": schedule}
 
@@ -240,11 +232,6 @@ class Pruning:
         if schedule is not None:
             schedule = tfmot.schedule_from_config(schedule)
         return cls(**{**config, "schedule": schedule})
-
-
-def _of_own(mask: TaskMask, sparsity: float) -> float:
-    """Returns the sparsity of what a task may own beside what it inherits."""
-    return 1.0 - mask.own_fraction * (1.0 - sparsity)
 
 
 def second_moment(optimizer: Any, variable: keras.Variable) -> np.ndarray:

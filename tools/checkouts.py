@@ -6,6 +6,16 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
+def commit_of(name: str) -> str:
+    """Returns the full number of a commit."""
+    return subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", f"{name}^{{commit}}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+
+
 def check_out(commit: str, folder: pathlib.Path) -> pathlib.Path:
     """Returns a folder with the files of a commit.
 

@@ -241,8 +241,9 @@ class ContinualModel(keras.Model):
             ValueError: If the name is in use, another task is running, or
                 the head does not fit the backbone's features.
         """
+        # Before the checks, which may build the head.
+        keeps_weights = getattr(head, "built", False)
         checks.check_new_task(self, name, head)
-        keeps_weights = head.built
         self.take_up(RunningTask(name, self.heads.add(head), keeps_weights))
         if keeps_weights:
             for own, given in zip(self.heads.head.weights, head.weights):

@@ -8,6 +8,7 @@ from keras import layers
 
 from tests.digits_tasks import TRAIN, begin, digits, fit, learn, make_model, mlp
 from tsn_keras.keras_internals import raw_value
+from tsn_keras.tasks.checks import check_reads
 
 X, Y = digits(0, TRAIN)
 
@@ -65,9 +66,8 @@ class ReadsTest(parameterized.TestCase):
         backbone.add(layers.Dense(4, activity_regularizer="l2"))
         model = make_model(backbone)
         before = [np.array(v) for v in backbone.variables]
-        from tsn_keras.tasks.checks import check_reads
-
-        check_reads(model.switch, model.switch.inputs)
+        switch = model.switch
+        check_reads(model.backbone, switch.kernels, switch.inputs)
         for variable, value in zip(backbone.variables, before):
             np.testing.assert_array_equal(variable, value)
         self.assertEmpty(model.losses)

@@ -21,15 +21,19 @@ from tsn_keras.tasks.report import make_report
 
 
 def with_facts(bank, task, **facts):
-    """Returns the report of a task of which a bank has noted other facts."""
+    """Returns a bank that has noted other facts of a task."""
     records = [
         dataclasses.replace(bank[name], facts={**bank[name].facts, **facts})
         if name == task
         else bank[name]
         for name in bank.tasks
     ]
-    changed = WeightBank(bank.shapes, bank.paths, records, bank.base)
-    return make_report(changed, task)
+    return WeightBank(bank.shapes, bank.paths, records, bank.base)
+
+
+def report_with(bank, task, **facts):
+    """Returns the report of a task of which other facts are noted."""
+    return make_report(with_facts(bank, task, **facts), task)
 
 
 class TaskReportTest(parameterized.TestCase):
@@ -47,7 +51,7 @@ class TaskReportTest(parameterized.TestCase):
     def test_a_lower_loss_is_a_gain(self):
         model = make_model()
         learn(model)
-        report = with_facts(
+        report = report_with(
             model.bank, "task 0", better=-1, before=0.5, pruned=0.4, after=0.6
         )
         self.assertAlmostEqual(report.effects["pruning"], 0.1)
@@ -72,7 +76,7 @@ class TaskReportTest(parameterized.TestCase):
     def test_stages_that_cost_much(self, facts, message):
         model = make_model(quantization=AdaptiveCodebook())
         learn(model)
-        (warning,) = with_facts(model.bank, "task 0", **facts).warnings
+        (warning,) = report_with(model.bank, "task 0", **facts).warnings
         self.assertRegex(warning, message)
 
     @parameterized.parameters(
@@ -84,7 +88,7 @@ class TaskReportTest(parameterized.TestCase):
         model = make_model()
         learn(model)
         stages = dict.fromkeys(("pruned", "after"), facts["before"])
-        report = with_facts(model.bank, "task 0", **facts, **stages)
+        report = report_with(model.bank, "task 0", **facts, **stages)
         self.assertAlmostEqual(report.effects["training"], effect)
         warned = any("since the masks held" in w for w in report.warnings)
         self.assertEqual(warned, effect < 0)
@@ -141,9 +145,9 @@ class TaskReportTest(parameterized.TestCase):
         model = make_model(sharing="always")
         learn(model, 0)
         learn(model, 1)
-        with_facts(model.bank, "task 0", after=0.9)
+        bank = with_facts(model.bank, "task 0", after=0.9)
         good = {"before": 0.88, "pruned": 0.88, "after": 0.88}
-        self.assertEqual(with_facts(model.bank, "task 1", **good).warnings, [])
+        self.assertEqual(report_with(bank, "task 1", **good).warnings, [])
         bad = {"before": 0.8, "pruned": 0.8, "after": 0.8}
-        (warning,) = with_facts(model.bank, "task 1", **bad).warnings
+        (warning,) = report_with(bank, "task 1", **bad).warnings
         self.assertRegex(warning, "Negative transfer: .*'task 0'.*0.1000")

@@ -267,8 +267,8 @@ class TaskSwitch:
             yield
             return
         if running is None:
-            self.to(name)
             try:
+                self.to(name)
                 yield
             finally:
                 if self.task != self._model.tasks[-1]:

@@ -117,7 +117,7 @@ class TaskMask:
 
 
 def _without_memory(array: np.ndarray) -> np.ndarray:
-    """Returns the array; if all entries are equal, as one that is repeated."""
+    """Returns the array, as one repeated entry if all of them are equal."""
     if not array.size or (array != array.flat[0]).any():
         return array
     return np.broadcast_to(array.flat[0], array.shape)
@@ -152,18 +152,18 @@ def largest(
     """
     values = np.asarray(values)
     bits = _magnitude_bits(values)
-    places = bits.size
-    if available is not None:
-        available = np.asarray(available)
-        if available.shape != values.shape or available.dtype != bool:
-            raise ValueError(
-                "`available` must be a bool array of the shape of `values`, "
-                f"{values.shape}. Received: shape {available.shape}, dtype "
-                f"{available.dtype}"
-            )
-        places = np.count_nonzero(available)
-        if places < bits.size:
-            bits = np.where(available.reshape(-1), bits, np.int32(-1))
+    if available is None:
+        available = np.ones(values.shape, bool)
+    available = np.asarray(available)
+    if available.shape != values.shape or available.dtype != bool:
+        raise ValueError(
+            "`available` must be a bool array of the shape of `values`, "
+            f"{values.shape}. Received: shape {available.shape}, dtype "
+            f"{available.dtype}"
+        )
+    places = np.count_nonzero(available)
+    if places < bits.size:
+        bits = np.where(available.reshape(-1), bits, np.int32(-1))
     if not 0 <= count <= places:
         raise ValueError(
             f"`count` must be from 0 to {places}, the number of "
@@ -171,8 +171,6 @@ def largest(
             "Keep fewer, or free some positions."
         )
     if count == places:
-        if available is None:
-            return np.ones(values.shape, bool)
         return available.copy()
     if count == 0:
         return np.zeros(values.shape, bool)

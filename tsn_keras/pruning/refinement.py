@@ -22,13 +22,8 @@ def refine(
     of own slots, between a tenth of what training kept and all of it. The
     smallest weights are removed. A removal counts only if the quality with all
     removals so far is at most `tolerance` below the quality at the start.
-
-    Args:
-        kernels: float32 arrays, the effective kernels.
-        own: bool arrays, the task's own slots.
-        quality: function of the effective kernels; higher is better.
-        tolerance: quality that may be lost in total.
-        steps: evaluations for each kernel.
+    `quality`, a function of all effective kernels, is called at most `steps`
+    times for each of them.
     """
     kernels, own = list(kernels), list(own)
     acceptable = quality(kernels) - tolerance

@@ -43,7 +43,7 @@ class Progress:
         self.settled = last_step is not None and self.step >= last_step
 
     def go_on_from(self, other: "Progress") -> None:
-        """Takes over all that another one says."""
+        """Takes over the state of another object."""
         vars(self).update(vars(other))
 
     def note_denser(self, logs: dict[str, float]) -> None:
@@ -57,21 +57,21 @@ class Progress:
                 self.denser = {**self.denser, name: [min(values), max(values)]}
 
 
+@dataclasses.dataclass(eq=False)
 class MaskUpdates:
     """Moves masks along the pruning schedule, every `frequency` steps.
 
-    It sees steps one by one, or in groups of `steps_per_execution`, and rests
-    once the schedule has ended. It carries on the `progress` of the task.
+    Steps come one by one, or in groups of `steps_per_execution`. Once the
+    schedule has ended, masks stay as they are. `progress` is kept up to date.
     """
 
-    def __init__(
-        self, pruning: Pruning, masks: list[TaskMask], progress: Progress
-    ):
-        self.pruning = pruning
-        self.masks = masks
-        self.progress = progress
+    pruning: Pruning
+    masks: list[TaskMask]
+    progress: Progress
+
+    def __post_init__(self):
         self._first_step = 0
-        # Of an epoch and in all, as far as Keras knows them.
+        # The steps of an epoch, if they are known, and the epochs left.
         self._steps: int | None = None
         self._epochs = 1
         self._updated: tuple[int, list[TaskMask]] | None = None

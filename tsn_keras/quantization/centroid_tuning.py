@@ -139,13 +139,8 @@ class CentroidTuning:
     ) -> list[Codebook]:
         """Returns codebooks with new centroids; changes private variables.
 
-        Args:
-            own: bool arrays, the own slots.
-            codebooks: one for each kernel.
-            batches: the batches to train on.
-            steps: how many batches these are.
-            tunes_centroids: whether the centroids move, and not only the
-                private variables.
+        `steps` is the number of batches. Without `tunes_centroids` only the
+        private variables change.
         """
         coded = [
             kernel.load(mask, codebook)

@@ -9,9 +9,9 @@ from tsn_keras.bank import FLOAT_WIDTH, PrivateCode
 from tsn_keras.quantization.width_search import by_size, halves
 
 WIDTHS = (2, 3, 4, 5, 6, 8, 16, FLOAT_WIDTH)
-# A search is not worth its time for variables of fewer entries, nor in groups
-# with less than this part of all entries.
+# Variables of fewer entries are not searched: that would save too little.
 SMALL = 64
+# Nor are groups with less than this part of all entries divided.
 WORTHWHILE = 1 / 4
 
 
@@ -25,11 +25,6 @@ def search_private_widths(
     First all get the smallest common width that is acceptable, by bisection.
     Then the larger ones get fewer bits, in groups of about equal size, as long
     as that is acceptable. If no width is acceptable they stay float32.
-
-    Args:
-        values: the private variables.
-        quality: function of their codes; higher is better.
-        acceptable: quality that must be reached.
     """
 
     def encoded(width):

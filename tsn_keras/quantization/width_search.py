@@ -25,7 +25,9 @@ def place_all(
 
 
 def code_bits(widths: list[int], sizes: list[int]) -> int:
-    """Returns the bits that codes of as many own slots and codebooks take.
+    """Returns the bits that the codes and codebooks of all kernels take.
+
+    `sizes` are the numbers of their own slots.
 
     >>> code_bits(widths=[2, 3], sizes=[100, 10])
     614
@@ -59,8 +61,8 @@ def search_widths(
         acceptable: quality that must be reached.
         min_width: bits to begin with.
         limits: bits of the widest code that each kernel has room for.
-        kind: `clustered` or `linear`.
-        max_bits: bits that codes and codebooks may take.
+        kind: of codebook, as `Codebook.fit` takes it.
+        max_bits: bits that all codes and codebooks together may take.
     """
     widths = [min(min_width, limit) for limit in limits]
     sizes = [np.count_nonzero(mask) for mask in own]

@@ -56,6 +56,16 @@ def computing_with(
         _given.reset(token)
 
 
+@contextlib.contextmanager
+def computing_with_own_values() -> Iterator[None]:
+    """Lets layers compute with their own values again, in this thread."""
+    token = _given.set({})
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
 def has_given_values() -> bool:
     """Tells whether any values are given."""
     return bool(_given.get())

@@ -102,8 +102,11 @@ class Heads(keras.layers.Layer):
         self._selected = index
 
     @contextlib.contextmanager
-    def reading(self, index: int) -> Iterator[None]:
-        """Makes this thread call the head of an index, in the context."""
+    def reading(self, index: int | None) -> Iterator[None]:
+        """Makes this thread call the head of an index, in the context.
+
+        `None` is the head that was selected for all threads.
+        """
         token = self._read.set(index)
         try:
             yield

@@ -123,10 +123,13 @@ class CompiledHeads:
         self._optimizer = self._part().get("optimizer", self._optimizer)
 
     @contextlib.contextmanager
-    def reading(self, model: keras.Model, view: View) -> Iterator[None]:
-        """Lets Keras evaluate and predict as a view in this thread."""
+    def reading(self, model: keras.Model, view: View | None) -> Iterator[None]:
+        """Lets Keras evaluate and predict as a view in this thread.
+
+        `None` is what the variables hold.
+        """
         self._learn_kind(model.switch.features)
-        token = self._read.set((model, view))
+        token = self._read.set(view and (model, view))
         try:
             yield
         finally:

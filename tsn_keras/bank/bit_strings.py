@@ -116,7 +116,6 @@ class StringEncoder:
         self._coded.append((symbols, model))
 
     def stream(self) -> bytes:
-        """Returns the stream of all strings."""
         words = self._coder.get_compressed()
         # Big-endian words keep the least significant bits at the very end.
         stream = words.astype(">u4").tobytes()
@@ -125,11 +124,9 @@ class StringEncoder:
         return stream
 
     def _shorten(self, stream: bytes) -> bytes:
-        """Drops trailing bytes that the decoder can do without.
-
-        The coder closes its stream with whole words. But any number in its
-        last interval decodes to the same symbols, if zeros follow.
-        """
+        """Drops trailing bytes that the decoder can do without."""
+        # The coder closes its stream with whole words. But any number in its
+        # last interval decodes to the same symbols, if zeros follow.
         number = int.from_bytes(stream, "big")
         for kept in range(max(0, len(stream) - 8), len(stream)):
             prefix = number >> 8 * (len(stream) - kept)
@@ -174,9 +171,8 @@ class StringDecoder:
     def rare(self, size: int) -> tuple[np.ndarray, bool]:
         """Decodes the next string, of `size` bits.
 
-        Returns:
-            The ascending positions of the rarer bits, and whether these are
-            the ones.
+        Returns the ascending places of the rarer bits, and whether these are
+        the ones.
         """
         count = 0
         for _, radix in _digits(0, size):
@@ -195,13 +191,10 @@ class StringDecoder:
             part = self.symbols(model, missing)
             parts.append(part)
             missing = int(np.count_nonzero(part == longest))
-        if len(parts) == 1:
-            positions = (parts[0] + 1).cumsum(dtype=np.int64) - 1
-        else:
-            symbols = np.concatenate(parts)
-            is_rare = symbols < longest
-            ends = (symbols + is_rare).cumsum(dtype=np.int64)
-            positions = ends[is_rare] - 1
+        symbols = np.concatenate(parts)
+        is_rare = symbols < longest
+        ends = (symbols + is_rare).cumsum(dtype=np.int64)
+        positions = ends[is_rare] - 1
         if positions[-1] >= size:
             raise DamagedError("The stream is damaged.")
         return positions, ones_are_rare

@@ -19,8 +19,8 @@ class PlaneView:
     """What a task sees of the plane it joins, one array a kernel.
 
     Args:
-        owned: list of bool arrays, the slots that earlier tasks own.
-        frozen: list of float32 arrays, their values; zeros elsewhere.
+        owned: bool arrays, the slots that earlier tasks own.
+        frozen: float32 arrays, their values; zeros elsewhere.
     """
 
     owned: list[np.ndarray]
@@ -35,8 +35,8 @@ class KernelUsage:
         path: The kernel's name.
         plane: The plane that the task lies on there.
         width: Bits of a code.
-        own: Bool array of the kernel's shape, the own slots.
-        shared: Bool array of the kernel's shape, the shared slots.
+        own: bool array of the kernel's shape, the own slots.
+        shared: The same for the shared slots.
     """
 
     path: str
@@ -74,11 +74,10 @@ class WeightBank:
     """Holds what every consolidated task stores, and never changes it.
 
     Args:
-        shapes: list of tuples of int, the kernels' shapes.
-        paths: list of str, the kernels' names for messages.
-        records: iterable of `TaskRecord`, tasks that were checked before.
-        base: iterable of `PrivateCode`, the frozen weights that all tasks
-            share.
+        shapes: The kernels' shapes.
+        paths: The kernels' names for messages.
+        records: Tasks that were checked before.
+        base: The frozen weights that all tasks share.
 
     Example:
 
@@ -119,11 +118,10 @@ class WeightBank:
 
     def _new_entries(self, record: TaskRecord) -> list[Entry]:
         """What a task that is not in the bank yet has in each kernel."""
-        parts = record.components, record.planes
         return [
             kernel.next_entry(component, plane, record.reference)
             for kernel, component, plane in zip(
-                self._kernels, *parts, strict=True
+                self._kernels, record.components, record.planes, strict=True
             )
         ]
 
@@ -228,14 +226,14 @@ class WeightBank:
         """Returns the frozen components of one plane of each kernel.
 
         Args:
-            planes: sequence of int, one a kernel.
-            before: str or `None`. Leaves out this task and all after it.
+            planes: One a kernel.
+            before: A task to leave out, with all after it.
         """
-        number = len(self._records)
+        end = len(self._records)
         if before is not None:
-            number = self._entries[before][0].number
+            end = self._entries[before][0].number
         pairs = zip(self._kernels, planes)
-        parts = [kernel.plane(plane, number) for kernel, plane in pairs]
+        parts = [kernel.plane(plane, end) for kernel, plane in pairs]
         return PlaneView(*map(list, zip(*parts)))
 
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
@@ -301,9 +299,9 @@ class WeightBank:
         """Replaces the contents by a saved bank's.
 
         Args:
-            data: bytes, as `to_bytes` made them.
-            check: function of the bank that was read, or `None`. Raises if it
-                is not to replace this one.
+            data: As `to_bytes` made them.
+            check: Function of the bank that was read. Raises if that is not
+                to replace this one.
 
         Raises:
             ValueError: If the data are damaged or belong to a network with

@@ -51,8 +51,7 @@ class RecentlyUsed:
 class Plane:
     """Who owns each slot of a plane of a kernel, and the frozen value there.
 
-    A later task changes nothing of what earlier ones laid, so one state
-    serves the view that each of them has of the plane.
+    Later tasks change nothing of it, so one state serves every task's view.
     """
 
     def __init__(self, shape: tuple[int, ...]):
@@ -134,9 +133,7 @@ class KernelDecoder:
             self._used_bits = used
         return self._used_bits
 
-    def next_entry(
-        self, component: Component, plane: int, reference: int | None
-    ) -> Entry:
+    def next_entry(self, component: Component, plane: int, reference) -> Entry:
         """Returns the entry of the next task, which is not entered yet."""
         rank = len(self._members.get(plane, ()))
         return Entry(component, len(self._entries), plane, rank, reference)
@@ -180,8 +177,7 @@ class KernelDecoder:
             self._planes.put(plane, laid)
         while laid.count < count:
             entry = self._entries[self._members[plane][laid.count]]
-            own = self.own_slots(entry)
-            laid.lay(own, entry.component.own_values())
+            laid.lay(self.own_slots(entry), entry.component.own_values())
         return laid
 
     def _owned(self, entry: Entry) -> np.ndarray:
@@ -207,10 +203,7 @@ class KernelDecoder:
 
     def used_mask(self, entry: Entry) -> np.ndarray:
         """Returns the bool mask of all slots that a task uses."""
-        own = self.own_slots(entry)
-        if not entry.component.shares:
-            return own
-        return own | self.shared_slots(entry)
+        return self.own_slots(entry) | self.shared_slots(entry)
 
     def used_slots(
         self, entry: Entry, own_slots: np.ndarray | None = None

@@ -60,16 +60,12 @@ def encode_mask(
     >>> bool(np.array_equal(decoded, mask))
     True
 
-    Args:
-        mask: `bool` array with at least one axis.
-        reference: `bool` array of the same shape, or `None`. Another mask
-            that the decoder will know.
-        within: `bool` array of the same shape, or `None`. A third mask that
-            the decoder will know, and that contains the first.
+    `reference` and `within` are masks of the same shape that the decoder will
+    know, or `None`. `within` contains the mask.
 
     Raises:
-        ValueError: If `mask` is no such array, or `reference` or `within` do
-            not fit it.
+        ValueError: If `mask` is not a `bool` array or has no axis, or
+            `reference` or `within` do not fit it.
     """
     matrix = _as_matrix(mask)
     if not matrix.size:
@@ -100,12 +96,8 @@ def decode_mask(
     >>> bool(np.array_equal(decode_mask(data, (8, 5)), mask))
     True
 
-    Args:
-        data: The encoded mask.
-        shape: The shape of the mask.
-        reference: As given to `encode_mask`. Only read if
-            `needs_reference(data)`.
-        within: As given to `encode_mask`. Only read if `needs_within(data)`.
+    `reference` and `within` are those given to `encode_mask`. Each is read only
+    if the data need it.
 
     Raises:
         ValueError: If `data` cannot be those of such a mask. Not all damage
@@ -137,9 +129,18 @@ def _decode(data, shape, reference, within):
         _check(len(data) == 1 + (size + 7) // 8)
         plain = np.frombuffer(data, np.uint8, offset=1)
         return np.unpackbits(plain, count=size).view(bool).reshape(shape)
-    reference = _needed("reference", needs_reference(data), reference)
-    within = _needed("within", needs_within(data), within)
-    contexts = _contexts(shape, reference, within)
+    contexts = []
+    for name, is_needed, context in (
+        ("reference", needs_reference(data), reference),
+        ("within", needs_within(data), within),
+    ):
+        if is_needed and context is None:
+            raise ValueError(
+                f"`data` was encoded with `{name}`. Decode it with the same "
+                "mask."
+            )
+        contexts.append(context if is_needed else None)
+    contexts = _contexts(shape, *contexts)
     return _decode_plan(data, _matrix_shape(shape), *contexts).reshape(shape)
 
 
@@ -195,11 +196,8 @@ def _listed(reference, owned):
 class Plan:
     """One way to code a mask, with the help of the contexts it is given.
 
-    Attributes:
-        bits: The length of the code before it is rounded to bytes, with
-            everything that the decoder needs: the header, and
-            `log2(n + 1) + n * H(k / n)` for each string of `n` bits with `k`
-            ones.
+    `bits` is the length of the code before it is rounded to bytes, header and
+    all: `log2(n + 1) + n * H(k / n)` for a string of `n` bits with `k` ones.
     """
 
     def __init__(
@@ -338,11 +336,3 @@ def _contexts(shape, reference, within):
             context = context.reshape(_matrix_shape(shape))
         matrices.append(context)
     return matrices
-
-
-def _needed(name, is_needed, context):
-    if is_needed and context is None:
-        raise ValueError(
-            f"`data` was encoded with `{name}`. Decode it with the same mask."
-        )
-    return context if is_needed else None

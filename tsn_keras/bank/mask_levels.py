@@ -34,14 +34,11 @@ def best_levels(
 
     One level for all, levels of rows, of columns, and of both are tried.
 
-    Args:
-        matrix: bool array of two axes, the mask.
-        domain: bool array of that shape that contains the mask, or `None`
-            for all slots. Only its slots are coded.
+    `matrix` is the mask. `domain` is a bool array of its shape that contains
+    it: only the slots of the domain are coded. `None` means all slots.
 
-    Returns:
-        The bits of all strings, and the `uint8` levels of the rows and of the
-        columns.
+    Returns the bits of all strings, and the `uint8` levels of the rows and of
+    the columns.
     """
     rows, columns = matrix.shape
     ones = _Counts(matrix)

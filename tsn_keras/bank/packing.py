@@ -92,12 +92,11 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
     if 8 % width == 0:
         return _codes_of_bytes(width)[packed].view(np.uint8)[:count]
 
-    groups = -(-count // 8)
-    padded = np.zeros(groups * width, np.uint8)
+    groups = np.zeros((-(-count // 8), 8), np.uint8)
+    padded = np.zeros(len(groups) * width, np.uint8)
     padded[:length] = packed
-    group_bytes = np.zeros((groups, 8), np.uint8)
-    group_bytes[:, :width] = padded.reshape(groups, width)
-    words = _split_lanes(group_bytes.reshape(-1).view("<u8"), width)
+    groups[:, :width] = padded.reshape(-1, width)
+    words = _split_lanes(groups.reshape(-1).view("<u8"), width)
     return words.view(np.uint8)[:count].copy()
 
 

@@ -171,16 +171,14 @@ class WeightBank:
             self._decode_new(record.name, index, entry)
             for index, entry in enumerate(entries)
         ]
-        used_slots = [
-            kernel.used_slots(entry, own)
-            for kernel, entry, (own, _) in zip(self._kernels, entries, decoded)
-        ]
+        parts = list(zip(self._kernels, entries, decoded))
+        used = [k.used_slots(entry, own) for k, entry, (own, _) in parts]
         # Up to here nothing of the bank has changed.
-        for kernel, entry, (own, bits) in zip(self._kernels, entries, decoded):
+        for kernel, entry, (own, bits) in parts:
             kernel.enter(entry, own, bits)
         self._records[record.name] = record
         self._entries[record.name] = entries
-        self._used_slots.put(record.name, used_slots)
+        self._used_slots.put(record.name, used)
 
     def _decode_new(
         self, task: str, index: int, entry: Entry
@@ -296,12 +294,10 @@ class WeightBank:
     def load_bytes(
         self, data: bytes, check: Callable[["WeightBank"], None] | None = None
     ) -> None:
-        """Replaces the contents by a saved bank's.
+        """Replaces the contents by a saved bank's, as `to_bytes` made it.
 
         Args:
-            data: As `to_bytes` made them.
-            check: Function of the bank that was read. Raises if that is not
-                to replace this one.
+            check: Raises if the bank that was read must not replace this one.
 
         Raises:
             ValueError: If the data are damaged or belong to a network with

@@ -16,8 +16,6 @@ SPARSE_LOSSES = (
 def check_finite(data: Any, what: str) -> None:
     """Refuses a nest of arrays with NaN or infinity; `what` names it."""
     for part in tree.flatten(data):
-        if part is None:
-            continue
         array = np.asarray(part)
         if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
@@ -83,9 +81,7 @@ def check_several_classes(labels: list, loss: Any) -> None:
     y = labels[0]
     if y is None or tree.is_nested(y) or not _is_sparse(loss):
         return
-    classes = set()
-    for part in labels:
-        classes.update(np.unique(np.asarray(part)).tolist())
+    classes = {c for part in labels for c in np.unique(part).tolist()}
     if len(classes) == 1:
         raise ValueError(
             "`validation_data` has examples of one class only, "

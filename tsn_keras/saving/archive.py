@@ -24,9 +24,7 @@ _BANK_MEMBER = f"assets/{BANK_FILE}"
 _NO_WEIGHTS_MEMBER = "model.weights.npz"
 _WEIGHTS_MEMBER = "model.weights.h5"
 # Whether the bank is being written beside what Keras writes.
-_apart: contextvars.ContextVar[bool] = contextvars.ContextVar(
-    "bank_is_written_apart", default=False
-)
+_apart = contextvars.ContextVar("bank_is_written_apart", default=False)
 
 
 def _write(file, members: dict[str, bytes], bank: bytes) -> None:

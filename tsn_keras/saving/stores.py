@@ -164,8 +164,8 @@ def _saved_task(store: Mapping) -> RunningTask | None:
 def _load_masks(store: Mapping, model: keras.Model, task: RunningTask) -> None:
     kernels = model.switch.kernels
     available = [
-        _unpacked(store[f"available.{index}"], kernel)
-        for index, kernel in enumerate(kernels)
+        _unpacked(store[f"available.{i}"], kernel)
+        for i, kernel in enumerate(kernels)
     ]
     masks = plane_masks(task, kernels, model.bank, available, task.width)
     for index, mask in enumerate(masks):

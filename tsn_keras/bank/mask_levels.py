@@ -16,15 +16,12 @@ import numpy as np
 from tsn_keras.bank.bit_strings import (
     StringDecoder,
     StringEncoder,
-    as_bits,
     count_bits,
     entropy,
 )
 
 _MAX_LEVELS = 15
 _MAX_DENSITIES = 128
-# Whole cells are moved if more than one slot in so many is on, else each slot.
-_DENSE = 8
 
 
 def best_levels(
@@ -168,11 +165,6 @@ def encode_cells(
         for level in range(_num_levels(axis) - 1):
             string = axis[axis >= level] == level
             encoder.add(np.flatnonzero(string), string.size)
-    dense = np.count_nonzero(mask) * _DENSE > mask.size
-    if domain is None and not dense:
-        for positions, size in _sparse_cells(mask, *levels):
-            encoder.add(positions, size)
-        return
     for members in _members(levels):
         cell = _cell(mask, *members)
         if domain is not None:
@@ -198,33 +190,6 @@ def _cell(matrix, rows, columns) -> np.ndarray:
     return matrix.reshape(-1)
 
 
-def _sparse_cells(
-    mask, row_levels, column_levels
-) -> Iterator[tuple[np.ndarray, int]]:
-    """The places of the ones in each cell, and its size.
-
-    Slots that are off are not looked at: the place of a one follows from the
-    ranks of its row and column among those of their levels.
-    """
-    rows, columns = np.nonzero(mask)
-    heights, widths = np.bincount(row_levels), np.bincount(column_levels)
-    cells = row_levels[rows] * np.uint8(widths.size) + column_levels[columns]
-    places = _ranks(row_levels)[rows] * widths[column_levels[columns]]
-    places += _ranks(column_levels)[columns]
-    places = places[np.argsort(cells, kind="stable")]
-    sizes = np.outer(heights, widths).reshape(-1)
-    counts = np.bincount(cells, minlength=sizes.size)
-    return zip(np.split(places, np.cumsum(counts)[:-1]), sizes.tolist())
-
-
-def _ranks(levels: np.ndarray) -> np.ndarray:
-    """The place of each row among the rows of its level."""
-    ranks = np.empty(levels.size, np.int64)
-    for level, count in enumerate(np.bincount(levels)):
-        ranks[levels == level] = np.arange(count)
-    return ranks
-
-
 def decode_cells(
     shape: tuple[int, int],
     domain: np.ndarray | None,
@@ -238,24 +203,14 @@ def decode_cells(
     ]
     mask = np.zeros(shape, bool)
     for rows, columns in _members(levels):
-        places, size = None, rows.size * columns.size
-        if domain is not None:
-            # Positions count the slots of the domain, places all slots.
+        if domain is None:
+            places = decoder.ones(rows.size * columns.size)
+        else:
             places = np.flatnonzero(_cell(domain, rows, columns))
-            size = places.size
-        rare, are_ones = decoder.rare(size)
-        if not are_ones or (places is None and rare.size * _DENSE > size):
-            string = as_bits(size, rare, are_ones)
-            if places is None:
-                cell = string.reshape(rows.size, columns.size)
-                mask[rows[:, None], columns] = cell
-                continue
-            rare = np.flatnonzero(string)
-        if rare.size:
-            places = rare if places is None else places[rare]
-            row, column = divmod(places, columns.size)
-            slots = rows[row] * shape[1] + columns[column]
-            mask.reshape(-1)[slots] = True
+            places = places[decoder.ones(places.size)]
+        row, column = divmod(places, columns.size)
+        slots = rows[row] * shape[1] + columns[column]
+        mask.reshape(-1)[slots] = True
     return mask
 
 
@@ -263,6 +218,6 @@ def _decode_levels(size: int, count: int, decoder: StringDecoder):
     levels = np.zeros(size, np.uint8)
     rest = np.arange(size)
     for level in range(count - 1):
-        rest = rest[~decoder.string(rest.size)]
+        rest = np.delete(rest, decoder.ones(rest.size))
         levels[rest] = level + 1
     return levels

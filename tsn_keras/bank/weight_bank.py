@@ -54,11 +54,6 @@ class KernelUsage:
         return int(self.shared.sum())
 
     @property
-    def mask(self) -> np.ndarray:
-        """All slots that the task uses."""
-        return self.own | self.shared
-
-    @property
     def sparsity(self) -> float:
         """The fraction of slots outside the mask."""
         return 1.0 - (self.num_own + self.num_shared) / self.own.size
@@ -66,8 +61,8 @@ class KernelUsage:
     @property
     def dead_units(self) -> float:
         """The fraction of units without an incoming weight."""
-        units = self.mask.reshape(-1, self.own.shape[-1])
-        return 1.0 - units.any(axis=0).mean()
+        used = (self.own | self.shared).reshape(-1, self.own.shape[-1])
+        return 1.0 - used.any(axis=0).mean()
 
 
 class WeightBank:

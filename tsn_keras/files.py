@@ -12,10 +12,8 @@ from collections.abc import Iterator
 def complete_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a path to write a file to, which then gets its real name.
 
-    What was there before stays if the writing fails or is stopped.
-
-    Args:
-        path: str or path, where the file is to appear. A link stays a link.
+    What was there before stays if the writing fails or is stopped. A link
+    stays a link.
     """
     target = pathlib.Path(os.path.realpath(path))
     with _beside(target) as folder:
@@ -30,9 +28,6 @@ def complete_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     All that is written to its parent moves to the parent of `path`. Folders
     that are there already keep the files that have no successor.
-
-    Args:
-        path: str or path, where the file or folder is to appear.
     """
     target = pathlib.Path(path)
     with _beside(target) as folder:

@@ -56,9 +56,7 @@ def is_schedule(value) -> bool:
 def schedule_from_config(config: dict):
     """Returns the tfmot schedule that `schedule.get_config()` describes.
 
-    Args:
-        config: dict with `class_name` and `config`. The user's own classes
-            must be registered with Keras.
+    The user's own classes must be registered with Keras.
     """
     name = config["class_name"]
     schedule_class = getattr(

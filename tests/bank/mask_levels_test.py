@@ -2,7 +2,7 @@ import numpy as np
 from absl.testing import parameterized
 
 from tsn_keras.bank.bit_strings import StringDecoder, StringEncoder
-from tsn_keras.bank.mask_levels import Cells, best_levels, decode_cells
+from tsn_keras.bank.mask_levels import best_levels, decode_cells, encode_cells
 
 SHAPES = ((1, 40), (40, 1), (7, 9), (30, 300), (511, 40))
 
@@ -31,7 +31,7 @@ class MaskLevelsTest(parameterized.TestCase):
         bits, levels = best_levels(mask, domain)
         self.assertEqual([axis.size for axis in levels], list(shape))
         encoder = StringEncoder()
-        Cells(domain, *levels).encode(mask, encoder)
+        encode_cells(mask, domain, levels, encoder)
         stream = encoder.stream()
         self.assertLess(abs(8 * len(stream) - bits), 32)
         self.assertLess(len(stream), slots / 8 + 3)

@@ -33,7 +33,7 @@ PROGRAM = """
 import sys
 import tensorflow as tf
 tf.config.experimental.enable_op_determinism()
-from tests import resume_test
+from tests.saving import resume_test
 resume_test.run(sys.argv[1], sys.argv[2])
 """
 

@@ -48,13 +48,6 @@ def _xlog2x(x):
     return x * np.log2(np.maximum(x, 1.0))
 
 
-def as_bits(size: int, rare: np.ndarray, are_ones: bool) -> np.ndarray:
-    """Returns a string as a bool array, from the places of its rarer bits."""
-    bits = np.zeros(size, bool)
-    bits[rare] = True
-    return bits if are_ones else ~bits
-
-
 def _gap_model(rare: int, size: int):
     """The probabilities of gaps, and the longest gap that is not split.
 
@@ -101,9 +94,7 @@ class StringEncoder:
         if not 0 < ones.size < size:
             return
         if 2 * ones.size > size:
-            frequent = np.zeros(size, bool)
-            frequent[ones] = True
-            ones = np.flatnonzero(~frequent)
+            ones = np.delete(np.arange(size), ones)
         model, longest = _gap_model(ones.size, size)
         gaps = np.diff(ones, prepend=-1) - 1
         ends = np.cumsum(gaps // longest + 1)
@@ -116,7 +107,6 @@ class StringEncoder:
         self._coded.append((symbols, model))
 
     def stream(self) -> bytes:
-        """Returns the stream of all strings."""
         words = self._coder.get_compressed()
         # Big-endian words keep the least significant bits at the very end.
         stream = words.astype(">u4").tobytes()
@@ -125,11 +115,9 @@ class StringEncoder:
         return stream
 
     def _shorten(self, stream: bytes) -> bytes:
-        """Drops trailing bytes that the decoder can do without.
-
-        The coder closes its stream with whole words. But any number in its
-        last interval decodes to the same symbols, if zeros follow.
-        """
+        """Drops trailing bytes that the decoder can do without."""
+        # The coder closes its stream with whole words. But any number in its
+        # last interval decodes to the same symbols, if zeros follow.
         number = int.from_bytes(stream, "big")
         for kept in range(max(0, len(stream) - 8), len(stream)):
             prefix = number >> 8 * (len(stream) - kept)
@@ -171,41 +159,32 @@ class StringDecoder:
         except AssertionError as error:
             raise DamagedError("The stream is damaged.") from error
 
-    def rare(self, size: int) -> tuple[np.ndarray, bool]:
-        """Decodes the next string, of `size` bits.
-
-        Returns:
-            The ascending positions of the rarer bits, and whether these are
-            the ones.
-        """
+    def ones(self, size: int) -> np.ndarray:
+        """Returns the places of the ones in the next string of `size` bits."""
         count = 0
         for _, radix in _digits(0, size):
             count = count * _DIGIT + self.symbols(_uniform(radix))
-        ones_are_rare = 2 * count <= size
-        rare = count if ones_are_rare else size - count
-        if not 0 <= rare <= size:
+        if count > size:
             raise DamagedError("The stream is damaged.")
-        if not rare:
-            return np.zeros(0, np.int64), ones_are_rare
-        model, longest = _gap_model(rare, size)
-        parts, missing = [], rare
+        if 2 * count <= size:
+            return self._rare(count, size)
+        return np.delete(np.arange(size), self._rare(size - count, size))
+
+    def _rare(self, count: int, size: int) -> np.ndarray:
+        if not count:
+            return np.zeros(0, np.int64)
+        model, longest = _gap_model(count, size)
+        parts, missing = [], count
         # There are at least as many symbols as rare bits, and one more for
         # each time that a gap was split.
         while missing:
             part = self.symbols(model, missing)
             parts.append(part)
             missing = int(np.count_nonzero(part == longest))
-        if len(parts) == 1:
-            positions = (parts[0] + 1).cumsum(dtype=np.int64) - 1
-        else:
-            symbols = np.concatenate(parts)
-            is_rare = symbols < longest
-            ends = (symbols + is_rare).cumsum(dtype=np.int64)
-            positions = ends[is_rare] - 1
-        if positions[-1] >= size:
+        symbols = np.concatenate(parts)
+        is_rare = symbols < longest
+        ends = (symbols + is_rare).cumsum(dtype=np.int64)
+        places = ends[is_rare] - 1
+        if places[-1] >= size:
             raise DamagedError("The stream is damaged.")
-        return positions, ones_are_rare
-
-    def string(self, size: int) -> np.ndarray:
-        """Decodes the next string to a bool array of `size` bits."""
-        return as_bits(size, *self.rare(size))
+        return places

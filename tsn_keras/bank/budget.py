@@ -25,12 +25,10 @@ def widest_width(
     that the task would share need no new bits.
 
     Args:
-        used_bits: integer array of the kernel's shape.
+        used_bits: Integer array of the kernel's shape.
         owned: bool array, the slots that the task could share.
-        count: int, number of slots that the task's mask will have.
-        min_width: int, the narrowest code that will do.
-        max_width: int, the widest code that is wanted.
-        path: str, the kernel's name for the error.
+        count: Number of slots that the task's mask will have.
+        path: The kernel's name for the error.
 
     Raises:
         BudgetError: If even `min_width` leaves fewer than `count` slots.
@@ -58,10 +56,10 @@ class Capacity:
     `fraction = total_bytes / dense_bytes`
 
     Args:
-        bytes: dict, bytes by kind: `codes`, `masks`, `codebooks`, `private`,
+        bytes: Bytes by kind: `codes`, `masks`, `codebooks`, `private`,
             `statistics`, `base` (frozen weights, stored once), `metadata` and
             `container` (the file format's own bytes around the bank).
-        dense_bytes: int, bytes of one dense float32 network with one head.
+        dense_bytes: Bytes of one dense float32 network with one head.
     """
 
     bytes: dict[str, int]

@@ -18,19 +18,15 @@ KEPT_REFERENCES = 8
 class RecentlyUsed:
     """Keeps the values that were used last, up to a total size.
 
-    Args:
-        most: int, the total size. A single value may be larger.
-        size_of: function of a value, its size. Without it, values are counted.
-
-    Attributes:
-        size: int, of all values that are kept. It is counted as they come and
-            go, because no lookup may look at all of them.
+    `size_of` gives the size of a value; without it, values are counted. A
+    single value may be larger than the total.
     """
 
     def __init__(self, most: int, size_of: Callable[[Any], int] | None = None):
         self._most = most
         self._size_of = size_of or (lambda value: 1)
         self._values: dict[Hashable, Any] = {}
+        # Counted as values come and go: no lookup may look at all of them.
         self.size = 0
 
     def __contains__(self, key: Hashable) -> bool:
@@ -55,8 +51,7 @@ class RecentlyUsed:
 class Plane:
     """Who owns each slot of a plane of a kernel, and the frozen value there.
 
-    A later task changes nothing of what earlier ones laid, so one state
-    serves the view that each of them has of the plane.
+    Later tasks change nothing of it, so one state serves every task's view.
     """
 
     def __init__(self, shape: tuple[int, ...]):
@@ -81,9 +76,7 @@ class Plane:
 class UsedSlots(NamedTuple):
     """The slots that a task uses in a kernel, own and shared.
 
-    Args:
-        positions: integer array, their places in flat order.
-        values: float32 array, the value of each.
+    `positions` are their places in flat order.
     """
 
     positions: np.ndarray
@@ -103,12 +96,8 @@ class UsedSlots(NamedTuple):
 class Entry(NamedTuple):
     """One task's component in a kernel, and what its masks depend on.
 
-    Args:
-        component: `Component`.
-        number: int, of the task.
-        plane: int.
-        rank: int, how many earlier tasks lie on the plane.
-        reference: int or `None`, the number of the task's reference.
+    `number` and `reference` are the numbers of the task and of its reference.
+    `rank` is the number of earlier tasks on the plane.
     """
 
     component: Component
@@ -119,10 +108,7 @@ class Entry(NamedTuple):
 
 
 class KernelDecoder:
-    """Decodes what tasks own and share in a kernel.
-
-    It keeps what was used last, and what a new task was found to own.
-    """
+    """Decodes what tasks own and share in a kernel, and keeps the latest."""
 
     def __init__(self, shape: tuple[int, ...]):
         self._shape = shape
@@ -147,9 +133,7 @@ class KernelDecoder:
             self._used_bits = used
         return self._used_bits
 
-    def next_entry(
-        self, component: Component, plane: int, reference: int | None
-    ) -> Entry:
+    def next_entry(self, component: Component, plane: int, reference) -> Entry:
         """Returns the entry of the next task, which is not entered yet."""
         rank = len(self._members.get(plane, ()))
         return Entry(component, len(self._entries), plane, rank, reference)
@@ -162,12 +146,8 @@ class KernelDecoder:
     ) -> None:
         """Adds the next entry, as `next_entry` made it.
 
-        Args:
-            entry: `Entry`.
-            own_slots: bool array or `None`, its own slots if they are decoded
-                already.
-            used_bits: array or `None`, the kernel's used bits with this entry
-                if they are counted already.
+        Its own slots, and the kernel's used bits with it, may be given if
+        they are known already.
         """
         if own_slots is not None:
             laid = self._planes.get(entry.plane)
@@ -180,9 +160,7 @@ class KernelDecoder:
     def plane(self, plane: int, before: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the owned slots of a plane, and their values, zero elsewhere.
 
-        Args:
-            plane: int.
-            before: int. Leaves out the task of this number and all after it.
+        Tasks count whose number is lower than `before`.
         """
         rank = bisect.bisect_left(self._members.get(plane, ()), before)
         laid = self._laid(plane, rank) if rank else Plane(self._shape)
@@ -199,8 +177,7 @@ class KernelDecoder:
             self._planes.put(plane, laid)
         while laid.count < count:
             entry = self._entries[self._members[plane][laid.count]]
-            own = self.own_slots(entry)
-            laid.lay(own, entry.component.own_values())
+            laid.lay(self.own_slots(entry), entry.component.own_values())
         return laid
 
     def _owned(self, entry: Entry) -> np.ndarray:
@@ -226,10 +203,7 @@ class KernelDecoder:
 
     def used_mask(self, entry: Entry) -> np.ndarray:
         """Returns the bool mask of all slots that a task uses."""
-        own = self.own_slots(entry)
-        if not entry.component.shares:
-            return own
-        return own | self.shared_slots(entry)
+        return self.own_slots(entry) | self.shared_slots(entry)
 
     def used_slots(
         self, entry: Entry, own_slots: np.ndarray | None = None

@@ -65,20 +65,13 @@ class ComponentDraft:
 
     def pack(self) -> Component:
         """Packs the codes and codes the masks."""
-        coded = {"width": FLOAT_WIDTH}
+        coded = (FLOAT_WIDTH,)
         if self.codes is not None:
-            coded = {
-                "width": self.codes.width,
-                "codebook": self.codes.centroids,
-                "codes": self.codes.codes,
-            }
+            codes = self.codes
+            coded = codes.width, codes.centroids, codes.codes
+        masks = self.own, self.shared, self.owned
         return Component.encode(
-            self.own,
-            self.shared,
-            self.owned,
-            self.values,
-            reference=self.reference,
-            **coded,
+            *masks, self.values, *coded, reference=self.reference
         )
 
     def mask_bytes(self) -> int:

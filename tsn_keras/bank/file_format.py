@@ -27,6 +27,7 @@ do not know.
 | | task has; a column of values for each name |
 """
 
+import io
 import itertools
 import json
 import struct
@@ -69,7 +70,8 @@ def to_bytes(
         for c in record.components:
             codebook = c.codebook.tobytes()
             parts += [c.own_mask, c.shared_mask, c.codes, codebook]
-        parts += [code.data for code in _private_and_statistics(record)]
+        parts += [code.data for code in record.private]
+        parts.append(record.statistics.data)
     body = b"".join(parts)
     return _HEADER.pack(MAGIC, VERSION, zlib.crc32(body)) + body
 
@@ -103,8 +105,8 @@ def from_bytes(
     Raises:
         ValueError: If the data are no bank, of another version, or damaged.
     """
-    reader = _Reader(data)
-    magic, version, checksum = _HEADER.unpack(reader.take(_HEADER.size))
+    file = io.BytesIO(data)
+    magic, version, checksum = _HEADER.unpack(_take(file, _HEADER.size))
     if magic != MAGIC:
         raise ValueError(
             f"A saved weight bank begins with {MAGIC!r}. Received {magic!r}: "
@@ -120,15 +122,15 @@ def from_bytes(
             f"The saved weight bank is damaged: its {len(data)} bytes are not "
             "those that were written. Load another copy of the file."
         )
-    (length,) = _LENGTH.unpack(reader.take(_LENGTH.size))
+    (length,) = _LENGTH.unpack(_take(file, _LENGTH.size))
     text = zlib.decompressobj(wbits=_WINDOW, zdict=_DICTIONARY)
-    metadata = json.loads(text.decompress(reader.take(length)))
+    metadata = json.loads(text.decompress(_take(file, length)))
     base = tuple(
-        _read_code(width, shape, dtype, reader)
+        _read_code(width, shape, dtype, file)
         for width, shape, dtype, _ in metadata["base"]
     )
     count = len(metadata["tasks"][0])
-    records = [_read_record(metadata, index, reader) for index in range(count)]
+    records = [_read_record(metadata, index, file) for index in range(count)]
     return records, base, [tuple(shape) for shape in metadata["shapes"]]
 
 
@@ -141,7 +143,7 @@ def _write_metadata(records, base, shapes) -> bytes:
         ]
         for record in records
     ]
-    private = [_private_and_statistics(record) for record in records]
+    private = [[*record.private, record.statistics] for record in records]
     kinds = [[[code.shape, code.dtype] for code in codes] for codes in private]
     widths = [[code.width for code in codes] for codes in private]
     facts = [record.facts for record in records]
@@ -166,10 +168,6 @@ def _write_metadata(records, base, shapes) -> bytes:
     return compressor.compress(text.encode()) + compressor.flush()
 
 
-def _private_and_statistics(record: TaskRecord) -> list[PrivateCode]:
-    return [*record.private, record.statistics]
-
-
 def _transposed(rows: list) -> list[list]:
     """Columns of rows; shorter rows are filled up."""
     return [list(column) for column in itertools.zip_longest(*rows)]
@@ -184,34 +182,34 @@ def _numbered(lists: list[list]) -> tuple[list[list], list[int]]:
     return different, [different.index(one) for one in lists]
 
 
-class _Reader:
-    """Takes parts off the front of a byte string."""
-
-    def __init__(self, data: bytes):
-        self._data = data
-        self._position = 0
-
-    def take(self, length: int) -> bytes:
-        part = self._data[self._position : self._position + length]
-        if len(part) != length:
-            raise ValueError(
-                "The saved weight bank is damaged: it ends after "
-                f"{len(self._data)} bytes, within a part of {length} bytes. "
-                "Load another copy of the file."
-            )
-        self._position += length
-        return part
+def _take(file: io.BytesIO, length: int) -> bytes:
+    part = file.read(length)
+    if len(part) != length:
+        raise ValueError(
+            "The saved weight bank is damaged: it ends after "
+            f"{file.tell()} bytes, within a part of {length} bytes. Load "
+            "another copy of the file."
+        )
+    return part
 
 
-def _read_record(metadata: dict, index: int, reader: _Reader) -> TaskRecord:
+def _read_record(metadata: dict, index: int, file: io.BytesIO) -> TaskRecord:
     name, head, reference = (column[index] for column in metadata["tasks"])
-    components = [
-        _read_component(*(column[index] for column in kernel), reader)
-        for kernel in metadata["components"]
-    ]
+    components = []
+    for kernel in metadata["components"]:
+        width, count, own, shared, book = (column[index] for column in kernel)
+        component = Component(
+            width=width,
+            own_count=count,
+            own_mask=_take(file, own),
+            shared_mask=_take(file, shared),
+            codes=_take(file, packing.num_bytes(count, width)),
+            codebook=np.frombuffer(_take(file, book), np.float32),
+        )
+        components.append(component)
     kinds, numbers, widths = metadata["private"]
     *private, statistics = (
-        _read_code(width[index], shape, dtype, reader)
+        _read_code(width[index], shape, dtype, file)
         for (shape, dtype), width in zip(kinds[numbers[index]], widths)
     )
     names, named, values = metadata["facts"]
@@ -228,19 +226,6 @@ def _read_record(metadata: dict, index: int, reader: _Reader) -> TaskRecord:
     )
 
 
-def _read_component(
-    width: int, own_count: int, own: int, shared: int, book: int, reader
-) -> Component:
-    return Component(
-        width=width,
-        own_count=own_count,
-        own_mask=reader.take(own),
-        shared_mask=reader.take(shared),
-        codes=reader.take(packing.num_bytes(own_count, width)),
-        codebook=np.frombuffer(reader.take(book), np.float32),
-    )
-
-
-def _read_code(width: int, shape: list[int], dtype: str, reader) -> PrivateCode:
+def _read_code(width: int, shape: list[int], dtype: str, file) -> PrivateCode:
     length = PrivateCode.num_bytes(width, shape, dtype)
-    return PrivateCode(width, tuple(shape), dtype, reader.take(length))
+    return PrivateCode(width, tuple(shape), dtype, _take(file, length))

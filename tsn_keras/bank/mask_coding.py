@@ -21,21 +21,18 @@ case if nothing is shorter. Without reference and `within` the first byte is
 left out. An empty mask is no bytes at all. There is no checksum: the bank has
 one.
 
-A task's own slots are coded within those that its plane has left
-(`encode_own`). Its shared slots are a list of bits, one for each owned slot, or
-a matrix within the owned slots, whichever is shorter (`encode_shared`).
+A task's own slots are coded within those that its plane has left. Its shared
+slots are a list of bits, one for each owned slot, or a matrix within the owned
+slots, whichever is shorter.
 """
 
 import math
 
 import numpy as np
 
-from tsn_keras.bank.bit_strings import (
-    DamagedError,
-    StringDecoder,
-    StringEncoder,
-)
-from tsn_keras.bank.mask_levels import Cells, best_levels, decode_cells
+from tsn_keras.bank import bit_strings
+from tsn_keras.bank.bit_strings import DamagedError
+from tsn_keras.bank.mask_levels import best_levels, decode_cells, encode_cells
 
 # Marks of masks without any string, and of coded ones with their contexts.
 _ALL_OFF, _PLAIN_BITS, _CODED, _ALL_ON = 0x00, 0x01, 0x04, 0x10
@@ -63,12 +60,8 @@ def encode_mask(
     >>> bool(np.array_equal(decoded, mask))
     True
 
-    Args:
-        mask: `bool` array with at least one axis.
-        reference: `bool` array of the same shape, or `None`. A mask that the
-            decoder will know.
-        within: `bool` array of the same shape, or `None`. Another mask that
-            the decoder will know, and that contains this one.
+    `reference` and `within` are masks of the same shape that the decoder will
+    know, or `None`. `within` contains the mask.
 
     Raises:
         ValueError: If `mask` is not a `bool` array or has no axis, or
@@ -103,44 +96,57 @@ def decode_mask(
     >>> bool(np.array_equal(decode_mask(data, (8, 5)), mask))
     True
 
-    Args:
-        data: The encoded mask.
-        shape: The shape of the mask.
-        reference: As given to `encode_mask`. Only read if
-            `needs_reference(data)`.
-        within: As given to `encode_mask`. Only read if `needs_within(data)`.
-
-    Returns:
-        `bool` array of that shape.
+    `reference` and `within` are those given to `encode_mask`. Each is read only
+    if the data need it.
 
     Raises:
         ValueError: If `data` cannot be those of such a mask. Not all damage
             is found.
     """
     shape = tuple(int(axis) for axis in shape)
-    size = math.prod(shape)
     data = bytes(data)
+    try:
+        return _decode(data, shape, reference, within)
+    except DamagedError as error:
+        raise ValueError(
+            f"`data` is not an encoded mask of shape {shape}: the mask is "
+            f"damaged, or of another shape. Received: {len(data)} bytes "
+            f"starting with {data[:4].hex() or 'nothing'}. Read it again from "
+            "an intact file."
+        ) from error
+
+
+def _decode(data, shape, reference, within):
+    """Decodes a mask; raises `DamagedError`."""
+    size = math.prod(shape)
     if not size or not data:
-        if size or data:
-            raise _damaged(data, shape)
+        _check(not size and not data)
         return np.zeros(shape, bool)
     if data[0] in (_ALL_OFF, _ALL_ON):
-        if len(data) != 1:
-            raise _damaged(data, shape)
+        _check(len(data) == 1)
         return np.full(shape, data[0] == _ALL_ON)
     if data[0] == _PLAIN_BITS:
-        if len(data) != 1 + (size + 7) // 8:
-            raise _damaged(data, shape)
+        _check(len(data) == 1 + (size + 7) // 8)
         plain = np.frombuffer(data, np.uint8, offset=1)
         return np.unpackbits(plain, count=size).view(bool).reshape(shape)
-    reference = _needed("reference", needs_reference(data), reference)
-    within = _needed("within", needs_within(data), within)
-    contexts = _contexts(shape, reference, within)
-    try:
-        matrix = _decode_plan(data, _matrix_shape(shape), *contexts)
-    except DamagedError as error:
-        raise _damaged(data, shape) from error
-    return matrix.reshape(shape)
+    contexts = []
+    for name, is_needed, context in (
+        ("reference", needs_reference(data), reference),
+        ("within", needs_within(data), within),
+    ):
+        if is_needed and context is None:
+            raise ValueError(
+                f"`data` was encoded with `{name}`. Decode it with the same "
+                "mask."
+            )
+        contexts.append(context if is_needed else None)
+    contexts = _contexts(shape, *contexts)
+    return _decode_plan(data, _matrix_shape(shape), *contexts).reshape(shape)
+
+
+def _check(is_intact: bool) -> None:
+    if not is_intact:
+        raise DamagedError("The mask is damaged.")
 
 
 def needs_reference(data: bytes) -> bool:
@@ -155,24 +161,6 @@ def needs_within(data: bytes) -> bool:
 
 def _has_context(data: bytes) -> bool:
     return bool(data) and _CODED < data[0] <= _CODED + _REFERENCE + _WITHIN
-
-
-def encode_own(
-    own: np.ndarray, owned: np.ndarray, reference: np.ndarray | None
-) -> bytes:
-    """Encodes the slots that a task owns, none of which has another owner."""
-    return encode_mask(own, reference, ~owned if owned.any() else None)
-
-
-def decode_own(
-    data: bytes,
-    shape: tuple[int, ...],
-    owned: np.ndarray | None,
-    reference: np.ndarray | None,
-) -> np.ndarray:
-    """Decodes what `encode_own` has encoded, with the contexts it needs."""
-    free = ~owned if needs_within(data) and owned is not None else None
-    return decode_mask(data, shape, reference, free)
 
 
 def encode_shared(
@@ -208,11 +196,8 @@ def _listed(reference, owned):
 class Plan:
     """One way to code a mask, with the help of the contexts it is given.
 
-    Attributes:
-        bits: float, the length of the code before it is rounded to bytes,
-            with everything that the decoder needs: the header, and
-            `log2(n + 1) + n * H(k / n)` for each string of `n` bits with `k`
-            ones.
+    `bits` is the length of the code before it is rounded to bytes, header and
+    all: `log2(n + 1) + n * H(k / n)` for a string of `n` bits with `k` ones.
     """
 
     def __init__(
@@ -221,48 +206,35 @@ class Plan:
         reference: np.ndarray | None,
         within: np.ndarray | None,
     ):
-        self._flags = _REFERENCE * (reference is not None)
-        self._flags += _WITHIN * (within is not None)
-        self._parts = [
-            _Part(matrix, domain) for domain in _domains(reference, within)
-        ]
-        header = (self._flags > 0) + len(self._parts)
-        self.bits = 8 * header + sum(part.bits for part in self._parts)
-
-    def encode(self) -> bytes:
-        head = bytes(part.head for part in self._parts)
-        if self._flags:
-            head = bytes([_CODED + self._flags]) + head
-        mixed = [part for part in self._parts if part.mixed]
-        if not mixed:
-            return head
-        encoder = StringEncoder()
-        for part in mixed:
-            part.encode(encoder)
-        return head + encoder.stream()
-
-
-class _Part:
-    """The slots of a domain, and how they are to be coded."""
-
-    def __init__(self, matrix, domain):
-        self.bits = 0.0
-        ones = matrix if domain is None else matrix & domain
-        count = np.count_nonzero(ones)
-        slots = matrix.size if domain is None else np.count_nonzero(domain)
-        self.mixed = 0 < count < slots
-        self.head = _ALL_ON if count else _ALL_OFF
-        if self.mixed:
+        flags = _REFERENCE * (reference is not None)
+        flags += _WITHIN * (within is not None)
+        header = [_CODED + flags] if flags else []
+        # Of each part that is neither all off nor all on.
+        self._mixed = []
+        bits = 0.0
+        for domain in _domains(reference, within):
+            ones = matrix if domain is None else matrix & domain
+            count = np.count_nonzero(ones)
+            slots = matrix.size if domain is None else np.count_nonzero(domain)
+            if not 0 < count < slots:
+                header.append(_ALL_ON if count else _ALL_OFF)
+                continue
             if domain is not None:
                 live = _live(domain)
                 ones, domain = ones[live], domain[live]
-            self.bits, levels = best_levels(ones, domain)
+            part_bits, levels = best_levels(ones, domain)
             rows, columns = (int(axis.max()) + 1 for axis in levels)
-            self.head = 16 * rows + columns
-            self._ones, self._cells = ones, Cells(domain, *levels)
+            header.append(16 * rows + columns)
+            self._mixed.append((ones, domain, levels))
+            bits += part_bits
+        self._header = bytes(header)
+        self.bits = 8 * len(header) + bits
 
-    def encode(self, encoder: StringEncoder) -> None:
-        self._cells.encode(self._ones, encoder)
+    def encode(self) -> bytes:
+        encoder = bit_strings.StringEncoder()
+        for part in self._mixed:
+            encode_cells(*part, encoder)
+        return self._header + encoder.stream()
 
 
 def make_plans(
@@ -308,23 +280,21 @@ def _live(domain):
 
 
 def _decode_plan(data, shape, reference, within):
-    """Decodes what a plan has encoded; raises `DamagedError`."""
+    """Decodes what a plan has encoded."""
     body = int(_has_context(data))
     domains = _domains(reference, within)
     heads = data[body : body + len(domains)]
     body += len(heads)
     mixed = any(head not in (_ALL_OFF, _ALL_ON) for head in heads)
-    if len(heads) < len(domains) or (not mixed and len(data) > body):
-        raise DamagedError("The mask is damaged.")
-    decoder = StringDecoder(data[body:])
+    _check(len(heads) == len(domains) and (mixed or len(data) == body))
+    decoder = bit_strings.StringDecoder(data[body:])
     matrix = np.zeros(shape, bool)
     for head, domain in zip(heads, domains):
         if head == _ALL_ON:
             matrix |= True if domain is None else domain
         elif head != _ALL_OFF:
             num_levels = divmod(head, 16)
-            if not all(num_levels):
-                raise DamagedError("The mask is damaged.")
+            _check(all(num_levels))
             if domain is None:
                 return decode_cells(shape, None, num_levels, decoder)
             live = _live(domain)
@@ -366,20 +336,3 @@ def _contexts(shape, reference, within):
             context = context.reshape(_matrix_shape(shape))
         matrices.append(context)
     return matrices
-
-
-def _needed(name, is_needed, context):
-    if is_needed and context is None:
-        raise ValueError(
-            f"`data` was encoded with `{name}`. Decode it with the same mask."
-        )
-    return context if is_needed else None
-
-
-def _damaged(data, shape):
-    return ValueError(
-        f"`data` is not an encoded mask of shape {shape}: the mask is "
-        f"damaged, or of another shape. Received: {len(data)} bytes starting "
-        f"with {data[:4].hex() or 'nothing'}. Read it again from an intact "
-        "file."
-    )

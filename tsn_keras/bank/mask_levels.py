@@ -16,15 +16,12 @@ import numpy as np
 from tsn_keras.bank.bit_strings import (
     StringDecoder,
     StringEncoder,
-    as_bits,
     count_bits,
     entropy,
 )
 
 _MAX_LEVELS = 15
 _MAX_DENSITIES = 128
-# Whole cells are moved if more than one slot in so many is on, else each slot.
-_DENSE = 8
 
 
 def best_levels(
@@ -34,14 +31,11 @@ def best_levels(
 
     One level for all, levels of rows, of columns, and of both are tried.
 
-    Args:
-        matrix: bool array of two axes, the mask.
-        domain: bool array of that shape that contains the mask, or `None`
-            for all slots. Only its slots are coded.
+    `matrix` is the mask. `domain` is a bool array of its shape that contains
+    it: only the slots of the domain are coded. `None` means all slots.
 
-    Returns:
-        The bits of all strings, and the `uint8` levels of the rows and of the
-        columns.
+    Returns the bits of all strings, and the `uint8` levels of the rows and of
+    the columns.
     """
     rows, columns = matrix.shape
     ones = _Counts(matrix)
@@ -57,14 +51,12 @@ def best_levels(
             column_slots = np.full(columns, np.count_nonzero(live))
         else:
             column_slots = _count(domain[live], 0)
-        num_row_levels = _num_levels(row_choices[1])
-        column_choices.append(
-            _levels(ones.columns, column_slots, num_row_levels)
-        )
+        cells = _num_levels(row_choices[1])
+        column_choices.append(_levels(ones.columns, column_slots, cells))
     options = []
     for levels in itertools.product(row_choices, column_choices):
-        string_ones, string_slots = _string_counts(ones, slots, *levels)
-        bits = entropy(string_ones, string_slots) + count_bits(string_slots)
+        counts, sizes = _string_counts(ones, slots, *levels)
+        bits = entropy(counts, sizes) + count_bits(sizes)
         options.append((float(bits.sum()), levels))
     return min(options, key=lambda option: option[0])
 
@@ -159,122 +151,34 @@ def _binned(densities):
     return np.where(densities > 0, 1 + scaled.astype(np.int64), 0)
 
 
-class Cells:
-    """Codes the levels and the cells of a mask.
-
-    The slots of a cell are in row-major order.
-
-    Args:
-        domain: bool array of two axes, the slots to code; `None` for all.
-        row_levels: `uint8` array, the level of each row.
-        column_levels: `uint8` array, likewise.
-    """
-
-    def __init__(
-        self,
-        domain: np.ndarray | None,
-        row_levels: np.ndarray,
-        column_levels: np.ndarray,
-    ):
-        self._domain = domain
-        self._levels = row_levels, column_levels
-        self._counts = [np.bincount(levels) for levels in self._levels]
-
-    def encode(self, ones: np.ndarray, encoder: StringEncoder) -> None:
-        """Codes a mask, a bool array of two axes within the domain."""
-        for levels in self._levels:
-            for level in range(_num_levels(levels) - 1):
-                string = levels[levels >= level] == level
-                encoder.add(np.flatnonzero(string), string.size)
-        for positions, size in self._positions(ones):
-            encoder.add(positions, size)
-
-    def _members(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields rows and columns of each cell."""
-        rows, columns = (
-            [(levels == level).nonzero()[0] for level in range(count.size)]
-            for levels, count in zip(self._levels, self._counts)
-        )
-        return itertools.product(rows, columns)
-
-    def _positions(self, ones: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Yields for each cell the positions of its ones, and its size."""
-        dense = np.count_nonzero(ones) * _DENSE > ones.size
-        if self._domain is None and not dense:
-            yield from self._sparse_positions(ones)
-            return
-        for members in self._members():
-            cell = _cell(ones, *members)
-            if self._domain is not None:
-                cell = cell[_cell(self._domain, *members)]
-            yield np.flatnonzero(cell), cell.size
-
-    def _sparse_positions(self, ones):
-        """The same where all slots are coded, without a look at those off.
-
-        The place of a one is computed from the ranks of its row and column
-        among those of their levels.
-        """
-        rows, columns = np.nonzero(ones)
-        row_levels, column_levels = self._levels
-        sizes = self._counts[1]
-        cells = row_levels[rows] * np.uint8(sizes.size) + column_levels[columns]
-        row_ranks, column_ranks = map(_ranks, self._levels)
-        widths = sizes[column_levels[columns]]
-        positions = row_ranks[rows] * widths + column_ranks[columns]
-        positions = positions[np.argsort(cells, kind="stable")]
-        all_sizes = np.outer(*self._counts).reshape(-1)
-        counts = np.bincount(cells, minlength=all_sizes.size)
-        parts = np.split(positions, np.cumsum(counts)[:-1])
-        yield from zip(parts, all_sizes.tolist())
-
-    def fill(self, matrix: np.ndarray, decoder: StringDecoder) -> None:
-        """Decodes the cells, but not the levels, into a matrix of zeros."""
-        flat = matrix.reshape(-1)
-        for rows, columns in self._members():
-            places, size = None, rows.size * columns.size
-            if self._domain is not None:
-                # Positions count the slots of the domain, places all slots.
-                places = np.flatnonzero(_cell(self._domain, rows, columns))
-                size = places.size
-            rare, are_ones = decoder.rare(size)
-            if not are_ones or (places is None and rare.size * _DENSE > size):
-                string = as_bits(size, rare, are_ones)
-                if places is None:
-                    cell = string.reshape(rows.size, columns.size)
-                    matrix[rows[:, None], columns] = cell
-                    continue
-                rare = np.flatnonzero(string)
-            if rare.size:
-                places = rare if places is None else places[rare]
-                row, column = divmod(places, columns.size)
-                slots = rows[row] * matrix.shape[1] + columns[column]
-                flat[slots] = True
-
-
-def decode_cells(
-    shape: tuple[int, int],
+def encode_cells(
+    mask: np.ndarray,
     domain: np.ndarray | None,
-    num_levels: tuple[int, int],
-    decoder: StringDecoder,
-) -> np.ndarray:
-    """Decodes what `Cells.encode` coded, with so many levels on each axis."""
-    levels = [
-        _decode_levels(size, number, decoder)
-        for size, number in zip(shape, num_levels)
-    ]
-    mask = np.zeros(shape, bool)
-    Cells(domain, *levels).fill(mask, decoder)
-    return mask
+    levels: tuple[np.ndarray, np.ndarray],
+    encoder: StringEncoder,
+) -> None:
+    """Codes the levels, and the cells of a mask, each in row-major order.
+
+    The arguments are those and the levels of `best_levels`.
+    """
+    for axis in levels:
+        for level in range(_num_levels(axis) - 1):
+            string = axis[axis >= level] == level
+            encoder.add(np.flatnonzero(string), string.size)
+    for members in _members(levels):
+        cell = _cell(mask, *members)
+        if domain is not None:
+            cell = cell[_cell(domain, *members)]
+        encoder.add(np.flatnonzero(cell), cell.size)
 
 
-def _decode_levels(size: int, number: int, decoder: StringDecoder):
-    levels = np.zeros(size, np.uint8)
-    rest = np.arange(size)
-    for level in range(number - 1):
-        rest = rest[~decoder.string(rest.size)]
-        levels[rest] = level + 1
-    return levels
+def _members(levels) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The rows and the columns of each cell."""
+    rows, columns = (
+        [np.flatnonzero(axis == level) for level in range(_num_levels(axis))]
+        for axis in levels
+    )
+    return itertools.product(rows, columns)
 
 
 def _cell(matrix, rows, columns) -> np.ndarray:
@@ -286,12 +190,34 @@ def _cell(matrix, rows, columns) -> np.ndarray:
     return matrix.reshape(-1)
 
 
-def _ranks(levels: np.ndarray) -> np.ndarray:
-    """The place of each row among the rows of its level."""
-    order = np.argsort(levels, kind="stable")
-    counts = np.bincount(levels)
-    ranks = np.empty(levels.size, np.int64)
-    ranks[order] = np.arange(levels.size) - np.repeat(
-        np.cumsum(counts) - counts, counts
-    )
-    return ranks
+def decode_cells(
+    shape: tuple[int, int],
+    domain: np.ndarray | None,
+    num_levels: tuple[int, int],
+    decoder: StringDecoder,
+) -> np.ndarray:
+    """Decodes a mask that `encode_cells` coded with so many levels."""
+    levels = [
+        _decode_levels(size, count, decoder)
+        for size, count in zip(shape, num_levels)
+    ]
+    mask = np.zeros(shape, bool)
+    for rows, columns in _members(levels):
+        if domain is None:
+            places = decoder.ones(rows.size * columns.size)
+        else:
+            places = np.flatnonzero(_cell(domain, rows, columns))
+            places = places[decoder.ones(places.size)]
+        row, column = divmod(places, columns.size)
+        slots = rows[row] * shape[1] + columns[column]
+        mask.reshape(-1)[slots] = True
+    return mask
+
+
+def _decode_levels(size: int, count: int, decoder: StringDecoder):
+    levels = np.zeros(size, np.uint8)
+    rest = np.arange(size)
+    for level in range(count - 1):
+        rest = np.delete(rest, decoder.ones(rest.size))
+        levels[rest] = level + 1
+    return levels

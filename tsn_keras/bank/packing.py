@@ -19,16 +19,14 @@ def pack_codes(codes: np.ndarray, width: int) -> np.ndarray:
     array([57], dtype=uint8)
 
     Args:
-        codes: Integer array of shape `(count,)` with values in
-            `[0, 2**width)`.
+        codes: Integer array of shape `(count,)`, from 0 to `2**width - 1`.
         width: Bits a code, from 1 to 8.
 
     Returns:
         `uint8` array of shape `(ceil(count * width / 8),)`.
 
     Raises:
-        ValueError: If `width` is out of range, `codes` is not a 1-D integer
-            array, or a code does not fit `width` bits.
+        ValueError: If an argument is not as described.
     """
     _check_width(width)
     codes = np.asarray(codes)
@@ -48,12 +46,10 @@ def pack_codes(codes: np.ndarray, width: int) -> np.ndarray:
             "fewer centroids."
         )
 
-    groups = -(-codes.size // 8)
-    lanes = np.zeros(groups * 8, np.uint8)
+    lanes = np.zeros(-(-codes.size // 8) * 8, np.uint8)
     lanes[: codes.size] = codes
     words = _join_lanes(lanes.view("<u8"), width)
-    group_bytes = words.view(np.uint8).reshape(groups, 8)
-    stream = group_bytes[:, :width].reshape(-1)
+    stream = words.view(np.uint8).reshape(-1, 8)[:, :width].reshape(-1)
     return stream[: num_bytes(codes.size, width)].copy()
 
 
@@ -73,8 +69,7 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
         `uint8` array of shape `(count,)`.
 
     Raises:
-        ValueError: If `width` is out of range, `count` is negative, or
-            `packed` is not the stream of `count` codes of that width.
+        ValueError: If `packed` is not a stream of `count` codes of that width.
     """
     _check_width(width)
     packed = np.asarray(packed)
@@ -94,24 +89,13 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
             "damaged, or `count` or `width` is not the one it was packed "
             f"with. Received: count={count}, width={width}"
         )
-    if 8 % width == 0:
-        return _codes_of_bytes(width)[packed].view(np.uint8)[:count]
 
-    groups = -(-count // 8)
-    padded = np.zeros(groups * width, np.uint8)
+    groups = np.zeros((-(-count // 8), 8), np.uint8)
+    padded = np.zeros(len(groups) * width, np.uint8)
     padded[:length] = packed
-    group_bytes = np.zeros((groups, 8), np.uint8)
-    group_bytes[:, :width] = padded.reshape(groups, width)
-    words = _split_lanes(group_bytes.reshape(-1).view("<u8"), width)
+    groups[:, :width] = padded.reshape(-1, width)
+    words = _split_lanes(groups.reshape(-1).view("<u8"), width)
     return words.view(np.uint8)[:count].copy()
-
-
-@functools.cache
-def _codes_of_bytes(width: int) -> np.ndarray:
-    """The codes in each byte, for widths that divide it, as one integer."""
-    shifts = np.arange(0, 8, width)
-    codes = (np.arange(256)[:, np.newaxis] >> shifts) & (2**width - 1)
-    return codes.astype(np.uint8).view(f"u{shifts.size}").reshape(-1)
 
 
 def _check_width(width):

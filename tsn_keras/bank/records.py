@@ -17,14 +17,14 @@ class Component:
     """One task's own codes in one kernel, and the slots it uses there.
 
     Args:
-        width: int, bits a code: 1 to 8, or 32 for the float32 values
-            themselves, without a codebook.
-        own_count: int, number of own slots.
-        own_mask: bytes, the coded mask of the own slots.
-        shared_mask: bytes, the coded mask of the shared slots.
-        codes: bytes, the codes of the own slots in flat order, packed.
-        codebook: float32 array of at most `2 ** width` centroids, empty if
-            the width is 32.
+        width: Bits a code: 1 to 8, or 32 for the float32 values themselves,
+            without a codebook.
+        own_count: Number of own slots.
+        own_mask: The coded mask of the own slots.
+        shared_mask: The coded mask of the shared slots.
+        codes: The packed codes of the own slots, in flat order.
+        codebook: At most `2 ** width` float32 centroids, none if the width
+            is 32.
     """
 
     width: int
@@ -48,18 +48,23 @@ class Component:
     ) -> "Component":
         """Packs a task's part of a kernel.
 
+        All arrays but the codebook and the codes have the kernel's shape.
+
         Args:
-            own_mask: bool array of the kernel's shape.
-            shared_mask: bool array of the kernel's shape, within `owned`.
+            own_mask: bool array.
+            shared_mask: bool array, within `owned`.
             owned: bool array, the slots of earlier tasks of the plane.
-            values: float32 array of the kernel's shape, stored as they are
-                if `width` is 32, else not read.
-            width: int, bits a code.
+            values: float32 array, only read and stored if `width` is 32.
+            width: Bits a code.
             codebook: float32 array of the centroids.
-            codes: integer array, one code for each own slot in flat order.
-            reference: bool array of the kernel's shape, or `None`. The slots,
-                own and shared, that the task's reference uses. The masks
-                are coded by it where that is shorter.
+            codes: Integer array, one code for each own slot in flat order.
+            reference: bool array or `None`, the slots, own and shared, that
+                the task's reference uses. The masks are coded by it where
+                that is shorter.
+
+        Raises:
+            ValueError: If a slot is own and `owned`, or shared and not
+                `owned`.
         """
         if (own_mask & owned).any() or (shared_mask & ~owned).any():
             raise ValueError(
@@ -71,15 +76,14 @@ class Component:
             codebook = np.zeros(0, np.float32)
         else:
             stream = packing.pack_codes(codes, width).tobytes()
+        free = ~owned if owned.any() else None
         return cls(
-            width=width,
-            own_count=int(own_mask.sum()),
-            own_mask=mask_coding.encode_own(own_mask, owned, reference),
-            shared_mask=mask_coding.encode_shared(
-                shared_mask, owned, reference
-            ),
-            codes=stream,
-            codebook=np.float32(codebook),
+            width,
+            int(own_mask.sum()),
+            mask_coding.encode_mask(own_mask, reference, free),
+            mask_coding.encode_shared(shared_mask, owned, reference),
+            stream,
+            np.float32(codebook),
         )
 
     @property
@@ -113,20 +117,19 @@ class Component:
         """Returns the bool mask of the own slots.
 
         Args:
-            shape: tuple of int, the kernel's.
+            shape: The kernel's shape.
             owned: bool array as given to `encode`, if it `needs_owned`.
             reference: bool array likewise, if it `needs_reference`.
         """
-        return mask_coding.decode_own(self.own_mask, shape, owned, reference)
+        free = None if owned is None else ~owned
+        return mask_coding.decode_mask(self.own_mask, shape, reference, free)
 
     def shared_slots(
         self, owned: np.ndarray, reference: np.ndarray | None = None
     ) -> np.ndarray:
         """Returns the bool mask of the shared slots.
 
-        Args:
-            owned: bool array as given to `encode`.
-            reference: bool array likewise, if it `needs_reference`.
+        Arguments are those of `own_slots`; `owned` is always needed.
         """
         return mask_coding.decode_shared(self.shared_mask, owned, reference)
 
@@ -170,16 +173,15 @@ class PrivateCode:
         those whose range float32 or float16 cannot express.
 
         Args:
-            value: array of any shape and dtype.
-            width: int, 1 to 8, 16 or 32.
+            value: Array of any shape and dtype.
+            width: 1 to 8, 16 or 32.
         """
         value = np.asarray(value)
         shape, dtype = value.shape, value.dtype.name
         if dtype != "float32":
             return cls(RAW_WIDTH, shape, dtype, value.tobytes())
         if value.size and (value == value.flat[0]).all():
-            data = value.flat[0].tobytes()
-            return cls(CONSTANT_WIDTH, shape, dtype, data)
+            return cls(CONSTANT_WIDTH, shape, dtype, value.flat[0].tobytes())
         if width == HALF_WIDTH:
             with np.errstate(over="ignore"):
                 half = value.astype(np.float16)
@@ -191,19 +193,13 @@ class PrivateCode:
                 step = np.ptp(value) / np.float32(2**width - 1)
             # It vanishes among subnormals and overflows at the far end.
             if 0.0 < step < np.inf:
-                return cls._encode_linear(value, width, step)
+                lowest = value.min()
+                codes = np.rint((value - lowest) / step).astype(np.int64)
+                codes = codes.clip(0, 2**width - 1).reshape(-1)
+                packed = packing.pack_codes(codes, width)
+                data = lowest.tobytes() + step.tobytes() + packed.tobytes()
+                return cls(width, shape, dtype, data)
         return cls(FLOAT_WIDTH, shape, dtype, value.tobytes())
-
-    @classmethod
-    def _encode_linear(
-        cls, value: np.ndarray, width: int, step: np.float32
-    ) -> "PrivateCode":
-        lowest = value.min()
-        codes = np.rint((value - lowest) / step).astype(np.int64)
-        codes = codes.clip(0, 2**width - 1).reshape(-1)
-        packed = packing.pack_codes(codes, width)
-        data = lowest.tobytes() + step.tobytes() + packed.tobytes()
-        return cls(width, value.shape, value.dtype.name, data)
 
     @staticmethod
     def num_bytes(width: int, shape: tuple[int, ...], dtype: str) -> int:
@@ -213,25 +209,21 @@ class PrivateCode:
             return size * np.dtype(dtype).itemsize
         if width == CONSTANT_WIDTH:
             return 4
-        if width in (HALF_WIDTH, FLOAT_WIDTH):
-            return size * width // 8
-        return 8 + packing.num_bytes(size, width)
+        lowest_and_step = 8 if width <= packing.MAX_WIDTH else 0
+        return lowest_and_step + packing.num_bytes(size, width)
 
     def decode(self) -> np.ndarray:
         """Returns the array that the task computes with."""
-        if self.width == RAW_WIDTH:
+        if self.width in (RAW_WIDTH, FLOAT_WIDTH):
             return np.frombuffer(self.data, self.dtype).reshape(self.shape)
         if self.width == CONSTANT_WIDTH:
             return np.full(self.shape, np.frombuffer(self.data, np.float32)[0])
-        if self.width == FLOAT_WIDTH:
-            return np.frombuffer(self.data, np.float32).reshape(self.shape)
         if self.width == HALF_WIDTH:
             half = np.frombuffer(self.data, np.float16)
             return half.astype(np.float32).reshape(self.shape)
         lowest, step = np.frombuffer(self.data[:8], np.float32)
         stream = np.frombuffer(self.data[8:], np.uint8)
-        count = math.prod(self.shape)
-        codes = packing.unpack_codes(stream, self.width, count)
+        codes = packing.unpack_codes(stream, self.width, math.prod(self.shape))
         value = lowest + step * codes.astype(np.float32)
         return value.reshape(self.shape)
 
@@ -241,16 +233,16 @@ class TaskRecord:
     """A consolidated task.
 
     Args:
-        name: str.
-        planes: tuple of int, for each kernel the plane its component lies on.
-        head: int, index of the head it uses.
-        components: tuple of `Component`, one a kernel.
-        private: tuple of `PrivateCode`, one a private variable.
-        statistics: `PrivateCode` of the activation statistics that later
-            tasks are compared with; of an empty array if none are kept.
-        facts: dict of numbers and strings for the task's report.
-        reference: int or `None`, the number of an earlier task (0 for the
-            first). Masks may be coded by the slots that it uses.
+        name: The task's name.
+        planes: For each kernel, the plane that its component lies on.
+        head: Index of the head that the task uses.
+        components: One a kernel.
+        private: One a private variable.
+        statistics: Activation statistics that later tasks are compared with;
+            the code of an empty array if none are kept.
+        facts: Numbers and strings for the task's report.
+        reference: The number of an earlier task (0 for the first) or `None`.
+            Masks may be coded by the slots that it uses.
     """
 
     name: str

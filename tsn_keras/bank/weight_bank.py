@@ -19,8 +19,8 @@ class PlaneView:
     """What a task sees of the plane it joins, one array a kernel.
 
     Args:
-        owned: list of bool arrays, the slots that earlier tasks own.
-        frozen: list of float32 arrays, their values; zeros elsewhere.
+        owned: bool arrays, the slots that earlier tasks own.
+        frozen: float32 arrays, their values; zeros elsewhere.
     """
 
     owned: list[np.ndarray]
@@ -35,8 +35,8 @@ class KernelUsage:
         path: The kernel's name.
         plane: The plane that the task lies on there.
         width: Bits of a code.
-        own: Bool array of the kernel's shape, the own slots.
-        shared: Bool array of the kernel's shape, the shared slots.
+        own: bool array of the kernel's shape, the own slots.
+        shared: The same for the shared slots.
     """
 
     path: str
@@ -54,11 +54,6 @@ class KernelUsage:
         return int(self.shared.sum())
 
     @property
-    def mask(self) -> np.ndarray:
-        """All slots that the task uses."""
-        return self.own | self.shared
-
-    @property
     def sparsity(self) -> float:
         """The fraction of slots outside the mask."""
         return 1.0 - (self.num_own + self.num_shared) / self.own.size
@@ -66,19 +61,18 @@ class KernelUsage:
     @property
     def dead_units(self) -> float:
         """The fraction of units without an incoming weight."""
-        units = self.mask.reshape(-1, self.own.shape[-1])
-        return 1.0 - units.any(axis=0).mean()
+        used = (self.own | self.shared).reshape(-1, self.own.shape[-1])
+        return 1.0 - used.any(axis=0).mean()
 
 
 class WeightBank:
     """Holds what every consolidated task stores, and never changes it.
 
     Args:
-        shapes: list of tuples of int, the kernels' shapes.
-        paths: list of str, the kernels' names for messages.
-        records: iterable of `TaskRecord`, tasks that were checked before.
-        base: iterable of `PrivateCode`, the frozen weights that all tasks
-            share.
+        shapes: The kernels' shapes.
+        paths: The kernels' names for messages.
+        records: Tasks that were checked before.
+        base: The frozen weights that all tasks share.
 
     Example:
 
@@ -119,11 +113,10 @@ class WeightBank:
 
     def _new_entries(self, record: TaskRecord) -> list[Entry]:
         """What a task that is not in the bank yet has in each kernel."""
-        parts = record.components, record.planes
         return [
             kernel.next_entry(component, plane, record.reference)
             for kernel, component, plane in zip(
-                self._kernels, *parts, strict=True
+                self._kernels, record.components, record.planes, strict=True
             )
         ]
 
@@ -173,16 +166,14 @@ class WeightBank:
             self._decode_new(record.name, index, entry)
             for index, entry in enumerate(entries)
         ]
-        used_slots = [
-            kernel.used_slots(entry, own)
-            for kernel, entry, (own, _) in zip(self._kernels, entries, decoded)
-        ]
+        parts = list(zip(self._kernels, entries, decoded))
+        used = [k.used_slots(entry, own) for k, entry, (own, _) in parts]
         # Up to here nothing of the bank has changed.
-        for kernel, entry, (own, bits) in zip(self._kernels, entries, decoded):
+        for kernel, entry, (own, bits) in parts:
             kernel.enter(entry, own, bits)
         self._records[record.name] = record
         self._entries[record.name] = entries
-        self._used_slots.put(record.name, used_slots)
+        self._used_slots.put(record.name, used)
 
     def _decode_new(
         self, task: str, index: int, entry: Entry
@@ -228,14 +219,14 @@ class WeightBank:
         """Returns the frozen components of one plane of each kernel.
 
         Args:
-            planes: sequence of int, one a kernel.
-            before: str or `None`. Leaves out this task and all after it.
+            planes: One a kernel.
+            before: A task to leave out, with all after it.
         """
-        number = len(self._records)
+        end = len(self._records)
         if before is not None:
-            number = self._entries[before][0].number
+            end = self._entries[before][0].number
         pairs = zip(self._kernels, planes)
-        parts = [kernel.plane(plane, number) for kernel, plane in pairs]
+        parts = [kernel.plane(plane, end) for kernel, plane in pairs]
         return PlaneView(*map(list, zip(*parts)))
 
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
@@ -298,12 +289,10 @@ class WeightBank:
     def load_bytes(
         self, data: bytes, check: Callable[["WeightBank"], None] | None = None
     ) -> None:
-        """Replaces the contents by a saved bank's.
+        """Replaces the contents by a saved bank's, as `to_bytes` made it.
 
         Args:
-            data: bytes, as `to_bytes` made them.
-            check: function of the bank that was read, or `None`. Raises if it
-                is not to replace this one.
+            check: Raises if the bank that was read must not replace this one.
 
         Raises:
             ValueError: If the data are damaged or belong to a network with

@@ -19,11 +19,7 @@ def stacked(batches: Iterable[Any]) -> Iterator[Any]:
     >>> [tuple(stack.shape) for stack in stacked(batches)]
     [(2, 4, 2), (1, 3, 2)]
 
-    Args:
-        batches: iterable of nests of arrays or tensors.
-
-    Yields:
-        Nests of tensors, of at most 32 MiB where a batch is not more.
+    A stack takes 32 MiB at most, unless one batch takes more.
     """
     waiting, shapes = [], None
     for batch in batches:
@@ -32,12 +28,12 @@ def stacked(batches: Iterable[Any]) -> Iterator[Any]:
         size = sum(math.prod(s) * tf.as_dtype(d).size for s, d in own)
         is_full = (len(waiting) + 1) * size > MOST_BYTES
         if waiting and (own != shapes or is_full):
-            yield _stack(waiting)
+            yield tree.map_structure(_stack, *waiting)
             waiting = []
         shapes = own
         waiting.append(batch)
     if waiting:
-        yield _stack(waiting)
+        yield tree.map_structure(_stack, *waiting)
 
 
 def unstacked(stacks: Iterable[Any]) -> Iterator[Any]:
@@ -55,11 +51,11 @@ class BatchLoop:
     shape, which may round another way.
 
     Args:
-        step: function of a batch and of `constants`, if there are any. What
-            it returns is dropped.
-        result: function that is called after the last batch, and whose
-            outcome the loop returns, or `None`.
-        run_eagerly: bool, whether nothing is to be compiled.
+        step: Function of a batch and of the constants that the loop is given.
+            What it returns is dropped.
+        result: Function that is called after the last batch. The loop returns
+            what it returns.
+        run_eagerly: Whether nothing is to be compiled.
     """
 
     def __init__(
@@ -74,12 +70,10 @@ class BatchLoop:
         self._functions: dict[str, Callable] = {}
 
     def __call__(self, stack: Any, *constants: Any) -> Any:
-        """Runs the loop.
+        """Runs the loop over a stack, as of `stacked`.
 
-        Args:
-            stack: nest of tensors, as of `stacked`.
-            *constants: nests of tensors that serve all steps; the lengths of
-                their first axes do not count either.
+        Constants are nests of tensors that serve all steps; the lengths of
+        their first axes do not count either.
         """
         if self._run_eagerly:
             for batch in unstacked([stack]):
@@ -110,11 +104,7 @@ def _any_length(part: tf.Tensor) -> tf.TensorSpec:
     return tf.TensorSpec(shape, part.dtype)
 
 
-def _stack(batches: list) -> Any:
-    return tree.map_structure(_stack_parts, *batches)
-
-
-def _stack_parts(*parts: Any) -> tf.Tensor:
+def _stack(*parts: Any) -> tf.Tensor:
     # TensorFlow would convert one array after the other first.
     stack = np.stack if isinstance(parts[0], np.ndarray) else tf.stack
     return tf.convert_to_tensor(stack(parts))

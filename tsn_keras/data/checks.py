@@ -14,15 +14,8 @@ SPARSE_LOSSES = (
 
 
 def check_finite(data: Any, what: str) -> None:
-    """Refuses data with NaN or infinity.
-
-    Args:
-        data: nest of arrays or `None`.
-        what: str, the argument's name for the error.
-    """
+    """Refuses a nest of arrays with NaN or infinity; `what` names it."""
     for part in tree.flatten(data):
-        if part is None:
-            continue
         array = np.asarray(part)
         if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
@@ -36,9 +29,7 @@ def check_finite(data: Any, what: str) -> None:
 def check_arrays(data: Any, what: str) -> None:
     """Refuses sparse matrices, and arrays of text or of Python objects.
 
-    Args:
-        data: what an argument was given; anything but arrays is let pass.
-        what: str, the argument's name for the error.
+    Anything but arrays passes. `what` is the argument's name for the error.
     """
     for part in tree.flatten(data):
         if hasattr(part, "toarray"):
@@ -63,10 +54,7 @@ def _is_sparse(loss: Any) -> bool:
 def check_labels(labels: Any, loss: Any, outputs: Any) -> None:
     """Refuses class labels that the head has no output for.
 
-    Args:
-        labels: array of integers or anything else, which is let pass.
-        loss: the compiled loss; only sparse categorical losses are checked.
-        outputs: `KerasTensor` of the head's outputs.
+    Only arrays of labels of sparse categorical losses are checked.
     """
     if labels is None or tree.is_nested(labels) or not _is_sparse(loss):
         return
@@ -86,18 +74,14 @@ def check_labels(labels: Any, loss: Any, outputs: Any) -> None:
 
 
 def check_several_classes(labels: list, loss: Any) -> None:
-    """Refuses validation labels that say nothing about most classes.
+    """Refuses validation labels, given by batch, that are all of one class.
 
-    Args:
-        labels: list of arrays, the labels of each batch.
-        loss: the compiled loss; only sparse categorical losses are checked.
+    Only those of sparse categorical losses are checked.
     """
     y = labels[0]
     if y is None or tree.is_nested(y) or not _is_sparse(loss):
         return
-    classes = set()
-    for part in labels:
-        classes.update(np.unique(np.asarray(part)).tolist())
+    classes = {c for part in labels for c in np.unique(part).tolist()}
     if len(classes) == 1:
         raise ValueError(
             "`validation_data` has examples of one class only, "
@@ -109,9 +93,8 @@ def check_several_classes(labels: list, loss: Any) -> None:
 def in_order(batch: Any, expected: Any) -> Any:
     """Returns inputs given by name as functional models take them.
 
-    Args:
-        batch: nest of arrays; anything but a dict is returned as it is.
-        expected: nest of `KerasTensor`, whose names count.
+    Anything but a dict is returned as it is. `expected` holds `KerasTensor`s,
+    whose names count.
     """
     if not isinstance(batch, dict):
         return batch
@@ -139,12 +122,7 @@ def _fits(shape: tuple, expected: tuple) -> bool:
 
 
 def check_shapes(batch: Any, expected: Any) -> None:
-    """Refuses inputs whose shape the backbone was not built for.
-
-    Args:
-        batch: nest of arrays, batch first.
-        expected: nest of `KerasTensor`.
-    """
+    """Refuses inputs whose shape the backbone was not built for."""
     parts = tree.flatten(in_order(batch, expected))
     specs = tree.flatten(expected)
     if len(parts) != len(specs):
@@ -177,9 +155,8 @@ def check_validation_data(data: Any) -> None:
     if isinstance(data, tf.data.Dataset):
         endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
     else:
-        endless = isinstance(data, keras.utils.PyDataset) and (
-            data.num_batches is None
-        )
+        is_sequence = isinstance(data, keras.utils.PyDataset)
+        endless = is_sequence and data.num_batches is None
     if endless:
         raise ValueError(
             "`validation_data` never ends. Give a finite number of examples, "
@@ -188,11 +165,7 @@ def check_validation_data(data: Any) -> None:
 
 
 def explain_label_error(error: Exception) -> None:
-    """Raises a clear error in place of TensorFlow's about a label.
-
-    Args:
-        error: `tf.errors.InvalidArgumentError`.
-    """
+    """Raises a clear error in place of TensorFlow's about a label."""
     text = str(error)
     if "label value" not in text:
         return

@@ -16,7 +16,6 @@ from keras import tree
 EVALUATION_BATCH = 1024
 HELD_OUT_ROWS = 1024
 
-
 # How often data sets were read, where their order depends on it.
 _passes = weakref.WeakKeyDictionary()
 
@@ -61,9 +60,6 @@ def joined(batches: list) -> Any:
     """Returns batches as one: those with examples of the first one's shape.
 
     Sequences may have another length in each batch.
-
-    Args:
-        batches: list of nests of arrays.
     """
 
     def shapes(batch):
@@ -76,17 +72,9 @@ def joined(batches: list) -> Any:
 class TrainingData:
     """What `fit(x, y, ...)` was given, to look at more than once.
 
-    Args:
-        x: arrays, `tf.data.Dataset`, `PyDataset` or generator.
-        y: arrays or `None`.
-        sample_weight: array or `None`.
-        batch_size: int or `None`, as `fit` takes it.
-        validation_split: float, the fraction of arrays at their end that
-            `fit` does not train with. Nothing here looks at it, either.
-        class_weight: dict of float by class, or `None`.
-
-    Attributes:
-        has_targets: bool, whether there are labels, as far as it is known.
+    The arguments are those of `fit`. Rows that `validation_split` takes off are
+    never looked at. `has_targets` tells whether there are labels, as far as
+    it is known.
     """
 
     def __init__(
@@ -117,7 +105,7 @@ class TrainingData:
         yield from self._generator
 
     def _num_rows(self) -> int:
-        """Returns the number of rows of arrays to train with."""
+        """The number of rows of arrays that `fit` trains with."""
         return math.floor(num_rows(self.x) * (1.0 - self.validation_split))
 
     @contextlib.contextmanager
@@ -141,13 +129,7 @@ class TrainingData:
         """Returns batches `(x, y, sample_weight)` of about `rows` examples.
 
         Of arrays, evenly spaced rows are taken, since they may be sorted.
-        The elements of a generator are kept for `fit`.
-
-        Args:
-            rows: int, the number of examples wanted.
-
-        Returns:
-            list of tuples; empty for empty data.
+        The elements of a generator are kept for `fit`. Empty data give none.
         """
         if self.is_arrays:
             count = self._num_rows()
@@ -161,7 +143,9 @@ class TrainingData:
         taken, batches = 0, []
         for element in self.elements():
             batch = keras.utils.unpack_x_y_sample_weight(element)
-            batch = tree.map_structure(_to_numpy, batch)
+            batch = tree.map_structure(
+                lambda part: part if part is None else np.asarray(part), batch
+            )
             batches.append(batch)
             self.has_targets = batch[1] is not None
             taken += num_rows(batch[0])
@@ -177,14 +161,10 @@ class TrainingData:
     def held_out(self, steps: int) -> tuple[dict, dict] | None:
         """Splits the data for a short training and its validation.
 
-        Args:
-            steps: int, training steps.
-
-        Returns:
-            Arguments of `keras.Model.fit` for about `steps` steps, and of
-            `keras.Model.evaluate` on other examples, a fifth of all and 1,024
-            at most. `None` for data other than arrays and `tf.data`, and for
-            less than five rows or two batches.
+        Returns arguments of `keras.Model.fit` for about `steps` steps, and of
+        `keras.Model.evaluate` on other examples, a fifth of all and 1,024 at
+        most. `None` for data other than arrays and `tf.data`, and for fewer
+        than five rows or two batches.
         """
         if self.is_arrays:
             return self._held_out_rows(steps)
@@ -210,12 +190,8 @@ class TrainingData:
             return None
         held = min(HELD_OUT_ROWS, count // 5)
         order = np.random.default_rng(0).permutation(count)
-        names = ("x", "y", "sample_weight")
-        columns = {
-            name: column
-            for name in names
-            if (column := getattr(self, name)) is not None
-        }
+        columns = dict(x=self.x, y=self.y, sample_weight=self.sample_weight)
+        columns = {k: c for k, c in columns.items() if c is not None}
         wanted = np.resize(order[held:], steps * self.batch_size)
         training, held_out = (
             {name: take_rows(c, rows) for name, c in columns.items()}
@@ -251,30 +227,24 @@ class TrainingData:
             yield element
 
     def batches(self, steps: int, seed: int) -> Iterator[tuple]:
-        """Gives batches for more training.
+        """Yields `steps` batches for more training, as Keras' tuples.
 
-        Args:
-            steps: int, number of batches.
-            seed: int, order of the rows of arrays.
-
-        Yields:
-            Tuples `(x, y)` or `(x, y, sample_weight)`, class weights counted
-            in. None for data that can be read only once.
+        Class weights are counted in. `seed` orders the rows of arrays. Data
+        that can be read only once give no batches.
         """
         batches = iter(())
         if self.is_arrays:
             batches = self._array_batches(steps, np.random.default_rng(seed))
         elif self._generator is None:
             batches = itertools.islice(self._passes(), steps)
-        if self.class_weight is None:
-            yield from batches
-            return
         for batch in batches:
-            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-            yield x, y, weights_of_classes(y, self.class_weight)
+            if self.class_weight is not None:
+                x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+                batch = x, y, weights_of_classes(y, self.class_weight)
+            yield batch
 
     def _array_batches(self, steps, generator) -> Iterator[tuple]:
-        columns = [self.x, self.y, self.sample_weight]
+        columns = self.x, self.y, self.sample_weight
         columns = tuple(c for c in columns if c is not None)
         count = self._num_rows()
         size = min(self.batch_size, count)
@@ -289,9 +259,7 @@ class TrainingData:
 def weights_of_classes(y: Any, class_weight: dict[int, float]) -> tf.Tensor:
     """Returns the weight of each example by its class, 1.0 by default.
 
-    Args:
-        y: array of classes, or of one column for each class.
-        class_weight: dict of float by class.
+    Labels are classes, or have one column for each class.
     """
     labels = np.asarray(y)
     if labels.ndim > 1 and labels.shape[-1] > 1:
@@ -300,19 +268,11 @@ def weights_of_classes(y: Any, class_weight: dict[int, float]) -> tf.Tensor:
     return tf.constant(weights, tf.float32, labels.shape[:1])
 
 
-def _to_numpy(part):
-    return part if part is None else np.asarray(part)
-
-
 def evaluation_batches(data: Any) -> list[tuple]:
-    """Returns validation data as batches, whatever form they come in.
+    """Returns validation data of any form as batches: tuples of tensors.
 
-    Args:
-        data: tuple or list `(x, y)` or `(x, y, sample_weight)` of arrays,
-            `tf.data.Dataset`, `PyDataset`, or iterable of batches.
-
-    Returns:
-        list of tuples of tensors.
+    They may be a tuple or list of arrays, a `tf.data.Dataset`, a `PyDataset`
+    or an iterable of batches.
     """
     if isinstance(data, list):
         data = tuple(data)
@@ -324,10 +284,6 @@ def evaluation_batches(data: Any) -> list[tuple]:
     if not columns:
         return []
     starts = range(0, num_rows(columns), EVALUATION_BATCH)
-    return [
-        tree.map_structure(
-            tf.convert_to_tensor,
-            take_rows(columns, slice(start, start + EVALUATION_BATCH)),
-        )
-        for start in starts
-    ]
+    slices = [slice(start, start + EVALUATION_BATCH) for start in starts]
+    batches = [take_rows(columns, rows) for rows in slices]
+    return tree.map_structure(tf.convert_to_tensor, batches)

@@ -24,9 +24,7 @@ _BANK_MEMBER = f"assets/{BANK_FILE}"
 _NO_WEIGHTS_MEMBER = "model.weights.npz"
 _WEIGHTS_MEMBER = "model.weights.h5"
 # Whether the bank is being written beside what Keras writes.
-_apart: contextvars.ContextVar[bool] = contextvars.ContextVar(
-    "bank_is_written_apart", default=False
-)
+_apart = contextvars.ContextVar("bank_is_written_apart", default=False)
 
 
 def _write(file, members: dict[str, bytes], bank: bytes) -> None:
@@ -42,12 +40,12 @@ def _no_weights() -> bytes:
 
 
 def _holds_arrays(weights: bytes) -> bool:
-    found = []
     with h5py.File(io.BytesIO(weights)) as file:
-        file.visititems(
-            lambda _, item: found.append(isinstance(item, h5py.Dataset))
+        # Visits until something other than `None` is returned.
+        found = file.visititems(
+            lambda _, item: isinstance(item, h5py.Dataset) or None
         )
-    return any(found)
+    return bool(found)
 
 
 def container_bytes() -> int:
@@ -66,7 +64,7 @@ def container_bytes() -> int:
     }
     archive = io.BytesIO()
     _write(archive, members, b"")
-    return len(archive.getvalue())
+    return archive.getbuffer().nbytes
 
 
 def writes_bank_apart() -> bool:
@@ -79,10 +77,8 @@ def is_written_by_keras(
 ) -> bool:
     """Tells whether Keras writes a file by itself, in no archive of ours.
 
-    Args:
-        path: Where to.
-        overwrite: `False` lets Keras ask about a file that is there.
-        zipped: `False` saves a folder.
+    It does so for folders, for paths that are no local `.keras` file, and
+    where it first has to ask about a file that is there.
     """
     asks = not overwrite and os.path.exists(path)
     is_local = str(path).endswith(".keras") and "://" not in str(path)
@@ -94,11 +90,8 @@ def write_archive(
 ) -> None:
     """Writes an archive, which appears under its name when it is complete.
 
-    Args:
-        path: str or path, ends in `.keras`.
-        bank: bytes of the saved bank.
-        save: function of a path; lets Keras write the model without the bank
-            there, from which all else is taken.
+    `save` lets Keras write the model without the bank to a path. All else is
+    taken from there.
     """
     with complete_file(path) as unfinished:
         token = _apart.set(True)
@@ -119,11 +112,7 @@ def write_archive(
 
 
 def read_bank(path: str | os.PathLike) -> bytes | None:
-    """Returns the bank in an archive, `None` if it is no archive of ours.
-
-    Args:
-        path: str or path of a file of weights or a model.
-    """
+    """Returns the bank in an archive, `None` if it is no archive of ours."""
     if not os.path.isfile(path) or not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as archive:
@@ -140,10 +129,6 @@ def read_bank(path: str | os.PathLike) -> bytes | None:
 
 
 def holds_weights(path: str | os.PathLike) -> bool:
-    """Tells whether Keras finds weights in an archive beside the bank.
-
-    Args:
-        path: str or path of an archive.
-    """
+    """Tells whether Keras finds weights in an archive beside the bank."""
     with zipfile.ZipFile(path) as archive:
         return _WEIGHTS_MEMBER in archive.namelist()

@@ -27,12 +27,7 @@ TASK_KEY = "running_task"
 
 
 def save_model(store: MutableMapping, model: keras.Model) -> None:
-    """Writes a model, without a bank that `archive` writes apart.
-
-    Args:
-        store: Keras' store.
-        model: `ContinualModel`.
-    """
+    """Writes a `ContinualModel`, without a bank that `archive` writes apart."""
     _save_list(store, "variable", own_variables(model))
     if model.bank is None or archive.writes_bank_apart():
         return
@@ -50,19 +45,17 @@ def load_variables(store: Mapping, model: keras.Model) -> None:
 
 
 def load_bank(saved: bytes, store: Mapping, model: keras.Model) -> None:
-    """Reads a bank, and the running task beside it.
+    """Reads a bank into a `ContinualModel`, and the running task beside it.
 
-    Args:
-        saved: The saved bank.
-        store: Keras' store, empty if there is nothing beside the bank.
-        model: `ContinualModel` that is to hold them.
+    The store is empty if there is nothing beside the bank.
     """
     with model.distribute_strategy.scope():
         model.bank.load_bytes(saved, functools.partial(_check, store, model))
         switch, before = model.switch, model.running_task
         switch.forget()
         switch.clear_views()
-        _load_start(store, model)
+        if "start.0" in store.keys():
+            _load_list(store, "start", _start(model))
         switch.install_base(model.bank.base_values())
         model.let_go()
         loaded = _load_running_task(store, model)
@@ -86,16 +79,8 @@ def _check(store: Mapping, model: keras.Model, bank: WeightBank) -> None:
         checks.check_saved_shapes(name, shapes, private)
 
 
-def _load_start(store: Mapping, model: keras.Model) -> None:
-    """Reads the weights that the first task starts from, if there are any."""
-    if "start.0" in store.keys():
-        _load_list(store, "start", _start(model))
-
-
-def _load_running_task(
-    store: Mapping, model: keras.Model
-) -> RunningTask | None:
-    """Reads the training state of a task; `None` if there was no task."""
+def _load_running_task(store: Mapping, model: keras.Model):
+    """Reads and returns a running task; `None` if there was no task."""
     task = _saved_task(store)
     if task is None:
         return None
@@ -113,12 +98,7 @@ def _load_running_task(
 
 
 def save_adapted(path: str, backbone: keras.layers.Layer) -> None:
-    """Writes vocabularies, which Keras does not find in what it is shown.
-
-    Args:
-        path: The folder of the model's assets.
-        backbone: May hold layers with a vocabulary.
-    """
+    """Writes vocabularies, which Keras does not find in what it is shown."""
     for layer, folder in _adapted(path, backbone):
         folder.mkdir()
         layer.save_assets(str(folder))
@@ -184,8 +164,8 @@ def _saved_task(store: Mapping) -> RunningTask | None:
 def _load_masks(store: Mapping, model: keras.Model, task: RunningTask) -> None:
     kernels = model.switch.kernels
     available = [
-        _unpacked(store[f"available.{index}"], kernel)
-        for index, kernel in enumerate(kernels)
+        _unpacked(store[f"available.{i}"], kernel)
+        for i, kernel in enumerate(kernels)
     ]
     masks = plane_masks(task, kernels, model.bank, available, task.width)
     for index, mask in enumerate(masks):

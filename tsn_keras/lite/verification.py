@@ -84,7 +84,6 @@ def verify_file(
 
     Args:
         model: `tsn_keras.ContinualModel`.
-        path: str or path of the .tflite file.
         x: array of shape `(batch, ...)`, or nest of arrays.
     """
     expected = flat_outputs(model.predict(x, task=task, verbose=0))
@@ -109,7 +108,6 @@ def verify_content(
         expected: dict of arrays by output name, what the model computes for
             the samples.
         inputs: nest of `KerasTensor`, the structure of the inputs.
-        precision: `Precision` of the file.
         min_agreement: float, the fraction of the predictions that must be
             equal if the file computes with integers.
 
@@ -164,27 +162,20 @@ def compare(
     >>> compare(np.array([[1.0, 2.0]]), np.array([[1.0, 2.5]])).agreement
     1.0
 
-    Args:
-        logits: array, of the file.
-        expected: array, of the model.
-        labels: array `(batch, ...)` of classes, or with a last axis of
-            probabilities, or `None`. There is no accuracy of a single class.
+    Labels are an array `(batch, ...)` of classes, or with a last axis of
+    probabilities. There is no accuracy of a single class.
     """
-    right = [None, None]
+    accuracies = ()
     classes = _classes(labels, expected)
     if classes is not None:
-        right = [
+        accuracies = (
             float((array.argmax(axis=-1) == classes).mean())
             for array in (logits, expected)
-        ]
+        )
     equal = _equal_predictions(logits, expected)
+    difference = float(np.abs(logits - expected).max())
     return Agreement(
-        predictions_equal=bool(equal.all()),
-        largest_difference=float(np.abs(logits - expected).max()),
-        logits=logits,
-        agreement=float(equal.mean()),
-        accuracy=right[0],
-        model_accuracy=right[1],
+        bool(equal.all()), difference, logits, float(equal.mean()), *accuracies
     )
 
 
@@ -257,11 +248,7 @@ def checked_float(
     return agreements
 
 
-def check_shapes_and_values(
-    outputs: dict[str, np.ndarray],
-    expected: dict[str, np.ndarray],
-    where: str,
-) -> None:
+def check_shapes_and_values(outputs: dict, expected: dict, where: str) -> None:
     """Refuses outputs of other names or shapes, and NaN."""
     if set(outputs) != set(expected):
         raise ExportError(
@@ -280,10 +267,7 @@ def check_shapes_and_values(
 
 
 def _check_integers(
-    agreements: dict[str, Agreement],
-    min_agreement: float,
-    count: int,
-    where: str,
+    agreements: dict, min_agreement: float, count: int, where: str
 ) -> None:
     for name, agreement in agreements.items():
         if agreement.agreement < min_agreement:
@@ -301,10 +285,7 @@ def _place(where: str, name: str, outputs: dict) -> str:
 
 
 def _check_float(
-    agreement: Agreement,
-    expected: np.ndarray,
-    precision: Precision,
-    where: str,
+    agreement: Agreement, expected: np.ndarray, precision: Precision, where: str
 ) -> None:
     """Refuses float outputs beyond the bound or with other predictions."""
     # Class by class: one may be masked by a large negative constant.

@@ -61,12 +61,9 @@ def group_rows(
 ) -> RowGroups | None:
     """Finds the two groups of rows whose gaps take the fewest bits.
 
-    If no two rows differ in their number of slots, there are no groups.
-
-    Args:
-        slots: int array, rising positions in a flat matrix.
-        shape: tuple of int, the number of the matrix's rows and columns.
-        drop_columns: bool, whether columns without any slot are left out.
+    Slots are rising positions in a flat matrix of a shape. If no two of its
+    rows differ in their number of slots, there are no groups. Columns without
+    any slot may be left out.
     """
     counts = np.bincount(slots // shape[1], minlength=shape[0])
     parts = np.quantile(counts, np.arange(1, NUM_PARTS) / NUM_PARTS)
@@ -93,13 +90,8 @@ def _grouped(slots, shape, dense_rows, drop_columns) -> RowGroups:
         row = (np.cumsum(members) - 1)[rows[chosen]]
         positions.append(row * num_columns + columns[chosen])
         entries.append(np.flatnonzero(chosen))
-    return RowGroups(
-        dense_rows,
-        used_columns,
-        np.concatenate(entries),
-        tuple(positions),
-        num_columns,
-    )
+    entries, positions = np.concatenate(entries), tuple(positions)
+    return RowGroups(dense_rows, used_columns, entries, positions, num_columns)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,10 +106,7 @@ class _Owned:
 class PlaneEntries:
     """The entries of one plane of one kernel, task after task.
 
-    Args:
-        index: int, the kernel's number.
-        order: tuple of int, the order of axes that it is stored in.
-        members: list of str, the tasks of the bundle on this plane.
+    Members are the tasks of the bundle on this plane.
 
     Attributes:
         positions: int array, rising, one owner's slots behind another's.
@@ -171,10 +160,9 @@ class PlaneEntries:
         own, shared = bank.masks(task)[index]
         return tuple(m.reshape(-1)[self._stored] for m in (own, shared))
 
-    def _own_entries(self, bank, index, owner) -> "_Owned":
+    def _own_entries(self, bank, index, owner) -> _Owned:
         """Returns what members use of a task's own."""
-        component = bank[owner].components[index]
-        book, codes = _codebook_and_codes(component)
+        book, codes = _codebook_and_codes(bank[owner].components[index])
         own = bank.own_slots(owner, index).reshape(-1)
         code_of = np.zeros(own.size, np.int64)
         code_of[own] = codes

@@ -32,11 +32,7 @@ from tsn_keras.lite.networks.run_with_values import (
     task_variables,
 )
 from tsn_keras.lite.precision import Precision, get_precision
-from tsn_keras.lite.verification import (
-    Agreement,
-    model_outputs,
-    verify_content,
-)
+from tsn_keras.lite.verification import Agreement, model_outputs, verify_content
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Block:
 
 
 class Layout:
-    """Packs tasks of a bank; `orders` are the kernels' stored orders of axes."""
+    """Packs tasks of a bank, each kernel in one of `orders` of axes."""
 
     def __init__(self, bank: WeightBank, tasks: list[str], orders: list):
         self.bank = bank

@@ -4,11 +4,7 @@ import numpy as np
 
 from tsn_keras.lite.bundles.split_graph import SplitGraph
 from tsn_keras.lite.files import cleanup
-from tsn_keras.lite.files.flatbuffer import (
-    BUILTIN,
-    FlatModel,
-    buffer_places,
-)
+from tsn_keras.lite.files.flatbuffer import BUILTIN, FlatModel, buffer_places
 
 # Constants of fewer bytes are written into the file's frame.
 LARGE = 256
@@ -39,7 +35,7 @@ def put_out_networks(content: bytes) -> bytes:
     model.replace_outputs("select", {"file": file})
     model.drop_signature("compute")
     cleanup.drop_unreachable(model)
-    cleanup.drop_buffers(model, join=True)
+    model.drop_buffers(join=True)
     return model.to_bytes()
 
 
@@ -64,7 +60,7 @@ def _network(
         cleanup.drop_unused_tensors(part)
     sources = {buffer: source for source, buffer in weights.items()}
     parts = {}
-    for old, new in cleanup.drop_buffers(network, join=False).items():
+    for old, new in network.drop_buffers(join=False).items():
         data = network.buffer(new).data
         if old in sources:
             parts[new] = split.flat(sources[old])

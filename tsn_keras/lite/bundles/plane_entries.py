@@ -94,15 +94,6 @@ def _grouped(slots, shape, dense_rows, drop_columns) -> RowGroups:
     return RowGroups(dense_rows, used_columns, entries, positions, num_columns)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Owned:
-    """The entries of one task, and the codebook of their codes."""
-
-    slots: np.ndarray
-    codes: np.ndarray
-    codebook: np.ndarray
-
-
 class PlaneEntries:
     """The entries of one plane of one kernel, task after task.
 
@@ -129,20 +120,18 @@ class PlaneEntries:
         self._stored = flat.transpose(order).reshape(-1)
         self._masks = {task: self._both(bank, index, task) for task in members}
         parts = [self._own_entries(bank, index, owner) for owner in owners]
-        self.stride = max(1, *(part.codebook.size for part in parts))
-        self._owner_of = np.repeat(
-            np.arange(len(owners)), [part.slots.size for part in parts]
-        )
-        self._slots = np.concatenate([part.slots for part in parts])
+        slots, codes, books = zip(*parts)
+        counts = [part.size for part in slots]
+        self._owner_of = np.repeat(np.arange(len(owners)), counts)
+        self._slots = np.concatenate(slots)
         self._owners = owners
         self.positions = self._owner_of * size + self._slots
         rows = bank.shapes[index][order[0]]
         self._matrix = (rows, size // rows)
-        self.codes = np.concatenate([part.codes for part in parts])
-        books = np.zeros((len(owners), self.stride), np.float32)
-        for row, part in zip(books, parts):
-            row[: part.codebook.size] = part.codebook
-        self.codebook = books.reshape(-1)
+        self.codes = np.concatenate(codes)
+        self.stride = max(1, *(book.size for book in books))
+        padded = [np.pad(book, (0, self.stride - book.size)) for book in books]
+        self.codebook = np.concatenate(padded).astype(np.float32)
 
     def row_groups(self, drop_columns: bool) -> RowGroups | None:
         """Returns the slots in two groups of rows; `None` if not possible."""
@@ -160,8 +149,8 @@ class PlaneEntries:
         own, shared = bank.masks(task)[index]
         return tuple(m.reshape(-1)[self._stored] for m in (own, shared))
 
-    def _own_entries(self, bank, index, owner) -> _Owned:
-        """Returns what members use of a task's own."""
+    def _own_entries(self, bank, index, owner) -> tuple:
+        """Returns slots, codes and codebook: what members use of a task's."""
         book, codes = _codebook_and_codes(bank[owner].components[index])
         own = bank.own_slots(owner, index).reshape(-1)
         code_of = np.zeros(own.size, np.int64)
@@ -173,8 +162,8 @@ class PlaneEntries:
         if not slots.size:
             # A list must not be empty. A zero added to a slot does no harm.
             nothing = np.zeros(1, np.int64)
-            return _Owned(nothing, nothing, np.zeros(1, np.float32))
-        return _Owned(slots, code_of[self._stored][slots], book)
+            return nothing, nothing, np.zeros(1, np.float32)
+        return slots, code_of[self._stored][slots], book
 
     @property
     def shares(self) -> bool:

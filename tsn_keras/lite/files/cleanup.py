@@ -11,26 +11,8 @@ def slim(content: bytes) -> bytes:
     for graph in model.graphs:
         graph.strip_tensors()
     model.keep_metadata(STAYS)
-    drop_buffers(model, join=True)
+    model.drop_buffers(join=True)
     return model.to_bytes()
-
-
-def drop_buffers(model: FlatModel, join: bool) -> dict[int, int]:
-    """Removes the buffers that nothing refers to; returns the new numbers.
-
-    With `join`, one of several equal buffers stays.
-    """
-    numbers, known = {0: 0}, {}
-    for old in model.used_buffers():
-        data = model.buffer(old).data
-        # Buffers without data stand for what is computed.
-        if data is None:
-            numbers[old] = 0
-        else:
-            key = bytes(data) if join else old
-            numbers[old] = known.setdefault(key, len(known) + 1)
-    model.renumber_buffers(numbers)
-    return numbers
 
 
 def drop_unreachable(model: FlatModel) -> None:

@@ -207,24 +207,28 @@ class FlatModel:
         self._model.subgraphs = [self._model.subgraphs[i] for i in kept]
         self.graphs = [self.graphs[index] for index in kept]
 
-    def used_buffers(self) -> list[int]:
-        """Returns the buffers of tensors, then of metadata, as they come."""
-        return list(dict.fromkeys(h.buffer for h in self._buffer_holders()))
+    def drop_buffers(self, join: bool) -> dict[int, int]:
+        """Drops the buffers that nothing refers to; returns the new numbers.
 
-    def _buffer_holders(self) -> list:
-        tensors = [tensor for graph in self.graphs for tensor in graph.tensors]
-        return tensors + (self._model.metadata or [])
-
-    def renumber_buffers(self, numbers: dict[int, int]) -> None:
-        """Gives new numbers, from 0 on, to all buffers that are used.
-
-        Of several buffers with the same new number the first one stays.
+        With `join`, the first of several equal buffers stays.
         """
-        kept = {new: old for old, new in reversed(numbers.items())}
-        for holder in self._buffer_holders():
-            holder.buffer = numbers[holder.buffer]
+        tensors = [tensor for graph in self.graphs for tensor in graph.tensors]
         buffers = self._model.buffers
-        self._model.buffers = [buffers[kept[new]] for new in sorted(kept)]
+        numbers, known, kept = {0: 0}, {}, buffers[:1]
+        for holder in tensors + (self._model.metadata or []):
+            old = holder.buffer
+            if old not in numbers:
+                buffer = buffers[old]
+                # Buffers without data stand for what is computed.
+                numbers[old] = 0
+                if buffer.data is not None:
+                    key = bytes(buffer.data) if join else old
+                    numbers[old] = known.setdefault(key, len(kept))
+                if numbers[old] == len(kept):
+                    kept.append(buffer)
+            holder.buffer = numbers[old]
+        self._model.buffers = kept
+        return numbers
 
     def signatures_of(self, graph: "Graph") -> list:
         """Returns the signatures that run a graph."""
@@ -409,11 +413,7 @@ class Graph:
         return operator
 
     def append(
-        self,
-        code: int,
-        inputs: list[int],
-        shape: Sequence[int],
-        **options: Any,
+        self, code: int, inputs: list[int], shape: Sequence[int], **options: Any
     ) -> int:
         """Adds an operator at the end and returns its new float32 output."""
         output = self.add_tensor(shape)

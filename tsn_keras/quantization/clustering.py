@@ -63,13 +63,11 @@ def cluster_values(
     if bins is None:
         points, weights = np.unique(values, return_counts=True)
         points = points.astype(np.float64)
-    if points.size <= num_clusters:
-        centroids = points
-    else:
-        centroids = _optimal_centroids(
-            *_merged(points, weights, num_clusters), num_clusters
-        )
-        centroids = _lloyd(points, weights, centroids)
+    centroids = points
+    if points.size > num_clusters:
+        runs = _merged(points, weights, num_clusters)
+        start = _optimal_centroids(*runs, num_clusters)
+        centroids = _lloyd(points, weights, start)
     centroids = centroids.astype(np.float32)
     if bins is None:
         return centroids, _nearest(centroids, values)

@@ -196,21 +196,14 @@ class ActivationSimilarity(Sharing):
         if not divergences:
             return PlaneChoice(None, reason="first")
         limit = max(self.threshold, self.doubt)
-        nearest = min(divergences, key=divergences.get)
+        similar = [name for name, d in divergences.items() if d < limit]
+        tasks, most = collections.Counter(planes.values()), self.tasks_per_plane
+        with_room = [name for name in similar if tasks[planes[name]] < most]
+        nearest = min(with_room or divergences, key=divergences.get)
         divergence = divergences[nearest]
-        if not divergence < limit:
-            return PlaneChoice(None, nearest, divergence, reason="dissimilar")
-        counts = collections.Counter(planes.values())
-        with_room = {
-            name: value
-            for name, value in divergences.items()
-            if value < limit and counts[planes[name]] < self.tasks_per_plane
-        }
         if not with_room:
-            return PlaneChoice(None, nearest, divergence, reason="full")
-        nearest = min(with_room, key=with_room.get)
-        divergence = with_room[nearest]
-        similar = divergence < self.threshold
+            reason = "full" if similar else "dissimilar"
+            return PlaneChoice(None, nearest, divergence, reason=reason)
         tries = self.doubt > self.threshold
         return PlaneChoice(
             planes[nearest],
@@ -219,7 +212,7 @@ class ActivationSimilarity(Sharing):
             own_fraction=self.own_fraction,
             trial_steps=self.trial_steps if tries else 0,
             trial_depth=self.trial_depth,
-            reason="similar" if similar else "trial",
+            reason="similar" if divergence < self.threshold else "trial",
         )
 
 

@@ -38,6 +38,10 @@ class Progress:
         if self.total_steps is None:
             self.total_steps = total_steps
 
+    def restart(self, total_steps: int) -> None:
+        """Forgets all that was done, before a schedule of so many steps."""
+        self.go_on_from(Progress(total_steps=total_steps))
+
     def settle(self, last_step: int | None) -> None:
         """Notes whether the schedule has ended; with `None` it never ends."""
         self.settled = last_step is not None and self.step >= last_step

@@ -154,10 +154,14 @@ class ReadFunctions:
         """Refuses a step that reads variables, which hold another task."""
         if tf.executing_eagerly():
             return
-        read = tf.compat.v1.get_default_graph().variables
-        read = {id(variable) for variable in read}
+        captured = tf.compat.v1.get_default_graph().external_captures
+        captured = set(map(id, captured))
+        strategy = tf.distribute.get_strategy()
         for variable in self._view.variables:
-            if id(keras_internals.raw_value(variable)) in read:
+            held = strategy.experimental_local_results(
+                keras_internals.raw_value(variable)
+            )
+            if any(id(one.handle) in captured for one in held):
                 raise ValueError(
                     f"A step of '{self._model.name}' reads the value of "
                     f"'{variable.path}' past Keras, and would compute with "

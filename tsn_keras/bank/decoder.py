@@ -133,7 +133,9 @@ class KernelDecoder:
             self._used_bits = used
         return self._used_bits
 
-    def next_entry(self, component: Component, plane: int, reference) -> Entry:
+    def next_entry(
+        self, component: Component, plane: int, reference: int | None
+    ) -> Entry:
         """Returns the entry of the next task, which is not entered yet."""
         rank = len(self._members.get(plane, ()))
         return Entry(component, len(self._entries), plane, rank, reference)

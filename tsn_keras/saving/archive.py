@@ -100,11 +100,8 @@ def write_archive(
         finally:
             _apart.reset(token)
         with zipfile.ZipFile(unfinished) as archive:
-            members = {
-                name: archive.read(name)
-                for name in archive.namelist()
-                if not name.endswith("/")
-            }
+            names = [n for n in archive.namelist() if not n.endswith("/")]
+            members = {name: archive.read(name) for name in names}
         if not _holds_arrays(members[_WEIGHTS_MEMBER]):
             del members[_WEIGHTS_MEMBER]
             members[_NO_WEIGHTS_MEMBER] = _no_weights()

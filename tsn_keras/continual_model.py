@@ -80,14 +80,13 @@ class ContinualModel(keras.Model):
             that learning is the same whether it was interrupted or not. For
             that `fit` sets the global seeds, as
             `keras.utils.set_random_seed` does.
-        kernels: Which weights are kernels, to be pruned and quantized; all
-            others are private or, if frozen, shared as they are. `None` for
-            all weights of two or more axes named `embeddings` or `...kernel`;
-            a regular expression over paths; a layer class or tuple of them;
-            or a function of a variable (see `tsn_keras.layers.KernelRule`).
-            To load a model, functions must be registered with
-            `keras.saving.register_keras_serializable`.
+        kernels: Which weights are kernels, to be pruned and quantized, as
+            `tsn_keras.layers.KernelRule` takes it; all others are private or,
+            if frozen, shared as they are. By default all weights of two or
+            more axes named `embeddings` or `...kernel`.
         **kwargs: Base model keyword arguments, such as `name`.
+
+    `pruning`, `quantization` and `sharing` may be exchanged between two tasks.
 
     Example:
 
@@ -153,15 +152,10 @@ class ContinualModel(keras.Model):
         Args:
             inputs: Nest of arrays or `KerasTensor`, batch first.
         """
-        if self.switch.is_built:
-            return
-        self.switch.build(tree.map_structure(_any_batch, inputs))
-        kernels = self.switch.kernels
-        self.bank = WeightBank(
-            [kernel.shape for kernel in kernels],
-            [kernel.path for kernel in kernels],
-        )
-        self.built = True
+        if not self.switch.is_built:
+            self.switch.build(tree.map_structure(_any_batch, inputs))
+            self.bank = self.switch.empty_bank()
+            self.built = True
 
     def build(self, input_shape: Any) -> None:
         self.build_for(keras.KerasTensor(input_shape))
@@ -189,10 +183,7 @@ class ContinualModel(keras.Model):
         return keras_internals.losses_with(self, given_value)
 
     def set_weights(self, weights: list) -> None:
-        """Sets what is at work at the moment; see `keras.Model.set_weights`.
-
-        Consolidated tasks do not change.
-        """
+        """Sets what is at work now. Consolidated tasks do not change."""
         super().set_weights(weights)
         if self.running_task is None:
             self.switch.forget()
@@ -213,16 +204,14 @@ class ContinualModel(keras.Model):
         learning rate may be set to another number after `add_task`, for that
         task.
         """
-        bound = inspect.signature(keras.Model.compile).bind(
-            self, *args, **kwargs
-        )
-        given = bound.arguments.get("optimizer")
-        checks.check_optimizer(given, self.compiled_heads.optimizers)
+        signature = inspect.signature(keras.Model.compile)
+        arguments = signature.bind(self, *args, **kwargs).arguments
+        given, used = arguments.get("optimizer"), self.compiled_heads.optimizers
+        checks.check_optimizer(given, used)
         super().compile(*args, **kwargs)
-        self.compiled_heads.start_anew(bound.arguments)
-        self.optimizer_factory = None
-        if self.optimizer is not None:
-            self.optimizer_factory = OptimizerFactory(self.optimizer)
+        self.compiled_heads.start_anew(arguments)
+        factory = self.optimizer and OptimizerFactory(self.optimizer)
+        self.optimizer_factory = factory
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -303,10 +292,7 @@ class ContinualModel(keras.Model):
             self.train_function = TrainFunction(self)
 
     def train_on_batch(self, *args, **kwargs):
-        """Trains the running task, begun with `fit`, on one batch.
-
-        See `keras.Model.train_on_batch`.
-        """
+        """Trains the running task, begun with `fit`; see `keras.Model`."""
         training.check_begun(self)
         return super().train_on_batch(*args, **kwargs)
 
@@ -366,19 +352,13 @@ class ContinualModel(keras.Model):
 
     @in_strategy_scope
     def evaluate(self, *args, task: str | None = None, **kwargs):
-        """Evaluates a task, by default the latest one.
-
-        See `keras.Model.evaluate`.
-        """
+        """Evaluates a task, by default the latest; see `keras.Model`."""
         with self.switch.reading(task):
             return super().evaluate(*args, **kwargs)
 
     @in_strategy_scope
     def predict(self, *args, task: str | None = None, **kwargs):
-        """Predicts as a task, by default the latest one.
-
-        See `keras.Model.predict`.
-        """
+        """Predicts as a task, by default the latest; see `keras.Model`."""
         with self.switch.reading(task):
             return super().predict(*args, **kwargs)
 
@@ -427,10 +407,7 @@ class ContinualModel(keras.Model):
         return Capacity(kinds, 4 * sum(part.size for part in parts))
 
     def summary(self, *args, print_fn=None, **kwargs) -> None:
-        """Prints the network and, for each task and kernel, what it uses.
-
-        See `keras.Model.summary`.
-        """
+        """Prints the network and, for each task and kernel, what it uses."""
         super().summary(*args, print_fn=print_fn, **kwargs)
         if self.bank is not None and self.bank.tasks:
             print_tasks(self.bank, print_fn or print)
@@ -494,11 +471,7 @@ class ContinualModel(keras.Model):
             archive.write_archive(filepath, self.bank.to_bytes(), plain)
 
     def load_weights(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
-        """Loads all tasks of a file; see `keras.Model.load_weights`.
-
-        Args:
-            filepath: As of `save` or `save_weights`.
-        """
+        """Loads all tasks of a file that `save` or `save_weights` made."""
         saved = archive.read_bank(filepath)
         if saved is None or archive.holds_weights(filepath):
             super().load_weights(filepath, **kwargs)

@@ -57,11 +57,7 @@ def set_trainable(variable: keras.Variable, trainable: bool) -> None:
 
 
 def declared_inputs(network: keras.Model) -> Any:
-    """Returns the nest of input tensors that a built model declares.
-
-    Args:
-        network: Sequential or functional `keras.Model`.
-    """
+    """Returns the nest of input tensors that a built model declares."""
     if isinstance(network, keras.Sequential) or len(network.inputs) == 1:
         return network.inputs[0]
     return getattr(network, "_inputs_struct", network.inputs)
@@ -145,8 +141,6 @@ def compile_outputs(
 
     Args:
         like: What was compiled before, by name; `None` where nothing was.
-        loss: The arguments of losses.
-        metrics: The arguments of metrics.
     """
     arguments = zip(COMPILED_FOR_OUTPUTS, (loss, metrics))
     return {
@@ -169,7 +163,6 @@ def losses_with(model: keras.Model, value_of: Callable) -> list[Any]:
     """Returns a model's losses, with other values of regularized weights.
 
     Args:
-        model: Whose losses are meant.
         value_of: Function of a variable, its other value or `None`.
     """
     layers = flatten_layers(model)
@@ -216,11 +209,7 @@ def forget_initial_epoch(model: keras.Model) -> None:
 
 
 def holds_layers(find: Callable[[Any], list]) -> Callable[[type], type]:
-    """Lets a class of layers say which layers it holds at the moment.
-
-    Args:
-        find: Function of a layer of the class.
-    """
+    """Lets a class of layers say which layers it holds at the moment."""
 
     def decorate(layer_class: type) -> type:
         # Keras sets an empty list, which is not needed.

@@ -4,18 +4,9 @@ from typing import Any
 
 import keras
 
-from tsn_keras.pruning import (
-    FisherPruning,
-    MagnitudePruning,
-    ScorePruning,
-)
+from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
 from tsn_keras.quantization import AdaptiveCodebook
-from tsn_keras.sharing import (
-    ActivationSimilarity,
-    Always,
-    Never,
-    WarmStart,
-)
+from tsn_keras.sharing import ActivationSimilarity, Always, Never, WarmStart
 
 STRATEGIES = {
     "magnitude": MagnitudePruning,
@@ -36,10 +27,6 @@ def get_strategy(argument: str, value: Any, wanted: type) -> Any:
         argument: the argument's name, for errors.
         value: strategy object, name, serialized strategy, or `None`.
         wanted: the base class of acceptable strategies.
-
-    Raises:
-        ValueError: For an unknown name.
-        TypeError: For an object of another kind.
     """
     if isinstance(value, str):
         strategy_class = STRATEGIES.get(value)

@@ -12,7 +12,7 @@ from tsn_keras.bank import SLOT_BITS, WeightBank
 
 
 class TaskScalars:
-    """Goes through the tasks of a bank; tells what slots each of them uses.
+    """Goes through the tasks of a bank, and tells which slots each one uses.
 
     Scalars are tuples of tag and value:
 
@@ -21,20 +21,19 @@ class TaskScalars:
     - `own/KERNEL`, `shared/KERNEL`: numbers of slots;
     - `used_budget/KERNEL`: the fraction of the budget of 32 bits a slot that
       this and all earlier tasks use;
-    - `mask_overlap/KERNEL/TASK`: of its mask and that of the earlier `TASK`,
-      slots in both divided by slots in either.
+    - `mask_overlap/KERNEL/TASK`: slots in both its mask and that of the earlier
+      `TASK`, divided by slots in either.
     """
 
     def __init__(self, bank: WeightBank):
         self.bank = bank
-        # Masks of the tasks gone through, as bits. Decoding them again would
-        # take longer.
+        # Masks so far, as bits. Decoding them again would take longer.
         self._masks: dict[str, list[np.ndarray]] = {}
         self._used_bits = [0] * len(bank.paths)
 
     @property
     def num_tasks(self) -> int:
-        """How many tasks were gone through."""
+        """Number of tasks so far."""
         return len(self._masks)
 
     def of_next_task(self) -> list[tuple[str, float]]:
@@ -65,16 +64,6 @@ class TaskScalars:
             yield f"mask_overlap/{path}/{earlier}", both / max(1, either)
 
 
-def _write(tag: str, value: float, step: int) -> None:
-    # `tf.summary.scalar` needs the tensorboard package.
-    messages = tf.compat.v1.SummaryMetadata
-    metadata = messages(
-        plugin_data=messages.PluginData(plugin_name="scalars"),
-        data_class="DATA_CLASS_SCALAR",
-    )
-    tf.summary.write(tag, np.float32(value), step, metadata)
-
-
 class TaskTensorBoard(keras.callbacks.Callback):
     """Writes what every task uses of every kernel, for TensorBoard.
 
@@ -84,10 +73,8 @@ class TaskTensorBoard(keras.callbacks.Callback):
     task, from 0 (see `TaskScalars`). Tasks that the model learned before it was
     given this callback are written when `fit` begins.
 
-    The tensorboard package is needed to look at the curves, not to write them.
-
-    Args:
-        log_dir: str or path, the folder for TensorBoard's `--logdir`.
+    `tensorboard --logdir` shows the curves in the folder `log_dir`. The
+    tensorboard package is not needed to write them.
 
     Example:
 
@@ -135,7 +122,11 @@ class TaskTensorBoard(keras.callbacks.Callback):
             return
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(self.log_dir)
+        # `tf.summary.scalar` needs the tensorboard package.
+        messages = tf.compat.v1.SummaryMetadata
+        plugin = messages.PluginData(plugin_name="scalars")
+        kind = messages(plugin_data=plugin, data_class="DATA_CLASS_SCALAR")
         with self._writer.as_default():
             for tag, value in scalars:
-                _write(tag, value, step)
+                tf.summary.write(tag, np.float32(value), step, kind)
         self._writer.flush()

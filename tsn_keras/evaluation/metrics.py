@@ -18,8 +18,7 @@ def average_accuracy(matrix: Matrix) -> float:
 
     `A = 1/T * sum_j R[T-1, j]`
 
-    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
-    Continual Learning.
+    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory.
 
     Example:
 
@@ -38,8 +37,7 @@ def backward_transfer(matrix: Matrix) -> float:
     Negative values are forgetting. A model that forgets nothing has exactly
     0.0. With one task there is nothing to change: 0.0.
 
-    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
-    Continual Learning.
+    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory.
 
     Example:
 
@@ -71,13 +69,7 @@ def forward_transfer(
     Continual World, who normalize areas under learning curves where we take
     the final quality.
 
-    Args:
-        matrix: The accuracy matrix `[T, T]`.
-        single: Quality of a separately trained network on each task, `[T]`;
-            entry 0 is not used.
-
-    Returns:
-        The mean difference; 0.0 with one task; None if `single` is not given.
+    With one task: 0.0. Without `single`: None. Entry 0 of `single` is not used.
 
     Example:
 
@@ -129,11 +121,7 @@ def _square(matrix):
     if isinstance(matrix, AccuracyMatrix):
         return matrix.values
     values = np.asarray(matrix, dtype=np.float64)
-    if (
-        values.ndim != 2
-        or values.shape[0] != values.shape[1]
-        or not len(values)
-    ):
+    if values.ndim != 2 or len(set(values.shape)) > 1 or not values.size:
         raise ValueError(
             "`matrix` must have one row and one column for each task. "
             f"Received the shape {values.shape}. Pass an AccuracyMatrix."

@@ -44,17 +44,12 @@ def build_report(
 
     Args:
         tasks: The report of each task, as `consolidate` returned it.
-        matrix: The accuracy matrix.
         capacity: What `ContinualModel.capacity()` returned.
         bit_exact: Whether the logits of every earlier task were compared and
             found identical after the last task.
         config: Flags and other settings of the run.
         single: Quality of a separately trained network on each task, for the
             forward transfer.
-        **extra: Further keys.
-
-    Returns:
-        The report, as JSON can hold it.
 
     Raises:
         TypeError: If JSON cannot hold a value.
@@ -87,13 +82,7 @@ def write_report(path: str | os.PathLike, **parts: Any) -> dict[str, Any]:
     """Writes the report of a run to a JSON file.
 
     The file appears only when it is complete. Missing folders are made.
-
-    Args:
-        path: The file to write.
-        **parts: The arguments of `build_report`.
-
-    Returns:
-        The report.
+    `parts` are the arguments of `build_report`, and the report is returned.
 
     Example:
 
@@ -155,15 +144,10 @@ def _plain(value, where):
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {
-            str(key): _plain(part, f"{where}[{key!r}]")
-            for key, part in value.items()
-        }
+        items = value.items()
+        return {str(k): _plain(v, f"{where}[{k!r}]") for k, v in items}
     if isinstance(value, (list, tuple)):
-        return [
-            _plain(part, f"{where}[{index}]")
-            for index, part in enumerate(value)
-        ]
+        return [_plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
     raise TypeError(
         f"`{where}` cannot be written as JSON. Received: {value!r} of type "
         f"{type(value).__name__}. Pass numbers, strings, lists, dicts or "

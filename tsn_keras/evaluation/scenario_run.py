@@ -20,7 +20,7 @@ PROGRESS_FILE = "progress.json"
 
 
 class ScenarioRun:
-    """Learns the tasks of a scenario, and measures and saves all there is.
+    """Learns the tasks of a scenario, measures them, and saves the results.
 
     The model and the measurements are saved after each task, so that a run
     that was stopped goes on with the next task.
@@ -28,8 +28,7 @@ class ScenarioRun:
     Args:
         model: `ContinualModel`, compiled.
         tasks: A sequence of `tsn_keras.scenarios.Task`.
-        output_dir: Folder for `model.keras`, `report.json` and the plots. It
-            is made if missing.
+        output_dir: Folder for `model.keras`, `report.json` and the plots.
         metric: Name of the compiled metric that is the accuracy.
         resume: Whether to go on with what `output_dir` holds.
 
@@ -74,12 +73,8 @@ class ScenarioRun:
     def learn(self, head: keras.layers.Layer, **fit_arguments: Any):
         """Learns the next task: add, fit, consolidate, evaluate, save.
 
-        Args:
-            head: The task's head.
-            **fit_arguments: Of `ContinualModel.fit`, such as `epochs`.
-
-        Returns:
-            The task's `TaskReport`.
+        Takes arguments of `ContinualModel.fit`, such as `epochs`, and returns
+        the task's `TaskReport`.
         """
         start = time.perf_counter()
         task = self.tasks[self.learned]
@@ -106,30 +101,23 @@ class ScenarioRun:
     ) -> dict[str, Any]:
         """Compares all bits once more, and writes the report and the plots.
 
-        Args:
-            config: Flags and other settings of the run.
-            single: Accuracy of a separate network on each task.
-            **extra: Further entries of the report.
-
-        Returns:
-            The report, as in `report.json`.
+        Takes `config`, `single` and further entries as `build_report` does, and
+        returns what `report.json` holds.
         """
         start = time.perf_counter()
         self.bit_exactness.verify(self.model)
         capacity = self.model.capacity()
-        plot_accuracy_matrix(
-            self.matrix, self.output_dir / "accuracy_matrix.png"
-        )
-        plot_capacity(capacity, self.output_dir / "capacity.png")
+        folder = self.output_dir
+        plot_accuracy_matrix(self.matrix, folder / "accuracy_matrix.png")
+        plot_capacity(capacity, folder / "capacity.png")
         reports = [self.model.report(name) for name in self.model.tasks]
-        seconds = self.seconds + time.perf_counter() - start
         return write_report(
-            self.output_dir / "report.json",
+            folder / "report.json",
             tasks=[report.to_dict() for report in reports],
             matrix=self.matrix,
             capacity=capacity,
             bit_exact=self.bit_exactness.all,
-            seconds=seconds,
+            seconds=self.seconds + time.perf_counter() - start,
             training_seconds=self.training_seconds,
             consolidation_seconds=self.consolidation_seconds,
             config=config,

@@ -2,6 +2,9 @@
 
 from tsn_keras.layers.given_values import call_given as call_given
 from tsn_keras.layers.given_values import computing_with as computing_with
+from tsn_keras.layers.given_values import (
+    computing_with_own_values as computing_with_own_values,
+)
 from tsn_keras.layers.given_values import given_value as given_value
 from tsn_keras.layers.given_values import has_given_values as has_given_values
 from tsn_keras.layers.heads import Heads as Heads

@@ -24,11 +24,11 @@ _given: contextvars.ContextVar[dict[int, Any]] = contextvars.ContextVar(
 def computing_with(
     values: Iterable[tuple[keras.Variable, Any]],
 ) -> Iterator[None]:
-    """Lets `Subnetwork` and `Heads` compute with given values.
+    """Lets `Subnetwork` and `Heads` compute with given values in this thread.
 
-    This concerns calls in this thread. Other layers take part if they are
-    called through `call_given`. A function that is traced in the context keeps
-    these values; give variables if they change from call to call.
+    Other layers do so if they are called through `call_given`. A function that
+    is traced in the context keeps these values; give variables if they change
+    from call to call.
 
     Args:
         values: pairs of a variable and its value: a tensor, a `tf.Variable` or
@@ -44,17 +44,26 @@ def computing_with(
     ...     print(layer(np.ones((1, 3))).numpy())
     [[3. 3.]]
     """
-    added = {id(variable): _raw(value) for variable, value in values}
-    token = _given.set({**_given.get(), **added})
+    given = dict(_given.get())
+    for variable, value in values:
+        # TensorFlow reads the raw value, which Keras does not cast.
+        is_keras = isinstance(value, keras.Variable)
+        given[id(variable)] = raw_value(value) if is_keras else value
+    token = _given.set(given)
     try:
         yield
     finally:
         _given.reset(token)
 
 
-def _raw(value: Any) -> Any:
-    """Returns what TensorFlow reads, which Keras does not cast."""
-    return raw_value(value) if isinstance(value, keras.Variable) else value
+@contextlib.contextmanager
+def computing_with_own_values() -> Iterator[None]:
+    """Lets layers compute with their own values again, in this thread."""
+    token = _given.set({})
+    try:
+        yield
+    finally:
+        _given.reset(token)
 
 
 def has_given_values() -> bool:
@@ -84,13 +93,9 @@ def call_given(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
 class LayerScope(keras.StatelessScope):
     """Replaces values of a layer's variables while the layer is called.
 
-    Of nested scopes of Keras only the innermost counts. This one also finds
-    the values of the scopes around it.
-
-    Args:
-        layer: the layer.
-        replaced: pairs of a variable and its value. All other variables of
-            the layer have their given value, if there is one.
+    `replaced` holds pairs of a variable and its value. All other variables of
+    the layer have their given value, if there is one. Of nested scopes Keras
+    heeds only the innermost. This one also finds the values of those around it.
     """
 
     def __init__(

@@ -17,29 +17,10 @@ class _Shelf:
 
     def __init__(self):
         self.layers: list[keras.layers.Layer] = []
-        self._selected: int | None = None
-        # The head that a thread reads, if it is another one.
-        self._read = contextvars.ContextVar("read_head", default=None)
-
-    @property
-    def selected(self) -> int | None:
-        read = self._read.get()
-        return self._selected if read is None else read
-
-    def select(self, index: int) -> None:
-        self._selected = index
-
-    @contextlib.contextmanager
-    def reading(self, index: int) -> Iterator[None]:
-        token = self._read.set(index)
-        try:
-            yield
-        finally:
-            self._read.reset(token)
 
 
 def _signature(head: keras.layers.Layer) -> str:
-    """Returns what is equal for two heads that can be one layer."""
+    """Returns a text that is equal for heads that can be one layer."""
     config = keras.saving.serialize_keras_object(head)
     return json.dumps(_without_names(config, {}), sort_keys=True)
 
@@ -47,10 +28,8 @@ def _signature(head: keras.layers.Layer) -> str:
 def _without_names(config: Any, numbers: dict[str, int]) -> Any:
     """Drops the names that Keras numbers by itself, and what building adds.
 
-    Args:
-        config: nest of a layer's configuration.
-        numbers: the layers of a functional model by name. Where the model
-            says which output goes where, numbers take the place of names.
+    Where a functional model says which output goes where, the `numbers` of
+    its layers take the place of their names.
     """
     dropped = ("name", "build_config", "build_input_shape", "compile_config")
     if isinstance(config, dict):
@@ -63,20 +42,14 @@ def _without_names(config: Any, numbers: dict[str, int]) -> Any:
             for key, value in config.items()
             if key not in dropped
         }
-    if _is_history(config):
+    if not isinstance(config, (list, tuple)):
+        return config
+    if [type(entry) for entry in config] == [str, int, int]:
+        # A layer's name, the index of its call and the index of an output.
         name, *indices = config
         return [numbers.get(name, name), *indices]
-    if isinstance(config, (list, tuple)):
-        layers = [_without_names(value, numbers) for value in config]
-        return [layer for layer in layers if not _is_input(layer)]
-    return config
-
-
-def _is_history(config: Any) -> bool:
-    """Tells whether it is `[layer's name, index of call, of output]`."""
-    if not isinstance(config, (list, tuple)):
-        return False
-    return [type(entry) for entry in config] == [str, int, int]
+    layers = [_without_names(value, numbers) for value in config]
+    return [layer for layer in layers if not _is_input(layer)]
 
 
 def _is_input(config: Any) -> bool:
@@ -99,21 +72,23 @@ class Heads(keras.layers.Layer):
 
     Args:
         heads: one layer for each configuration.
-        **kwargs: Base layer keyword arguments.
+        **kwargs: base layer keyword arguments.
     """
 
     def __init__(self, heads=(), **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_masking = True
         self._shelf = _Shelf()
+        self._selected: int | None = None
+        # The head that a thread reads, if it is another one.
+        self._read = contextvars.ContextVar("read_head", default=None)
         for head in heads:
             self.add(head)
 
     def add(self, head: keras.layers.Layer) -> int:
-        """Adds a head, unless one of its configuration is there already.
+        """Returns the index of a head, which is added if it is a new one.
 
-        Returns:
-            The index to select the head with.
+        Heads of one configuration have one index.
         """
         signature = _signature(head)
         for index, known in enumerate(self._shelf.layers):
@@ -123,17 +98,26 @@ class Heads(keras.layers.Layer):
         return len(self._shelf.layers) - 1
 
     def select(self, index: int) -> None:
-        """Makes the head of an index, as of `add`, the one that is called."""
-        self._shelf.select(index)
+        """Makes the head of an index the one that is called."""
+        self._selected = index
 
-    def reading(self, index: int) -> contextlib.AbstractContextManager:
-        """Calls the head of an index in this thread, while a context lasts."""
-        return self._shelf.reading(index)
+    @contextlib.contextmanager
+    def reading(self, index: int | None) -> Iterator[None]:
+        """Makes this thread call the head of an index, in the context.
+
+        `None` is the head that was selected for all threads.
+        """
+        token = self._read.set(index)
+        try:
+            yield
+        finally:
+            self._read.reset(token)
 
     @property
     def selected(self) -> int | None:
         """The index of the head that this thread calls."""
-        return self._shelf.selected
+        read = self._read.get()
+        return self._selected if read is None else read
 
     @property
     def count(self) -> int:
@@ -173,9 +157,8 @@ class Heads(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None):
-        config = dict(config)
         heads = [
             keras.saving.deserialize_keras_object(head, custom_objects)
-            for head in config.pop("heads")
+            for head in config["heads"]
         ]
-        return cls(heads, **config)
+        return cls(**{**config, "heads": heads})

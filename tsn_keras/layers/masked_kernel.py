@@ -1,6 +1,7 @@
 """The state that decides what one kernel of a subnetwork computes with."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import keras
@@ -64,6 +65,7 @@ def read(variable: keras.Variable) -> np.ndarray:
     )
 
 
+@dataclasses.dataclass(eq=False)
 class MaskedKernel:
     """A kernel and the variables that turn it into its effective value.
 
@@ -77,29 +79,18 @@ class MaskedKernel:
     nothing can move it.
 
     With learned scores the gradient of the mask is passed straight through to
-    a score of each slot (WSN, Kang et al., ICML 2022).
-
-    Args:
-        kernel: the trainable values.
-        own_mask: bool, of the shape of `kernel`.
-        fixed: float, of the shape of `kernel`.
-        scores: float, of the shape of `kernel`.
-        path: the kernel's name for users; its own path by default.
+    a score of each slot (WSN, Kang et al., ICML 2022). `path` is the kernel's
+    name for users.
     """
 
-    def __init__(
-        self,
-        kernel: keras.Variable,
-        own_mask: keras.Variable,
-        fixed: keras.Variable,
-        scores: keras.Variable | None = None,
-        path: str | None = None,
-    ):
-        self.kernel = kernel
-        self.own_mask = own_mask
-        self.fixed = fixed
-        self.scores = scores
-        self.path = path or kernel.path
+    kernel: keras.Variable
+    own_mask: keras.Variable
+    fixed: keras.Variable
+    scores: keras.Variable | None = None
+    path: str | None = None
+
+    def __post_init__(self):
+        self.path = self.path or self.kernel.path
         self._replacement = None
 
     def rename(self, path: str) -> None:
@@ -155,16 +146,14 @@ class MaskedKernel:
         )
 
     def stored(self):
-        """Returns what `effective` does while no slot is trained."""
+        """Returns what `effective` returns while no slot is trained."""
         return tf.convert_to_tensor(self.fixed)
 
     def install(self, value: np.ndarray, is_stored: bool = False) -> None:
         """Makes `value` the effective kernel, to the bit.
 
-        Args:
-            value: float32 array of the kernel's shape.
-            is_stored: whether another value was installed before and no slot
-                has been trained since.
+        With `is_stored` another value was installed before, and no slot has
+        been trained since.
         """
         assign(self.fixed, value)
         if not is_stored:
@@ -185,11 +174,6 @@ class EffectiveRegularizer:
 
     The slots outside the mask of the current task hold values, too. If they
     counted, a task's loss would depend on what other tasks learn.
-
-    Args:
-        regularizer: `keras.Regularizer` or function that the layer gave its
-            kernel.
-        kernel: the kernel.
     """
 
     def __init__(self, regularizer: Callable, kernel: MaskedKernel):

@@ -1,4 +1,4 @@
-"""The layer that gives any Keras layer a mask and frozen values a task."""
+"""The wrapper that gives a layer masks and frozen values for each task."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from tsn_keras.layers.kernel_rule import KernelRule, Kernels
 from tsn_keras.layers.masked_kernel import EffectiveRegularizer, MaskedKernel
 from tsn_keras.layers.weight_paths import weight_paths
 
-# Scores move by about the learning rate in each of their steps. Chance must not
-# outweigh what they learn.
+# Scores begin close together: a step moves them by about the learning rate, and
+# chance must not outweigh what they learn.
 SCORE_RANGE = 0.01
 
 
@@ -33,7 +33,7 @@ class Subnetwork(keras.layers.Wrapper):
             more axes named `embeddings` or `...kernel`, a regular expression
             over paths, a layer class or tuple of them, or a function of a
             variable (see `KernelRule`).
-        **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
+        **kwargs: base layer keyword arguments, such as `name` and `dtype`.
 
     Example:
 
@@ -61,39 +61,27 @@ class Subnetwork(keras.layers.Wrapper):
         if not self.layer.built:
             # A symbolic call builds subclassed models, which have no build().
             self.layer(tree.map_shape_structure(keras.KerasTensor, input_shape))
-        found = self.kernel_rule.find(self.layer)
         paths = weight_paths(self.layer)
         self.kernels = tuple(
-            self._add_state(kernel, paths[id(kernel)]) for kernel in found
+            self._add_state(kernel, paths[id(kernel)])
+            for kernel in self.kernel_rule.find(self.layer)
         )
         self.built = True
 
     def _add_state(self, kernel: keras.Variable, path: str) -> MaskedKernel:
-        name = path.replace("/", "_")
-        alike = {"shape": kernel.shape, "dtype": kernel.dtype}
-        own_mask = self.add_weight(
-            shape=kernel.shape,
-            dtype="bool",
-            initializer="ones",
-            trainable=False,
-            name=f"{name}_own_mask",
+        def add(kind, **settings):
+            name = f"{path.replace('/', '_')}_{kind}"
+            return self.add_weight(shape=kernel.shape, name=name, **settings)
+
+        own_mask = add(
+            "own_mask", dtype="bool", initializer="ones", trainable=False
         )
-        fixed = self.add_weight(
-            **alike,
-            initializer="zeros",
-            trainable=False,
-            autocast=False,
-            name=f"{name}_fixed",
-        )
+        alike = {"dtype": kernel.dtype, "autocast": False}
+        fixed = add("fixed", **alike, initializer="zeros", trainable=False)
         scores = None
         if self.learned_scores:
             random = keras.initializers.RandomUniform(0.0, SCORE_RANGE, seed=0)
-            scores = self.add_weight(
-                **alike,
-                initializer=random,
-                autocast=False,
-                name=f"{name}_scores",
-            )
+            scores = add("scores", **alike, initializer=random)
         masked = MaskedKernel(kernel, own_mask, fixed, scores, path)
         if kernel.regularizer is not None:
             regularizer = EffectiveRegularizer(kernel.regularizer, masked)
@@ -104,12 +92,6 @@ class Subnetwork(keras.layers.Wrapper):
         effective = [(k.kernel, k.effective()) for k in self.kernels]
         with LayerScope(self.layer, effective) as scope:
             outputs = self.layer(inputs, *args, **kwargs)
-        self._check_unassigned(scope)
-        scope.hand_on(self)
-        return outputs
-
-    def _check_unassigned(self, scope: LayerScope) -> None:
-        """Refuses layers that write to their kernels when they are called."""
         kernels = self.kernels
         written = [k.path for k in kernels if scope.is_assigned(k.kernel)]
         if written:
@@ -120,6 +102,8 @@ class Subnetwork(keras.layers.Wrapper):
                 "layer out, compute with a normalized copy of the kernel, or "
                 "leave these kernels out with the argument `kernels`."
             )
+        scope.hand_on(self)
+        return outputs
 
     def compute_output_spec(self, *args, **kwargs):
         return self.layer.compute_output_spec(*args, **kwargs)
@@ -137,9 +121,8 @@ class Subnetwork(keras.layers.Wrapper):
         return self.layer.compute_mask(inputs, mask)
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
         return {
-            **config,
+            **super().get_config(),
             "learned_scores": self.learned_scores,
             "kernels": self.kernel_rule.config,
         }
@@ -157,11 +140,6 @@ def with_subnetwork(
     """Returns a backbone that holds `Subnetwork` layers.
 
     One that holds some is returned as it is, any other one is wrapped.
-
-    Args:
-        backbone: Any layer.
-        learned_scores: Whether kernels need a score a slot.
-        kernels: Which weights are kernels, as `Subnetwork` takes it.
     """
     found = subnetworks(backbone)
     if not found:

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -30,11 +29,11 @@ def weight_paths(
     """Returns the paths of all weights of a built layer by their id.
 
     A path consists of the names of the layers around a weight, outermost
-    first, and the weight's own name. The configuration of Sequential and
-    functional models keeps the names of their layers. Subclassed layers make
-    their inner layers again when they are loaded, and Keras numbers those
-    without a name by how many there were before. Such a layer goes by the
-    attribute that holds it, with its index or key in a list or dict:
+    first, and the weight's own name. Sequential and functional models keep the
+    names of their layers in their configuration. Subclassed layers make their
+    inner layers again when they are loaded, and Keras numbers those without a
+    name by how many there were before. Such a layer goes by the attribute that
+    holds it, with its index or key in a list or dict:
     `self.blocks = [Dense(4)]` gives `blocks_0`.
 
     Args:
@@ -49,8 +48,12 @@ def weight_paths(
         from_config = from_config and keeps_layer_names(one)
         for weight in own_variables(one):
             paths.setdefault(id(weight), prefix + weight.name)
+        attributes = {} if from_config else _attributes(one)
         seen = Counter()
-        for inner, name in zip(direct_layers(one), _names(one, from_config)):
+        for inner in direct_layers(one):
+            name = inner.name
+            if not from_config and _is_automatic(inner, one):
+                name = attributes.get(id(inner), _without_number(name))
             suffix = f"_{seen[name]}" if seen[name] else ""
             seen[name] += 1
             visit(inner, f"{prefix}{name}{suffix}/", from_config)
@@ -76,15 +79,6 @@ def _is_automatic(
         # Bidirectional makes `forward_lstm_3` of the name `lstm_3`.
         return name.endswith(own)
     return name == own
-
-
-def _names(parent: keras.layers.Layer, from_config: bool) -> Iterator[str]:
-    attributes = {} if from_config else _attributes(parent)
-    for layer in direct_layers(parent):
-        if from_config or not _is_automatic(layer, parent):
-            yield layer.name
-        else:
-            yield attributes.get(id(layer), _without_number(layer.name))
 
 
 def _attributes(parent: keras.layers.Layer) -> dict[int, str]:

@@ -30,8 +30,6 @@ class Measurement:
     """What one file takes.
 
     Args:
-        path: path of the file.
-        bytes: int, its size.
         compressed_bytes: int, its size after zlib at level 9.
         arena_bytes: int, memory of all tensors alive at once at the worst
             moment; of a bundle, while `select` runs.
@@ -74,9 +72,6 @@ def benchmark(
             such as the length of a sequence. An open batch is of one example.
             In `arena_bytes` such sizes count as 1.
 
-    Returns:
-        list of `Measurement`, one a file.
-
     Raises:
         ValueError: If `open_size` is under 1.
     """
@@ -85,9 +80,9 @@ def benchmark(
             "`open_size` must be at least 1, such as the length of a usual "
             f"sequence. Received: open_size={open_size}"
         )
+    settings = (xnnpack, num_threads)
     subjects = [
-        _Subject(pathlib.Path(path), num_threads, xnnpack, open_size)
-        for path in paths
+        _Subject(pathlib.Path(path), settings, open_size) for path in paths
     ]
     for _ in range(repetitions):
         for subject in subjects:
@@ -98,18 +93,10 @@ def benchmark(
 class _Subject:
     """A file that is ready to be run."""
 
-    def __init__(
-        self,
-        path: pathlib.Path,
-        num_threads: int,
-        xnnpack: bool,
-        open_size: int,
-    ):
+    def __init__(self, path: pathlib.Path, settings: tuple, open_size: int):
         self.content = path.read_bytes()
-        self.path = path
-        self.settings = (xnnpack, num_threads)
-        self.open_size = open_size
-        self.interpreter = make_interpreter(self.content, *self.settings)
+        self.path, self.settings, self.open_size = path, settings, open_size
+        self.interpreter = make_interpreter(self.content, *settings)
         self.is_bundle = "select" in self.interpreter.get_signature_list()
         self.latencies: list[float] = []
         self.selections: list[float] = []
@@ -164,10 +151,8 @@ def _median(values: list[float]) -> float | None:
 def _allocate(interpreter: Any, open_size: int) -> None:
     """Makes an interpreter ready, with sizes where a file takes any."""
     for details in interpreter.get_input_details():
-        shape = [
-            open_size if size == -1 else size
-            for size in map(int, details["shape_signature"])
-        ]
+        sizes = map(int, details["shape_signature"])
+        shape = [open_size if size == -1 else size for size in sizes]
         # The first axis is the batch: one example if it is open.
         shape[:1] = details["shape"][:1]
         if shape != list(details["shape"]):

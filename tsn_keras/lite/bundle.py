@@ -21,22 +21,15 @@ from tsn_keras.lite.task_runner import TaskRunner
 from tsn_keras.lite.verification import (
     DELEGATES,
     Agreement,
-    checked_float,
+    checked,
     explained,
     model_outputs,
-    worst,
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class BundleReport:
-    """What was exported, and how it compares with the model.
-
-    Args:
-        path: path of the file.
-        bytes: int, size of the file.
-        agreements: dict of `Agreement` by task.
-    """
+    """What was exported, and how each task compares with the model."""
 
     path: pathlib.Path
     bytes: int
@@ -88,10 +81,8 @@ def export_bundle(
     checks.check_policies(model, names[0])
     checks.check_by_task("class_names", class_names, names)
     checks.check_by_task("verification_data", verification_data, names)
-    samples = {
-        name: _samples(model, name, (verification_data or {}).get(name))
-        for name in names
-    }
+    data = verification_data or {}
+    samples = {name: _samples(model, name, data.get(name)) for name in names}
     expected = {}
     for name in names:
         with model.switch.using(name):
@@ -101,9 +92,8 @@ def export_bundle(
         signatures = module.signatures()
     content = put_out_networks(slim(convert(module, signatures)))
     outputs = signatures["compute"].structured_outputs
-    metadata = describe(
-        model, names, class_names or {}, module.inputs, outputs
-    )
+    classes = class_names or {}
+    metadata = describe(model, names, classes, module.inputs, outputs)
     content = sign(content, metadata)
     with complete_file(path) as file:
         file.write_bytes(content)
@@ -127,23 +117,19 @@ def _verify(
     agreements = {}
     for xnnpack, where in DELEGATES.items():
         with explained(f"The bundle does not run in {where}"):
-            for task, outputs in _outputs(file, inputs, samples, xnnpack):
-                found = checked_float(
+            runner = TaskRunner(file, xnnpack=xnnpack)
+            for task, examples in samples.items():
+                runner.select(task)
+                x = tree.pack_sequence_as(inputs, examples.x)
+                outputs = runner.predict(x)
+                if len(runner.outputs) == 1:
+                    outputs = {runner.outputs[0]["name"]: outputs}
+                found = checked(
                     outputs,
                     expected[task],
-                    samples[task].y,
+                    examples,
                     get_precision("float32"),
                     f"Task '{task}', {where}",
                 )
-                agreements.setdefault(task, worst(found))
+                agreements.setdefault(task, found)
     return agreements
-
-
-def _outputs(file: pathlib.Path, inputs: Any, samples: dict, xnnpack: bool):
-    """Yields the outputs of each task by name."""
-    runner = TaskRunner(file, xnnpack=xnnpack)
-    names = [entry["name"] for entry in runner.outputs]
-    for task, examples in samples.items():
-        runner.select(task)
-        outputs = runner.predict(tree.pack_sequence_as(inputs, examples.x))
-        yield task, outputs if len(names) > 1 else {names[0]: outputs}

@@ -52,11 +52,7 @@ class SignatureRunner:
         return sizes[0] if sizes and sizes[0] != -1 else None
 
     def run(self, x: Any) -> dict[str, np.ndarray]:
-        """Runs all rows, batch by batch, and returns outputs by name.
-
-        Args:
-            x: array, or nest of arrays as the model takes it, batch first.
-        """
+        """Runs all rows of a nest of arrays; returns outputs by name."""
         samples = Samples(self._checked(x), None, "x")
         size = self.batch_size or max(len(samples), 1)
         parts = [

@@ -62,10 +62,8 @@ def export_c_array(
     """Writes a .tflite file as C++ source, beside it.
 
     Args:
-        path: str or path of the .tflite file, which
-            `check_microcontroller` must accept.
-        name: str or `None`, the array's name; made from the file's name by
-            default.
+        path: path of the file, which `check_microcontroller` must accept.
+        name: str, the array's name; made from the file's name by default.
 
     Returns:
         tuple of the paths of the `.cc` and the `.h` file.

@@ -20,21 +20,21 @@ def export_other(
     task: str | None = None,
     **kwargs: Any,
 ) -> None:
-    """Exports a consolidated task; see `keras.Model.export`.
+    """Exports a consolidated task with `export`, the model's own of Keras.
 
-    Args:
-        model: `tsn_keras.ContinualModel`.
-        export: function, Keras' own `export` of the model.
-        format: str, a format of `keras.Model.export`.
-        task: str or `None`. The task's name; the active one by default.
-        **kwargs: As in `keras.Model.export`.
+    All else is as in `keras.Model.export`.
     """
     name = consolidated_task(model, task)
     path = pathlib.Path(filepath)
     check_folder(path)
     signature = kwargs.pop("input_signature", None)
     if signature is None:
-        signature = [tree.map_structure(_tensor_spec, model.switch.inputs)]
+        signature = [
+            tree.map_structure(
+                lambda part: tf.TensorSpec(part.shape, part.dtype),
+                model.switch.inputs,
+            )
+        ]
     # Some formats have a second file beside the one that is named.
     with model.switch.using(name), complete_folder(path) as unfinished:
         try:
@@ -50,7 +50,3 @@ def export_other(
                 f"is not installed: {error}. For 'onnx': pip install onnx "
                 "tf2onnx. Format 'litert' needs none of them."
             ) from error
-
-
-def _tensor_spec(part: Any) -> tf.TensorSpec:
-    return tf.TensorSpec(part.shape, part.dtype)

@@ -59,12 +59,7 @@ def take_samples(
             `tf.data.Dataset` or `PyDataset` of batches of either.
         inputs: nest of `KerasTensor`, what the model takes.
         name: str, the argument's name, for errors.
-        outputs: list of str or `None`, names of outputs in a list, for labels
-            that are given by name.
-        limit: int, examples at most.
-
-    Raises:
-        ValueError: If there are none or their shapes are not the model's.
+        outputs: names of outputs in a list, for labels given by name.
     """
     rows, labels, count = [], [], 0
     for batch in _batches(data):

@@ -11,7 +11,6 @@ import tensorflow as tf
 from keras import tree
 
 from tsn_keras.files import complete_file
-from tsn_keras.layers import Subnetwork
 from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
 from tsn_keras.lite.files.conversion import (
@@ -25,18 +24,15 @@ from tsn_keras.lite.files.sparse_integers import (
     guard_sparse_integers,
     loses_weights,
 )
-from tsn_keras.lite.networks.rewriting import RewrittenNetwork, rewrite_network
+from tsn_keras.lite.networks.links import unwrapped
+from tsn_keras.lite.networks.rewriting import rewrite_network
 from tsn_keras.lite.networks.run_with_values import (
     run_with_values,
     task_values,
     task_variables,
 )
 from tsn_keras.lite.precision import Precision, get_precision
-from tsn_keras.lite.verification import (
-    Agreement,
-    model_outputs,
-    verify_content,
-)
+from tsn_keras.lite.verification import Agreement, model_outputs, verify_content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +40,7 @@ class ExportReport:
     """What was exported, and how it compares with the model.
 
     Args:
-        path: path of the file.
         precision: str, a key of `tsn_keras.lite.PRECISIONS`.
-        bytes: int, size of the file.
         removed_units: dict by layer name, dead units left out.
         samples: str, what the file was verified with:
             `verification_data`, `representative_data` or `random`.
@@ -80,7 +74,7 @@ def export_task(
     Args:
         model: `tsn_keras.ContinualModel`.
         path: str or path, ending in `.tflite`.
-        task: str or `None`. The task's name; the active one by default.
+        task: str, the active one by default.
         precision: str, a key of `tsn_keras.lite.PRECISIONS`.
         batch_size: int, or `None` for a file that takes any.
         representative_data: arrays or dataset of the task's inputs, which
@@ -142,9 +136,8 @@ def export_task(
     )
     with complete_file(path) as file:
         file.write_bytes(content)
-    return ExportReport(
-        path, precision, len(content), removed, samples.source, agreement
-    )
+    size, source = len(content), samples.source
+    return ExportReport(path, precision, size, removed, source, agreement)
 
 
 def export_dense(
@@ -159,9 +152,6 @@ def export_dense(
         model: `tsn_keras.ContinualModel`, with a head selected.
         path: str or path, ending in `.tflite`.
         batch_size: int, or `None` for a file that takes any.
-
-    Returns:
-        path of the file.
     """
     path = checks.checked_path(path)
     random = np.random.default_rng(0)
@@ -169,9 +159,8 @@ def export_dense(
         random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
         for variable in task_variables(model)
     ]
-    content, _ = task_content(
-        model, values, get_precision("float32"), batch_size
-    )
+    precision = get_precision("float32")
+    content, _ = task_content(model, values, precision, batch_size)
     with complete_file(path) as file:
         file.write_bytes(content)
     return path
@@ -193,20 +182,21 @@ def task_content(
     representative: sampling.Samples | None = None,
     remove_dead_units: bool = True,
 ) -> tuple[bytes, dict[str, int]]:
-    """Converts backbone and head with constants for their variables.
+    """Converts backbone and selected head with constants for variables.
 
-    Args:
-        model: `tsn_keras.ContinualModel`, its head selected.
-        values: list of arrays, in the order of `task_variables`.
-        batch_size: int, or `None` for a file that takes any.
-        representative: `Samples`, for integer files.
-
-    Returns:
-        tuple of the file's bytes and the units removed by layer name.
+    Values are in the order of `task_variables`; integer files need
+    representative samples. Returns the file's bytes, and the number of units
+    removed by layer name.
     """
-    # Codes of four bits are exact for the weights as they are.
-    equalizes = precision.weights == "int8"
-    rewritten = _rewritten(model, values, remove_dead_units, equalizes)
+    rewritten = rewrite_network(
+        unwrapped(model.backbone),
+        model.heads.head,
+        task_variables(model) + model.switch.base,
+        values + model.switch.base_values(),
+        remove_dead_units,
+        # Codes of four bits are exact for the weights as they are.
+        equalize_channels=precision.weights == "int8",
+    )
     structure = model.switch.inputs
     specs = input_specs(structure, batch_size)
 
@@ -241,18 +231,3 @@ def task_content(
     elif precision.weights == "int8" and precision.sparse:
         content = guard_sparse_integers(content)
     return content, rewritten.removed if rewritten else {}
-
-
-def _rewritten(
-    model: Any, values: list, remove_dead_units: bool, equalizes: bool
-) -> RewrittenNetwork | None:
-    backbone = model.backbone
-    inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
-    return rewrite_network(
-        inner,
-        model.heads.head,
-        task_variables(model) + model.switch.base,
-        values + model.switch.base_values(),
-        remove_dead_units,
-        equalizes,
-    )

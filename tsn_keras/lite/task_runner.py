@@ -16,9 +16,9 @@ from tsn_keras.lite.interpreter import (
 class TaskRunner:
     """Predicts with the tasks of a bundle, one at a time.
 
-    A thin layer over ai-edge-litert. It calls the signature `select` and
-    gives the file that comes out to an interpreter of its own, so that
-    predictions take no longer than those of an ordinary file.
+    It calls the signature `select` of the bundle, and runs the file that comes
+    out with ai-edge-litert. So predictions take no longer than those of an
+    ordinary file.
 
     Args:
         path: str or path of a file from `tsn_keras.lite.export_bundle`.

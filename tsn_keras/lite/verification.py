@@ -21,6 +21,8 @@ from tsn_keras.lite.interpreter import (
 from tsn_keras.lite.precision import Precision
 from tsn_keras.lite.samples import Samples
 
+# The outputs of a file or a model, by name.
+Arrays = dict[str, np.ndarray]
 # Every file is run in both ways, by whether XNNPACK may be used.
 DELEGATES = {True: "LiteRT with XNNPACK", False: "LiteRT without XNNPACK"}
 # Two numbers are equal if they differ by no more than this part of the range.
@@ -84,7 +86,6 @@ def verify_file(
 
     Args:
         model: `tsn_keras.ContinualModel`.
-        path: str or path of the .tflite file.
         x: array of shape `(batch, ...)`, or nest of arrays.
     """
     expected = flat_outputs(model.predict(x, task=task, verbose=0))
@@ -96,7 +97,7 @@ def verify_file(
 
 def verify_content(
     content: bytes,
-    expected: dict[str, np.ndarray],
+    expected: Arrays,
     samples: Samples,
     inputs: Any,
     precision: Precision,
@@ -109,7 +110,6 @@ def verify_content(
         expected: dict of arrays by output name, what the model computes for
             the samples.
         inputs: nest of `KerasTensor`, the structure of the inputs.
-        precision: `Precision` of the file.
         min_agreement: float, the fraction of the predictions that must be
             equal if the file computes with integers.
 
@@ -125,16 +125,9 @@ def verify_content(
         with explained(f"The file does not run in {where}"):
             interpreter = make_interpreter(content, xnnpack)
             outputs = SignatureRunner(interpreter).run(x)
-        if precision.is_float:
-            found = checked_float(
-                outputs, expected, samples.y, precision, where
-            )
-        else:
-            check_shapes_and_values(outputs, expected, where)
-            found = compare_all(outputs, expected, samples.y)
-            if samples.source != "random":
-                _check_integers(found, min_agreement, len(samples), where)
-        agreements.append(worst(found))
+        agreements.append(
+            checked(outputs, expected, samples, precision, where, min_agreement)
+        )
     return agreements[0]
 
 
@@ -149,7 +142,7 @@ def explained(what: str) -> Iterator[None]:
         raise ExportError(f"{what}: {error}") from error
 
 
-def model_outputs(model: Any, samples: Samples) -> dict[str, np.ndarray]:
+def model_outputs(model: Any, samples: Samples) -> Arrays:
     """Returns what Keras computes, with the task at work already."""
     x = tree.pack_sequence_as(model.switch.inputs, samples.x)
     outputs = keras.Model.predict(model, x, verbose=0)
@@ -164,27 +157,20 @@ def compare(
     >>> compare(np.array([[1.0, 2.0]]), np.array([[1.0, 2.5]])).agreement
     1.0
 
-    Args:
-        logits: array, of the file.
-        expected: array, of the model.
-        labels: array `(batch, ...)` of classes, or with a last axis of
-            probabilities, or `None`. There is no accuracy of a single class.
+    Labels are an array `(batch, ...)` of classes, or with a last axis of
+    probabilities. There is no accuracy of a single class.
     """
-    right = [None, None]
+    accuracies = ()
     classes = _classes(labels, expected)
     if classes is not None:
-        right = [
+        accuracies = (
             float((array.argmax(axis=-1) == classes).mean())
             for array in (logits, expected)
-        ]
+        )
     equal = _equal_predictions(logits, expected)
+    difference = float(np.abs(logits - expected).max())
     return Agreement(
-        predictions_equal=bool(equal.all()),
-        largest_difference=float(np.abs(logits - expected).max()),
-        logits=logits,
-        agreement=float(equal.mean()),
-        accuracy=right[0],
-        model_accuracy=right[1],
+        bool(equal.all()), difference, logits, float(equal.mean()), *accuracies
     )
 
 
@@ -211,9 +197,7 @@ def _classes(labels: Any, expected: np.ndarray) -> np.ndarray | None:
 
 
 def compare_all(
-    outputs: dict[str, np.ndarray],
-    expected: dict[str, np.ndarray],
-    labels: list[np.ndarray] | None = None,
+    outputs: Arrays, expected: Arrays, labels: list[np.ndarray] | None = None
 ) -> dict[str, Agreement]:
     """Compares every output of a file and of the model, by name.
 
@@ -238,29 +222,32 @@ def worst(agreements: dict[str, Agreement]) -> Agreement:
     )
 
 
-def checked_float(
-    outputs: dict[str, np.ndarray],
-    expected: dict[str, np.ndarray],
-    labels: list[np.ndarray] | None,
+def checked(
+    outputs: Arrays,
+    expected: Arrays,
+    samples: Samples,
     precision: Precision,
     where: str,
-) -> dict[str, Agreement]:
-    """As `compare_all`, and refuses any output that is beyond its bound.
+    min_agreement: float = 1.0,
+) -> Agreement:
+    """Compares all outputs, and refuses any that is beyond its bound.
 
-    What was run is `where`, for errors.
+    What was run is `where`, for errors. Integers have no bound for random
+    inputs.
     """
     check_shapes_and_values(outputs, expected, where)
-    agreements = compare_all(outputs, expected, labels)
+    agreements = compare_all(outputs, expected, samples.y)
     for name, agreement in agreements.items():
         place = _place(where, name, expected)
-        _check_float(agreement, expected[name], precision, place)
-    return agreements
+        if precision.is_float:
+            _check_float(agreement, expected[name], precision, place)
+        elif samples.source != "random":
+            _check_integers(agreement, min_agreement, len(samples), place)
+    return worst(agreements)
 
 
 def check_shapes_and_values(
-    outputs: dict[str, np.ndarray],
-    expected: dict[str, np.ndarray],
-    where: str,
+    outputs: Arrays, expected: Arrays, where: str
 ) -> None:
     """Refuses outputs of other names or shapes, and NaN."""
     if set(outputs) != set(expected):
@@ -280,20 +267,15 @@ def check_shapes_and_values(
 
 
 def _check_integers(
-    agreements: dict[str, Agreement],
-    min_agreement: float,
-    count: int,
-    where: str,
+    agreement: Agreement, min_agreement: float, count: int, where: str
 ) -> None:
-    for name, agreement in agreements.items():
-        if agreement.agreement < min_agreement:
-            raise ExportError(
-                f"{_place(where, name, agreements)}: "
-                f"{agreement.agreement:.1%} of {count} "
-                f"predictions equal the model's, and {min_agreement:.1%} are "
-                "asked for. Give more `representative_data`, choose another "
-                "precision, or lower `min_agreement`."
-            )
+    if agreement.agreement < min_agreement:
+        raise ExportError(
+            f"{where}: {agreement.agreement:.1%} of {count} predictions equal "
+            f"the model's, and {min_agreement:.1%} are asked for. Give more "
+            "`representative_data`, choose another precision, or lower "
+            "`min_agreement`."
+        )
 
 
 def _place(where: str, name: str, outputs: dict) -> str:
@@ -301,10 +283,7 @@ def _place(where: str, name: str, outputs: dict) -> str:
 
 
 def _check_float(
-    agreement: Agreement,
-    expected: np.ndarray,
-    precision: Precision,
-    where: str,
+    agreement: Agreement, expected: np.ndarray, precision: Precision, where: str
 ) -> None:
     """Refuses float outputs beyond the bound or with other predictions."""
     # Class by class: one may be masked by a large negative constant.

@@ -1,5 +1,6 @@
 """The masks of the running task."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from tsn_keras.layers.masked_kernel import MaskedKernel, assign, read
 _INFINITY_BITS = 0x7F800000
 
 
+@dataclasses.dataclass(eq=False)
 class TaskMask:
     """The running task's mask of one kernel, and what it may choose from.
 
@@ -19,7 +21,6 @@ class TaskMask:
     `mask = inherited | own`
 
     Args:
-        kernel: the kernel.
         owned: bool array, slots that earlier tasks of the plane own.
         frozen: float32 array, the values of the owned slots.
         available: bool array, the slots that the task may own. Those that
@@ -31,26 +32,22 @@ class TaskMask:
         width: bits that the codes of own slots are expected to take.
     """
 
-    def __init__(
-        self,
-        kernel: MaskedKernel,
-        owned: np.ndarray,
-        frozen: np.ndarray,
-        available: np.ndarray,
-        inherited: np.ndarray | None = None,
-        own_fraction: float = 1.0,
-        width: int = 32,
-    ):
-        self.kernel = kernel
-        self.owned = _without_memory(owned)
-        self.frozen = frozen
+    kernel: MaskedKernel
+    owned: np.ndarray
+    frozen: np.ndarray
+    available: np.ndarray
+    inherited: dataclasses.InitVar[np.ndarray | None] = None
+    own_fraction: float = 1.0
+    width: int = 32
+
+    def __post_init__(self, inherited):
+        owned = self.owned
         if not owned.any():
-            self.frozen = np.broadcast_to(np.float32(0), kernel.shape)
-        self.available = _without_memory(available & ~owned)
+            self.frozen = np.broadcast_to(np.float32(0), self.kernel.shape)
         shared = owned if inherited is None else inherited & owned
+        self.owned = _without_memory(owned)
         self.shared = _without_memory(shared)
-        self.own_fraction = own_fraction
-        self.width = width
+        self.available = _without_memory(self.available & ~owned)
         self.own = self.available
         self.second_moment: Callable[[], np.ndarray] | None = None
         self._inherits = bool(shared.any())
@@ -84,8 +81,10 @@ class TaskMask:
 
         Args:
             importance: float array of the kernel's shape.
-            sparsity: the fraction of all slots to leave out.
+            sparsity: the fraction of all slots that a task without
+                inheritance would leave out.
         """
+        sparsity = 1.0 - self.own_fraction * (1.0 - sparsity)
         kept = kept_slots(self.kernel.size, sparsity)
         kept = min(kept, np.count_nonzero(self.available))
         self.take(largest(importance, kept, self.available))
@@ -97,12 +96,7 @@ class TaskMask:
     def draft(
         self, widest: int, reference: np.ndarray | None
     ) -> ComponentDraft:
-        """Returns what the task is to store in the kernel.
-
-        Args:
-            widest: bits of the widest code that there is room for.
-            reference: bool array, the slots that the task's reference uses.
-        """
+        """Returns what the task is to store; see `ComponentDraft`."""
         return ComponentDraft(
             values=self.effective(),
             own=self.own,
@@ -123,7 +117,7 @@ class TaskMask:
 
 
 def _without_memory(array: np.ndarray) -> np.ndarray:
-    """Returns the array; if all entries are equal, as one that is repeated."""
+    """Returns the array, as one repeated entry if all of them are equal."""
     if not array.size or (array != array.flat[0]).any():
         return array
     return np.broadcast_to(array.flat[0], array.shape)
@@ -139,22 +133,17 @@ def largest(
 ) -> np.ndarray:
     """Marks exactly `count` positions with the largest magnitudes.
 
-    The bit patterns of non-negative float32 values, read as integers, have
-    the order of the floats, so the `count`-th largest magnitude is found
-    among integers. Among equal magnitudes the lowest flat index comes first:
-    the same values always give the same mask.
+    Among equal magnitudes the lowest flat index comes first: the same values
+    always give the same mask.
 
     >>> largest(np.array([0.5, -3.0, 0.5, 2.0]), count=3)
     array([ True,  True, False,  True])
 
     Args:
         values: real array of any shape. Compared as float32.
-        count: number of positions to mark.
+        count: how many entries of the result, of the same shape, are `True`.
         available: bool array of the shape of `values`. Only positions where
             it is `True` can be marked.
-
-    Returns:
-        Bool array of the shape of `values` with `count` entries `True`.
 
     Raises:
         ValueError: If `values` contains NaN, `available` is not a bool array
@@ -163,18 +152,18 @@ def largest(
     """
     values = np.asarray(values)
     bits = _magnitude_bits(values)
-    places = bits.size
-    if available is not None:
-        available = np.asarray(available)
-        if available.shape != values.shape or available.dtype != bool:
-            raise ValueError(
-                "`available` must be a bool array of the shape of `values`, "
-                f"{values.shape}. Received: shape {available.shape}, dtype "
-                f"{available.dtype}"
-            )
-        places = np.count_nonzero(available)
-        if places < bits.size:
-            bits = np.where(available.reshape(-1), bits, np.int32(-1))
+    if available is None:
+        available = np.ones(values.shape, bool)
+    available = np.asarray(available)
+    if available.shape != values.shape or available.dtype != bool:
+        raise ValueError(
+            "`available` must be a bool array of the shape of `values`, "
+            f"{values.shape}. Received: shape {available.shape}, dtype "
+            f"{available.dtype}"
+        )
+    places = np.count_nonzero(available)
+    if places < bits.size:
+        bits = np.where(available.reshape(-1), bits, np.int32(-1))
     if not 0 <= count <= places:
         raise ValueError(
             f"`count` must be from 0 to {places}, the number of "
@@ -182,14 +171,23 @@ def largest(
             "Keep fewer, or free some positions."
         )
     if count == places:
-        if available is None:
-            return np.ones(values.shape, bool)
         return available.copy()
-    return _largest_integers(bits, count).reshape(values.shape)
+    if count == 0:
+        return np.zeros(values.shape, bool)
+    place = bits.size - count
+    threshold = np.partition(bits, place)[place]
+    mask = bits >= threshold
+    surplus = np.count_nonzero(mask) - count
+    if surplus:
+        mask[np.flatnonzero(bits == threshold)[-surplus:]] = False
+    return mask.reshape(values.shape)
 
 
 def _magnitude_bits(values):
-    """`|values|` as float32, flattened, as integers of the same order."""
+    """Returns `|values|` as float32, flattened, as integers of the same order.
+
+    The bit patterns of non-negative floats ascend with the floats.
+    """
     # A float64 beyond the range of float32 is simply among the largest.
     with np.errstate(over="ignore"):
         magnitudes = np.abs(values.reshape(-1).astype(np.float32, copy=False))
@@ -202,16 +200,3 @@ def _magnitude_bits(values):
             "rate, or check the data."
         )
     return bits
-
-
-def _largest_integers(integers, count):
-    """Marks the `count` largest integers, of equal ones the first."""
-    if count == 0:
-        return np.zeros(integers.size, bool)
-    place = integers.size - count
-    threshold = np.partition(integers, place)[place]
-    mask = integers >= threshold
-    surplus = np.count_nonzero(mask) - count
-    if surplus:
-        mask[np.flatnonzero(integers == threshold)[-surplus:]] = False
-    return mask

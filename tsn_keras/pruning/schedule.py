@@ -15,11 +15,11 @@ class Progress:
     """How far a task's training is.
 
     Args:
-        step: steps done.
+        step: training steps that are done.
         total_steps: steps of the task's first `fit`, over which the schedule
             runs; `None` while that is not known.
-        settled: whether the schedule has come to its end. From then on the
-            masks stay as they are.
+        settled: whether the schedule has ended. From then on the masks stay
+            as they are.
         denser: lowest and highest value of every metric that `fit` validated
             at the ends of epochs before that.
     """
@@ -38,18 +38,13 @@ class Progress:
         if self.total_steps is None:
             self.total_steps = total_steps
 
-    def restart(self, total_steps: int) -> None:
-        """Forgets all that was done, before a schedule of so many steps."""
-        self.go_on_from(Progress(total_steps=total_steps))
-
     def settle(self, last_step: int | None) -> None:
         """Notes whether the schedule has ended; with `None` it never ends."""
         self.settled = last_step is not None and self.step >= last_step
 
     def go_on_from(self, other: "Progress") -> None:
-        """Takes over all that another one says."""
-        for field in dataclasses.fields(self):
-            setattr(self, field.name, getattr(other, field.name))
+        """Takes over the state of another object."""
+        vars(self).update(vars(other))
 
     def note_denser(self, logs: dict[str, float]) -> None:
         """Notes what an epoch validated while masks held more slots."""
@@ -57,62 +52,52 @@ class Progress:
             name = key.removeprefix("val_")
             # A metric may have a value for each class.
             if name != key and not np.ndim(value):
-                known = self.denser.get(name, [])
-                values = [*known, float(value)]
+                values = [*self.denser.get(name, []), float(value)]
                 # Copies of this object keep what they have.
                 self.denser = {**self.denser, name: [min(values), max(values)]}
 
 
+@dataclasses.dataclass(eq=False)
 class MaskUpdates:
     """Moves masks along the pruning schedule, every `frequency` steps.
 
-    It sees steps one by one, or in groups of `steps_per_execution`, and rests
-    once the schedule has ended.
-
-    Args:
-        pruning: The strategy.
-        masks: Of all kernels.
-        progress: Of the task; it is carried on.
+    Steps come one by one, or in groups of `steps_per_execution`. Once the
+    schedule has ended, masks stay as they are. `progress` is kept up to date.
     """
 
-    def __init__(
-        self, pruning: Pruning, masks: list[TaskMask], progress: Progress
-    ):
-        self.pruning = pruning
-        self.masks = masks
-        self.progress = progress
+    pruning: Pruning
+    masks: list[TaskMask]
+    progress: Progress
+
+    def __post_init__(self):
         self._first_step = 0
-        # Of an epoch and in all, as far as Keras knows them.
+        # The steps of an epoch, if they are known, and the epochs left.
         self._steps: int | None = None
         self._epochs = 1
         self._updated: tuple[int, list[TaskMask]] | None = None
 
     def begin(self) -> None:
-        """To be called when `fit` begins."""
+        """Takes note that `fit` begins."""
         # Callbacks may have changed the weights at the end of the last `fit`.
         self._updated = None
 
     def begin_epoch(self, epoch: int, params: dict[str, Any]) -> None:
-        """To be called when an epoch begins, with the callbacks' `params`."""
+        """Takes note of an epoch, with the callbacks' `params`."""
         progress = self.progress
         self._first_step, self._steps = progress.step, params["steps"]
         self._epochs = params["epochs"] - epoch
         if self._steps:
             progress.plan(self._steps * self._epochs)
         begun = progress.step and progress.total_steps is not None
-        if begun and not progress.settled:
-            # A checkpoint restored just now was saved by a callback that ran
-            # before the end of the epoch was noted here.
-            if not self._is_up_to_date():
-                self._update()
+        # A checkpoint restored just now was saved by a callback that ran
+        # before the end of the epoch was noted here. A task that goes on from
+        # a saved state has other masks than before.
+        up_to_date = self._updated == (progress.step, self.masks)
+        if begun and not progress.settled and not up_to_date:
+            self._update()
 
     def after_step(self, outputs: Any, count: int) -> None:
-        """To be called after each step, or group of them.
-
-        Args:
-            outputs: What the training step returned.
-            count: The number of steps in a group.
-        """
+        """Takes note of a group of steps and what the last one returned."""
         progress = self.progress
         before = progress.step
         done = before - self._first_step + count
@@ -121,13 +106,12 @@ class MaskUpdates:
         if progress.total_steps is None or progress.settled:
             return
         frequency = self.pruning.frequency
-        if progress.step // frequency == before // frequency:
-            return
-        if not _diverged(outputs):
+        is_due = progress.step // frequency != before // frequency
+        if is_due and not _diverged(outputs):
             self._update()
 
     def end_epoch(self, logs: Any) -> None:
-        """To be called when an epoch has ended, with its results."""
+        """Takes note of the results of an epoch that has ended."""
         progress = self.progress
         # The length of data of unknown size is known after one epoch.
         steps = progress.step - self._first_step
@@ -143,15 +127,6 @@ class MaskUpdates:
         self._updated = progress.step, list(self.masks)
         progress.settle(self.pruning.last_step(progress.total_steps))
 
-    def _is_up_to_date(self) -> bool:
-        """Tells whether these masks were updated at the current step.
-
-        A task that goes on from a saved state has other masks than before.
-        """
-        if self._updated is None or self._updated[0] != self.progress.step:
-            return False
-        return all(a is b for a, b in zip(self._updated[1], self.masks))
-
 
 class PruningScheduleCallback(keras.callbacks.Callback):
     """Moves masks along the pruning schedule in a `fit` of one's own.
@@ -159,9 +134,9 @@ class PruningScheduleCallback(keras.callbacks.Callback):
     `ContinualModel` does so by itself.
 
     Args:
-        pruning: The strategy.
-        masks: Of all kernels.
-        progress: Of the task; it is carried on.
+        pruning: the strategy.
+        masks: one for each kernel.
+        progress: how far the task is; the callback keeps it up to date.
     """
 
     def __init__(
@@ -184,15 +159,11 @@ class PruningScheduleCallback(keras.callbacks.Callback):
 
 
 def loss_of(outputs: Any) -> float:
-    """Returns the mean loss of an epoch so far; 0 if there is none.
-
-    Args:
-        outputs: What a training step returned, or an epoch's logs.
-    """
+    """Returns the loss in a step's outputs or an epoch's logs, or else 0."""
     loss = outputs.get("loss") if isinstance(outputs, dict) else None
     return 0.0 if loss is None else float(loss)
 
 
 def _diverged(outputs: Any) -> bool:
-    """Tells whether kernels are NaN, in which nothing can be ranked."""
+    """Tells whether kernels may be NaN. Nothing can be ranked in these."""
     return not np.isfinite(loss_of(outputs))

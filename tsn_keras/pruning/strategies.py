@@ -44,8 +44,8 @@ class Pruning:
     While the task trains, the mask goes from dense to the target sparsity,
     under a schedule of TF Model Optimization (by default cubic: Zhu & Gupta,
     "To prune, or not to prune", 2017). After the schedule's end the mask stays
-    as it is. `consolidate` then prunes on as long as the validated quality
-    stays within `tolerance`.
+    as it is. `consolidate` then prunes further, as long as the validated
+    quality stays within `tolerance`.
 
     Args:
         sparsity: in [0, 1), or a dict of such by regular expression over the
@@ -56,7 +56,7 @@ class Pruning:
         begin: fraction of the training steps at which pruning begins.
         end: fraction of the steps at which the target is reached.
         frequency: steps between two updates of the masks.
-        tolerance: the quality (1.0 is 100 % accuracy) that pruning on in
+        tolerance: the quality (1.0 is 100 % accuracy) that further pruning in
             `consolidate` may cost. 0 still removes what costs nothing; `None`
             leaves the masks as training made them.
         budget: bytes that the masks, codes and codebooks of a task may take,
@@ -72,7 +72,7 @@ class Pruning:
     tolerance: float | None = None
     budget: int | None = None
 
-    # Not annotated: of the class, and no argument.
+    # Without annotations: they belong to the class and are no arguments.
     learned_scores = False
     score_frequency = 1
     needs_second_moments = False
@@ -140,12 +140,7 @@ class Pruning:
         )
 
     def check_budget(self, sizes: list[int], width: int) -> None:
-        """Refuses a budget that is too small for a network.
-
-        Args:
-            sizes: the number of slots of each kernel.
-            width: bits of the narrowest code.
-        """
+        """Refuses a budget that is too small for kernels of these sizes."""
         if self.budget is None:
             return
         smallest = math.ceil(smallest_budget(sizes, width))
@@ -168,7 +163,7 @@ class Pruning:
         schedule = tfmot.cubic_schedule(
             target, begin_step, end_step, self.frequency
         )
-        # After the end it stays as it is, and need not be evaluated again.
+        # After the end nothing changes, and tfmot need not be called again.
         return tfmot.schedule_sparsity(schedule, min(step, end_step))
 
     def last_step(self, total_steps: int) -> int | None:
@@ -180,16 +175,9 @@ class Pruning:
     def follow(
         self, masks: list[TaskMask], step: int, total_steps: int
     ) -> None:
-        """Brings the masks of a task to where the schedule is.
-
-        Args:
-            masks: one for each kernel.
-            step: training steps of the task so far.
-            total_steps: steps that it will be trained for.
-        """
+        """Brings the masks of a task to where the schedule is at a step."""
         for mask, importance, target in self._ranked(masks):
-            sparsity = self.sparsity_at(target, step, total_steps)
-            mask.prune(importance, _of_own(mask, sparsity))
+            mask.prune(importance, self.sparsity_at(target, step, total_steps))
             mask.apply()
 
     def finish(
@@ -198,12 +186,11 @@ class Pruning:
         """Brings masks to their target where training stopped before it.
 
         With a schedule the target is what it says for `step`.
-
         """
         for mask, importance, target in self._ranked(masks):
             if self.schedule is not None:
                 target = self.sparsity_at(target, step, total_steps or step)
-            mask.prune(importance, _of_own(mask, target))
+            mask.prune(importance, target)
 
     def _ranked(
         self, masks: list[TaskMask]
@@ -229,8 +216,8 @@ class Pruning:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        names = [field.name for field in dataclasses.fields(self)]
-        config = {name: getattr(self, name) for name in names}
+        fields = dataclasses.fields(self)
+        config = {field.name: getattr(self, field.name) for field in fields}
         schedule = self.schedule and self.schedule.get_config()
         return {**config, "schedule": schedule}
 
@@ -240,11 +227,6 @@ class Pruning:
         if schedule is not None:
             schedule = tfmot.schedule_from_config(schedule)
         return cls(**{**config, "schedule": schedule})
-
-
-def _of_own(mask: TaskMask, sparsity: float) -> float:
-    """Returns the sparsity of what a task may own beside what it inherits."""
-    return 1.0 - mask.own_fraction * (1.0 - sparsity)
 
 
 def second_moment(optimizer: Any, variable: keras.Variable) -> np.ndarray:
@@ -302,12 +284,12 @@ class ScorePruning(Pruning):
     free continual learning with winning subnetworks", ICML 2022). The mask
     follows the scores when the schedule updates it.
 
-    In steps in which scores learn the optimizer moves twice as many variables.
-    So they learn in a few steps only.
+    In a step that trains scores the optimizer moves twice as many variables. So
+    only some of the steps train them.
 
     Args:
-        score_frequency: scores learn in one of so many steps; 1 for all.
-        **kwargs: As `Pruning`.
+        score_frequency: one of so many steps trains scores; 1 for all steps.
+        **kwargs: as for `Pruning`.
     """
 
     learned_scores = True
@@ -347,7 +329,7 @@ class FisherPruning(Pruning):
 
     Args:
         power: in [0, 1].
-        **kwargs: As `Pruning`.
+        **kwargs: as for `Pruning`.
     """
 
     needs_second_moments = True

@@ -1,6 +1,7 @@
 """Fine-tuning of centroids while the codes stay as they are."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
 
@@ -39,7 +40,7 @@ class _ClusteredKernel:
     def load(
         self, own: np.ndarray, codebook: Codebook
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Takes over the centroids; returns the own slots and their codes."""
+        """Takes over centroids; returns indices of own slots, and codes."""
         centroids = np.zeros(MOST_CENTROIDS, np.float32)
         centroids[: codebook.centroids.size] = codebook.centroids
         self.centroids.assign(centroids)
@@ -62,7 +63,7 @@ class _ClusteredKernel:
     def read(self, codebook: Codebook) -> Codebook:
         centroids = keras.ops.convert_to_numpy(self.centroids)
         centroids = centroids[: codebook.centroids.size]
-        return Codebook(codebook.width, centroids, codebook.codes)
+        return dataclasses.replace(codebook, centroids=centroids)
 
 
 class CentroidTuning:
@@ -91,7 +92,7 @@ class CentroidTuning:
     ):
         self._kernels = [_ClusteredKernel(kernel) for kernel in kernels]
         self._centroids = [kernel.centroids for kernel in self._kernels]
-        self._private = list(private)
+        self._variables = [*self._centroids, *private]
         self._loss = loss
         # A plain number would be fixed in the traced step.
         self._steps = keras.Variable(1.0, trainable=False)
@@ -101,7 +102,7 @@ class CentroidTuning:
                 learning_rate, self._steps, end_learning_rate=0.0
             )
         )
-        self._optimizer.build(self._centroids + self._private)
+        self._optimizer.build(self._variables)
         self._loop = BatchLoop(self._replicated_step, run_eagerly=run_eagerly)
 
     def _replicated_step(self, *arguments):
@@ -110,7 +111,6 @@ class CentroidTuning:
         strategy.run(self._train_step, args=arguments)
 
     def _train_step(self, batch, coded, tunes_centroids):
-        variables = self._centroids + self._private
         with tf.GradientTape() as tape:
             with contextlib.ExitStack() as stack:
                 for clustered, slots_and_codes in zip(self._kernels, coded):
@@ -121,13 +121,13 @@ class CentroidTuning:
                 loss = self._loss(batch)
         gradients = tape.gradient(
             loss,
-            [variable.value for variable in variables],
+            [variable.value for variable in self._variables],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         gradients = [tf.convert_to_tensor(g) for g in gradients]
         for index in range(len(self._centroids)):
             gradients[index] *= tunes_centroids
-        self._optimizer.apply(gradients, variables)
+        self._optimizer.apply(gradients, self._variables)
 
     def run(
         self,
@@ -137,19 +137,10 @@ class CentroidTuning:
         steps: int,
         tunes_centroids: bool = True,
     ) -> list[Codebook]:
-        """Fine-tunes the codebooks of one task.
+        """Returns codebooks with new centroids; changes private variables.
 
-        Args:
-            own: bool arrays, the own slots.
-            codebooks: one for each kernel.
-            batches: the batches to train on.
-            steps: how many batches these are.
-            tunes_centroids: whether the centroids move, and not only the
-                private variables.
-
-        Returns:
-            Codebooks with new centroids. The private variables are changed
-            in place.
+        `steps` is the number of batches. Without `tunes_centroids` only the
+        private variables change.
         """
         coded = [
             kernel.load(mask, codebook)
@@ -178,15 +169,16 @@ _AMOUNTS = {
 def without_noise(model: keras.Model) -> Iterator[None]:
     """Turns `Dropout` and the like off for what is traced in the context.
 
-    This holds for the model's layers of all depths. Everything else stays in
-    training mode, batch normalization too. Dropout within other layers, such
-    as recurrent ones, stays on.
+    This holds for layers at all depths of the model. Everything else stays in
+    training mode, batch normalization too. Dropout that is an argument of
+    another layer, such as a recurrent one, stays on.
     """
-    amounts = []
-    for layer in flatten_layers(model):
-        for kind, name in _AMOUNTS.items():
-            if isinstance(layer, kind):
-                amounts.append((layer, name, getattr(layer, name)))
+    amounts = [
+        (layer, name, getattr(layer, name))
+        for layer in flatten_layers(model)
+        for kind, name in _AMOUNTS.items()
+        if isinstance(layer, kind)
+    ]
     try:
         for layer, name, _ in amounts:
             set_argument(layer, name, 0.0)

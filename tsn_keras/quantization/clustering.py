@@ -14,25 +14,22 @@ _MAX_LLOYD_PASSES = 20
 def cluster_values(
     values: np.ndarray, num_clusters: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the optimal codebook of `num_clusters` centroids for `values`.
+    """Finds the codebook of at most `num_clusters` centroids for `values`.
 
-    Minimizes the inertia
+    It has the least inertia, `sum((values - centroids[codes])**2)`. In one
+    dimension a cluster is an interval of the sorted values, and dynamic
+    programming over the intervals finds the global optimum (Wang and Song,
+    2011, Ckmeans.1d.dp). The best start of the last interval moves to the
+    right with its end, so that one cluster more costs `O(n log n)` (Grønlund
+    et al., 2017).
 
-        sum_i (values[i] - centroids[codes[i]])**2
-
-    In one dimension a cluster is an interval of the sorted values, and
-    dynamic programming over the intervals finds the global optimum (Wang and
-    Song, 2011, Ckmeans.1d.dp). The best start of the last interval moves to
-    the right with its end, so that one cluster more costs `O(n log n)`
-    (Grønlund et al., 2017). Here the points have weights, which the library
-    kmeans1d does not take: equal values are one point. If there are more than
-    `max(2048, 32 * num_clusters)` distinct values, runs of neighbours are
-    merged into their mean. The runs have the density `f**(1/3)` of an optimal
-    quantizer (Panter and Dite, 1951), and a few passes of Lloyd's algorithm
-    over all values follow. The inertia is then typically within 0.01 % of the
-    optimum, for heavy tails as well. More than 262,144 values are not sorted:
-    those with the same upper 20 bits are one point from the start (see
-    `OrderedBins`).
+    Equal values are one point with a weight, which the library kmeans1d does
+    not take. If there are more than `max(2048, 32 * num_clusters)` distinct
+    values, runs of neighbours are merged into their mean. The runs have the
+    density `f**(1/3)` of an optimal quantizer (Panter and Dite, 1951), and a
+    few passes of Lloyd's algorithm over all values follow. The inertia is then
+    typically within 0.01 % of the optimum, for heavy tails as well. More than
+    262,144 values are not sorted: see `OrderedBins`.
 
     >>> values = np.array([0.9, -1.0, 1.1, -1.0, 5.0])
     >>> centroids, codes = cluster_values(values, num_clusters=3)
@@ -43,18 +40,11 @@ def cluster_values(
 
     Args:
         values: finite real array of shape `(n,)`, `n > 0`. Taken as float32.
-        num_clusters: largest number of centroids, from 1 to 256.
+        num_clusters: from 1 to 256. Fewer distinct values are the centroids.
 
     Returns:
-        A tuple `(centroids, codes)`: float32 array of shape `(k,)` in
-        ascending order, and the index of the nearest centroid of every
-        value, uint8 of shape `(n,)`. `k` is `num_clusters`, or the number of
-        distinct values if that is smaller; the centroids are then the values
-        themselves.
-
-    Raises:
-        ValueError: If `values` is empty, not 1-D or not finite, or
-            `num_clusters` is out of range.
+        The centroids in ascending order, and the index of the nearest one for
+        every value.
     """
     values = _check_values(values)
     if not 1 <= num_clusters <= _MAX_CLUSTERS:
@@ -106,18 +96,8 @@ def linear_values(
     >>> codes
     array([0, 4, 5], dtype=uint8)
 
-    Args:
-        values: finite real array of shape `(n,)`, `n > 0`. Taken as float32.
-        num_clusters: a power of two from 2 to 256.
-
-    Returns:
-        A tuple `(centroids, codes)` as of `cluster_values`. There are
-        `num_clusters - 1` centroids, or 2 for `num_clusters=2`, or the one
-        centroid 0 if all values are zero.
-
-    Raises:
-        ValueError: If `values` is empty, not 1-D or not finite, or
-            `num_clusters` is not such a power of two.
+    If all values are zero there is one centroid, 0. Values and results are as
+    of `cluster_values`, and `num_clusters` is a power of two from 2 to 256.
     """
     values = _check_values(values)
     if num_clusters not in {2**bits for bits in range(1, 9)}:
@@ -275,18 +255,11 @@ def _keys(values: np.ndarray) -> np.ndarray:
 
 
 class OrderedBins:
-    """Many values in bins of ascending order, without sorting them.
+    """Many float32 values in bins of ascending order, without sorting them.
 
     A bin holds the values with the same sign, exponent and first 11 bits of
-    the mantissa.
-
-    Args:
-        values: float32 array of one axis, finite.
-
-    Attributes:
-        points: float64 array, the means of the bins that hold values,
-            ascending.
-        weights: int64 array, how many values each of these bins holds.
+    the mantissa. `points` are the means of the bins that are not empty, in
+    ascending order, and `weights` how many values each of them holds.
     """
 
     def __init__(self, values: np.ndarray):
@@ -303,9 +276,6 @@ class OrderedBins:
 
         Args:
             bounds: float64 array, ascending, of at most 255 values.
-
-        Returns:
-            uint8 array.
         """
         cut = _keys(bounds.astype(np.float32))
         below = np.bincount(cut + 1, minlength=2**_BITS + 1)

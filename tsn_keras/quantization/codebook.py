@@ -27,12 +27,9 @@ class Codebook:
     def fit(
         cls, values: np.ndarray, width: int, kind: str = "clustered"
     ) -> "Codebook":
-        """Fits a codebook to a task's own weights, and to nothing else.
+        """Fits a codebook to the values of a task's own slots.
 
-        Args:
-            values: float32 array of one axis.
-            width: bits a code.
-            kind: `clustered` (optimal 1-D k-means) or `linear`.
+        The kinds are `clustered` (optimal 1-D k-means) and `linear`.
         """
         if not values.size:
             return cls(width, np.zeros(0, np.float32), np.zeros(0, np.uint8))

@@ -1,5 +1,6 @@
 """The search for the smallest width of each private variable."""
 
+import bisect
 from collections.abc import Callable
 
 import numpy as np
@@ -8,39 +9,36 @@ from tsn_keras.bank import FLOAT_WIDTH, PrivateCode
 from tsn_keras.quantization.width_search import by_size, halves
 
 WIDTHS = (2, 3, 4, 5, 6, 8, 16, FLOAT_WIDTH)
-# To narrow a variable of fewer entries saves too little for a search.
+# Variables of fewer entries are not searched: that would save too little.
 SMALL = 64
-# So do groups with less than this part of all entries.
+# Nor are groups with less than this part of all entries divided.
 WORTHWHILE = 1 / 4
-
-Quality = Callable[[list[PrivateCode]], float]
 
 
 def search_private_widths(
     values: list[np.ndarray],
-    quality: Quality,
+    quality: Callable[[list[PrivateCode]], float],
     acceptable: float,
 ) -> list[PrivateCode]:
-    """Finds the smallest widths of private variables that validate.
+    """Returns private variables in as few bits as the quality allows.
 
     First all get the smallest common width that is acceptable, by bisection.
     Then the larger ones get fewer bits, in groups of about equal size, as long
-    as that is acceptable.
-
-    Args:
-        values: the private variables.
-        quality: function of their codes; higher is better.
-        acceptable: quality that must be reached.
-
-    Returns:
-        The codes; float32 if no width is acceptable.
+    as that is acceptable. If no width is acceptable they stay float32.
     """
-    width, codes = _narrowest_together(values, quality, acceptable)
+
+    def encoded(width):
+        return [PrivateCode.encode(value, width) for value in values]
+
+    place = bisect.bisect_left(
+        WIDTHS[:-1], True, key=lambda w: quality(encoded(w)) >= acceptable
+    )
+    width, codes = WIDTHS[place], encoded(WIDTHS[place])
     sizes = [value.size if value.size >= SMALL else 0 for value in values]
     large = by_size(sizes)
     if not large:
         return codes
-    # All of them at once are too narrow with one bit less.
+    # One bit less for all of them is not acceptable.
     groups = list(halves(large, sizes, WORTHWHILE) or [large])
     for narrower in reversed([w for w in WIDTHS if w < width]):
         narrowed = []
@@ -56,17 +54,3 @@ def search_private_widths(
                 groups += halves(group, sizes, WORTHWHILE) or ()
         groups = narrowed
     return codes
-
-
-def _narrowest_together(values, quality, acceptable):
-    """Returns the smallest acceptable width of all, and their codes."""
-    low, high = 0, len(WIDTHS) - 1
-    while low < high:
-        middle = (low + high) // 2
-        codes = [PrivateCode.encode(v, WIDTHS[middle]) for v in values]
-        if quality(codes) >= acceptable:
-            high = middle
-        else:
-            low = middle + 1
-    width = WIDTHS[low]
-    return width, [PrivateCode.encode(value, width) for value in values]

@@ -7,7 +7,9 @@ import numpy as np
 
 from tsn_keras.quantization.codebook import Codebook
 
-Quality = Callable[[list[np.ndarray]], float]
+# Groups with less than this part of all entries are not divided: a search
+# within them saves too little for a validation.
+WORTHWHILE = 1 / 16
 
 
 def place_all(
@@ -23,14 +25,12 @@ def place_all(
 
 
 def code_bits(widths: list[int], sizes: list[int]) -> int:
-    """Returns the bits that codes and codebooks of some widths take.
+    """Returns the bits that the codes and codebooks of all kernels take.
 
-    >>> code_bits([2, 3], [100, 10])
+    `sizes` are the numbers of their own slots.
+
+    >>> code_bits(widths=[2, 3], sizes=[100, 10])
     614
-
-    Args:
-        widths: bits a code of each kernel.
-        sizes: the number of each kernel's own slots.
     """
     kernels = zip(widths, sizes)
     return sum(width * size + 32 * 2**width for width, size in kernels)
@@ -39,7 +39,7 @@ def code_bits(widths: list[int], sizes: list[int]) -> int:
 def search_widths(
     kernels: list[np.ndarray],
     own: list[np.ndarray],
-    quality: Quality,
+    quality: Callable[[list[np.ndarray]], float],
     acceptable: float,
     min_width: int,
     limits: list[int],
@@ -48,11 +48,11 @@ def search_widths(
 ) -> list[Codebook]:
     """Grows the widths of kernels until the validated quality holds.
 
-    All kernels are quantized together with the smallest width. A group whose
-    quality is not acceptable is divided into halves. These are quantized one
-    after the other, each with what came before it. A single kernel, or a group
-    of small ones, gets one bit more. So a deep network takes few validations
-    if the smallest width is enough for most of its kernels.
+    First all kernels are quantized with the smallest width, as one group. A
+    group whose quality is not acceptable is divided into halves. These are
+    quantized one after the other, each with what came before it. A single
+    kernel, or a group of small ones, gets one bit more. So a deep network takes
+    few validations if the smallest width is enough for most of its kernels.
 
     Args:
         kernels: float32 arrays, the effective kernels.
@@ -60,9 +60,9 @@ def search_widths(
         quality: function of the effective kernels; higher is better.
         acceptable: quality that must be reached.
         min_width: bits to begin with.
-        limits: the widest code that each kernel has room for.
-        kind: `clustered` or `linear`.
-        max_bits: bits that codes and codebooks may take.
+        limits: bits of the widest code that each kernel has room for.
+        kind: of codebook, as `Codebook.fit` takes it.
+        max_bits: bits that all codes and codebooks together may take.
     """
     widths = [min(min_width, limit) for limit in limits]
     sizes = [np.count_nonzero(mask) for mask in own]
@@ -99,9 +99,8 @@ def _growing(group, widths, sizes, limits, max_bits) -> list[int]:
     growing, wider = [], list(widths)
     for index in group:
         wider[index] += 1
-        if wider[index] <= limits[index] and (
-            code_bits(wider, sizes) <= max_bits
-        ):
+        has_room = wider[index] <= limits[index]
+        if has_room and code_bits(wider, sizes) <= max_bits:
             growing.append(index)
         else:
             wider[index] -= 1
@@ -118,38 +117,26 @@ def widen_worst(
 ) -> list[Codebook] | None:
     """Gives one more bit to the kernel that its codes distort most.
 
-    The distortion is the squared error over the squared weights.
-
-    Returns:
-        The codebooks with one replaced, or `None` if all have their widest
-        code, lose nothing or have no bits left.
+    The distortion is the squared error over the squared weights. Returns
+    `None` if every kernel has its widest code, loses nothing or has no bits
+    left.
     """
     widths = [codebook.width for codebook in codebooks]
     sizes = [codebook.codes.size for codebook in codebooks]
+    weights = [kernel[mask] for kernel, mask in zip(kernels, own)]
     distortions = []
-    for index, (kernel, mask, codebook) in enumerate(
-        zip(kernels, own, codebooks)
-    ):
-        values = kernel[mask]
+    for index, (values, codebook) in enumerate(zip(weights, codebooks)):
         error = np.square(values - codebook.values()).sum()
-        gains = error > 0.0 and _growing(
-            [index], widths, sizes, limits, max_bits
-        )
+        grows = _growing([index], widths, sizes, limits, max_bits)
         # All weights may be zero, with centroids that have moved away.
         power = max(np.square(values).sum(), np.finfo(np.float32).tiny)
-        distortions.append(error / power if gains else 0.0)
+        distortions.append(error / power if error > 0.0 and grows else 0.0)
     worst = int(np.argmax(distortions))
     if not distortions[worst]:
         return None
     widened = list(codebooks)
-    values = kernels[worst][own[worst]]
-    widened[worst] = Codebook.fit(values, codebooks[worst].width + 1, kind)
+    widened[worst] = Codebook.fit(weights[worst], widths[worst] + 1, kind)
     return widened
-
-
-# Groups with less than this part of all entries are not divided: a search
-# within them saves too little for a validation.
-WORTHWHILE = 1 / 16
 
 
 def by_size(sizes: list[int]) -> list[int]:
@@ -163,16 +150,12 @@ def halves(
 ) -> tuple[list[int], list[int]] | None:
     """Divides a group into two with about as many entries each.
 
+    A group that has less than the part `worthwhile` of all entries is not
+    divided, nor is a single array.
+
     Args:
         group: indices, the largest array first.
         sizes: the entries of every array, also of those outside the group.
-        worthwhile: the part of all entries that a group must have to be
-            divided.
-
-    Returns:
-        Two groups, or `None` if the group is too small.
-
-    Example:
 
     >>> halves([2, 0, 1], [30, 20, 50])
     ([2], [0, 1])

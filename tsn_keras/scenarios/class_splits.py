@@ -20,19 +20,16 @@ class ClassSplits(scenario.Scenario):
     Intelligence.
 
     Args:
-        data: The images.
-        num_tasks: Number of tasks.
-        classes_per_task: Classes of each task. One of the two is enough where
-            it divides the number of classes. With both, only the first
+        classes_per_task: Either this or `num_tasks` is enough if it divides
+            the number of classes. With both, only the first
             `num_tasks * classes_per_task` classes of the order are used.
         class_order: The classes to use, in this order; all of them in
             ascending order by default.
-        seed: Seed of the validation splits and the order of the batches, an
-            integer >= 0, 0 by default. If it is given and `class_order` is
-            not, the classes are also shuffled.
-        validation_split: As of `Scenario`.
-        batch_size: As of `Scenario`.
-        flatten: As of `Scenario`.
+        seed: Seed of the validation splits and the order of the batches, 0 by
+            default. If it is given and `class_order` is not, the classes are
+            also shuffled.
+
+    The other arguments are those of `Scenario`.
 
     Raises:
         ValueError: If a class is unknown or repeated, or the classes do not
@@ -61,12 +58,9 @@ class ClassSplits(scenario.Scenario):
         batch_size: int = 32,
         flatten: bool = False,
     ) -> None:
+        scenario_seed = 0 if seed is None else seed
         super().__init__(
-            data,
-            0 if seed is None else seed,
-            validation_split,
-            batch_size,
-            flatten,
+            data, scenario_seed, validation_split, batch_size, flatten
         )
         if class_order is not None:
             order = _checked_order(class_order, data.num_classes)
@@ -82,12 +76,6 @@ class ClassSplits(scenario.Scenario):
             for start in range(0, count * size, size)
         )
         self._labels = data.train[1], data.test[1]
-        self._check_images()
-
-    def __len__(self) -> int:
-        return self.num_tasks
-
-    def _check_images(self):
         used = [c for classes in self.task_classes for c in classes]
         for name, labels in zip(("train", "test"), self._labels):
             missing = np.setdiff1d(used, labels).tolist()
@@ -96,6 +84,9 @@ class ClassSplits(scenario.Scenario):
                     f"The classes {missing} have no images in `data.{name}`. "
                     "Leave them out of `class_order`."
                 )
+
+    def __len__(self) -> int:
+        return self.num_tasks
 
     def _build(self, index: int) -> scenario.Task:
         classes = self.task_classes[index]
@@ -150,12 +141,10 @@ def _checked_order(class_order, num_classes):
 
 def _division(num_classes, num_tasks, classes_per_task):
     """Returns the number of tasks and the classes of each."""
+    both = {"num_tasks": num_tasks, "classes_per_task": classes_per_task}
     given = {
         name: scenario.checked_int(name, value, 1)
-        for name, value in (
-            ("num_tasks", num_tasks),
-            ("classes_per_task", classes_per_task),
-        )
+        for name, value in both.items()
         if value is not None
     }
     if not given:

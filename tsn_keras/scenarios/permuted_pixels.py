@@ -12,21 +12,16 @@ class PermutedPixels(scenario.Scenario):
 
     Input pixel `p` of task `i` is pixel `permutation(i)[p]` of the image,
     where pixels are numbered row by row and the channels of a pixel stay
-    together. Task 0 has the identity: the images as they are. The classes are
-    the same in all tasks. Task `i` is the same whatever `num_tasks` is.
+    together. Task 0 has the identity: the images as they are. All tasks have
+    the same classes and the same validation images. Task `i` is the same
+    whatever `num_tasks` is.
 
     Sources: Goodfellow et al., 2013, An Empirical Investigation of
     Catastrophic Forgetting; Kirkpatrick et al., 2017, Overcoming Catastrophic
     Forgetting in Neural Networks.
 
-    Args:
-        data: The images.
-        num_tasks: Number of tasks.
-        seed: Seed of the permutations, the validation split and the order of
-            the batches, an integer >= 0.
-        validation_split: As of `Scenario`; the same images in all tasks.
-        batch_size: As of `Scenario`.
-        flatten: As of `Scenario`.
+    The arguments are those of `Scenario`. `seed` also decides on the
+    permutations.
 
     Example:
 
@@ -56,13 +51,9 @@ class PermutedPixels(scenario.Scenario):
         return self.num_tasks
 
     def permutation(self, index: int) -> np.ndarray:
-        """Returns the order in which a task sees the pixels.
+        """Returns the order in which task `index` sees the pixels.
 
-        Args:
-            index: Position of the task, >= 0.
-
-        Returns:
-            int64 array `[height * width]`, a permutation of its positions.
+        It is a permutation of `range(height * width)`, as an int64 array.
         """
         height, width, _ = self.image_shape
         if index == 0:
@@ -76,8 +67,7 @@ class PermutedPixels(scenario.Scenario):
 
         def permute(images):
             pixels = tf.reshape(images, (-1, height * width, channels))
-            pixels = tf.gather(pixels, permutation, axis=1)
-            return tf.reshape(pixels, (-1, height, width, channels))
+            return tf.gather(pixels, permutation, axis=1)
 
         transform = permute if index > 0 else None
         return self._task(index, f"permutation_{index}", transform=transform)

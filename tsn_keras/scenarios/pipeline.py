@@ -24,15 +24,9 @@ def on_host(array: np.ndarray) -> tf.Tensor:
 def split_rows(
     rows: np.ndarray, validation_split: float, seed: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits row numbers into training and validation rows at random.
+    """Splits rows at random into training and validation rows.
 
-    Args:
-        rows: Row numbers, `[n]`, with n >= 2.
-        validation_split: Fraction of the rows that validate, in (0, 1).
-        seed: Of the random generator.
-
-    Returns:
-        Training and validation rows, each sorted, and at least one of each.
+    Each of the two is sorted and has at least one row.
     """
     if len(rows) < 2:
         raise ValueError(
@@ -62,9 +56,7 @@ def batches(
 
     Args:
         images: All images, `[n, height, width, channels]`.
-        labels: All labels, `[n]`.
         rows: Numbers of the rows to read.
-        batch_size: Rows in a batch.
         transform: From float32 images `[batch, height, width, channels]` to
             the float32 inputs of the task.
         shuffle_seed: Seed of the order, which differs from epoch to epoch.
@@ -86,20 +78,16 @@ def batches(
     else:
         passes = tf.Variable(-1, dtype=tf.int64, trainable=False)
         dataset = _shuffled_rows(rows, shuffle_seed, passes)
-    dataset = (
-        dataset.batch(batch_size)
-        .map(gather, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    dataset = dataset.batch(batch_size)
+    dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
     if shuffle_seed is not None:
         count_passes(dataset, passes)
     return dataset
 
 
-def _shuffled_rows(
-    rows: np.ndarray, seed: int, passes: tf.Variable
-) -> tf.data.Dataset:
-    """Gives row numbers in another order in every pass.
+def _shuffled_rows(rows, seed, passes):
+    """Gives row numbers in a new order in every pass.
 
     `Dataset.shuffle` would mix the seed with TensorFlow's global one, and so
     with whatever ran before in the same process.
@@ -111,5 +99,4 @@ def _shuffled_rows(
         )
 
     dataset = tf.data.Dataset.from_tensors(0).map(shuffle).unbatch()
-    cardinality = tf.data.experimental.assert_cardinality(len(rows))
-    return dataset.apply(cardinality)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(rows)))

@@ -14,21 +14,17 @@ class RotatedImages(scenario.Scenario):
     """Tasks that see all images rotated, each by an angle of its own.
 
     Images turn counter-clockwise about their centre and keep their size, with
-    bilinear interpolation; what comes in from outside is 0. The angle 0
-    leaves the images exactly as they are. The classes are the same in all
-    tasks.
+    bilinear interpolation. Pixels from outside the image are 0. The angle 0
+    leaves the images exactly as they are. All tasks have the same classes and
+    the same validation images.
 
-    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
-    Continual Learning.
+    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory.
 
     Args:
-        data: The images.
         angles: One angle in degrees for each task, all different.
-        seed: Seed of the validation split and the order of the batches, an
-            integer >= 0.
-        validation_split: As of `Scenario`; the same images in all tasks.
-        batch_size: As of `Scenario`.
-        flatten: As of `Scenario`.
+        seed: Seed of the validation split and the order of the batches.
+
+    The other arguments are those of `Scenario`.
 
     Example:
 
@@ -93,9 +89,6 @@ def _rotation(degrees: float, height: int, width: int) -> np.ndarray:
     radians = math.radians(degrees)
     cos, sin = math.cos(radians), math.sin(radians)
     x, y = (width - 1) / 2, (height - 1) / 2
-    return np.array(
-        [cos, -sin, x - cos * x + sin * y]
-        + [sin, cos, y - sin * x - cos * y]
-        + [0, 0],
-        dtype=np.float32,
-    )
+    first = [cos, -sin, x - cos * x + sin * y]
+    second = [sin, cos, y - sin * x - cos * y]
+    return np.array([*first, *second, 0, 0], np.float32)

@@ -13,8 +13,8 @@ import tensorflow as tf
 from tsn_keras.scenarios import pipeline
 from tsn_keras.scenarios.images import ImageData
 
-# Purposes for which random numbers are drawn. Each is the last word of a
-# generator's seed, so that no two purposes see the same numbers.
+# What random numbers are drawn for. Each is the last number of a generator's
+# seed, so that no two of them see the same random numbers.
 TRANSFORM, SPLIT, SHUFFLE, CLASSES = range(4)
 
 
@@ -36,11 +36,9 @@ class Task:
     Only `train` is shuffled, anew in every epoch.
 
     Args:
-        name: Name of the task, unique in its scenario.
-        train: Batches to train on.
+        name: Unique in its scenario.
         validation: Batches held out of the training images, for pruning,
             quantization and early stopping.
-        test: Batches that are for evaluation only.
         num_classes: The width of the task's head.
         input_shape: Shape of one input, without the batch axis.
     """
@@ -66,15 +64,11 @@ class Scenario(collections.abc.Sequence, abc.ABC):
     A subclass defines `__len__` and `_build(index)`, which calls `_task`.
 
     Args:
-        data: The images.
         seed: Seed of everything random, an integer >= 0.
         validation_split: Fraction of the training images that validate.
         batch_size: Images in a training batch.
         flatten: Whether the inputs are `[height * width * channels]` instead
             of `[height, width, channels]`.
-
-    Raises:
-        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -115,16 +109,13 @@ class Scenario(collections.abc.Sequence, abc.ABC):
 
     def __getitem__(self, index: int | slice) -> Task | list[Task]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        position = operator.index(index)
-        if position < 0:
-            position += len(self)
-        if not 0 <= position < len(self):
+            return [self[i] for i in range(len(self))[index]]
+        if not -len(self) <= index < len(self):
             raise IndexError(
                 f"Task {index} does not exist: the scenario has {len(self)} "
                 "tasks."
             )
-        return self._build(position)
+        return self._build(range(len(self))[index])
 
     @abc.abstractmethod
     def _build(self, index: int) -> Task:
@@ -144,15 +135,12 @@ class Scenario(collections.abc.Sequence, abc.ABC):
         """Builds a task from all images, or from some of their rows.
 
         Args:
-            index: Position of the task.
-            name: Name of the task.
             num_classes: That of the data by default.
             train_rows: Training images, before the validation split.
-            test_rows: Test images.
             split_index: Tasks with the same one, and the same rows, have the
                 same validation images.
             transform: From float32 images `[batch, height, width, channels]`
-                to images of that shape; None leaves them as they are.
+                to as many values in any shape; None leaves them as they are.
             renumber: From labels of the data to labels of the task.
         """
         if train_rows is None:
@@ -165,29 +153,22 @@ class Scenario(collections.abc.Sequence, abc.ABC):
                 images = transform(images)
             return tf.reshape(images, (-1, *self.input_shape))
 
-        rows, validation_rows = pipeline.split_rows(
-            train_rows,
-            self.validation_split,
-            (self.seed, split_index, SPLIT),
+        split_seed = (self.seed, split_index, SPLIT)
+        rows, held_out = pipeline.split_rows(
+            train_rows, self.validation_split, split_seed
         )
         order = np.random.default_rng((self.seed, index, SHUFFLE))
+        order_seed = int(order.integers(2**31))
         train, test = self._train, self._test
         if renumber is not None:
             train = (train[0], renumber(train[1]))
             test = (test[0], renumber(test[1]))
-        large = max(self.batch_size, pipeline.EVALUATION_BATCH_SIZE)
+        small = self.batch_size
+        large = max(small, pipeline.EVALUATION_BATCH_SIZE)
         return Task(
             name=name,
-            train=pipeline.batches(
-                *train,
-                rows,
-                self.batch_size,
-                to_inputs,
-                shuffle_seed=int(order.integers(2**31)),
-            ),
-            validation=pipeline.batches(
-                *train, validation_rows, large, to_inputs
-            ),
+            train=pipeline.batches(*train, rows, small, to_inputs, order_seed),
+            validation=pipeline.batches(*train, held_out, large, to_inputs),
             test=pipeline.batches(*test, test_rows, large, to_inputs),
             num_classes=num_classes or self.num_classes,
             input_shape=self.input_shape,

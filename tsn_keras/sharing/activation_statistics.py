@@ -11,31 +11,21 @@ from tsn_keras.keras_internals import flatten_layers, observed_calls
 
 MOST_UNITS = 16
 SMALLEST_DEVIATION = 0.1
-# So many deviations from zero a unit is practically constant.
+# A unit whose mean is so many deviations from zero is practically constant.
 FARTHEST = 16.0
 
 
 def masked_layers(
     root: keras.layers.Layer, kernels: list[keras.Variable]
 ) -> list[keras.layers.Layer]:
-    """Returns the layers that own kernels, in the order of the kernels.
-
-    Args:
-        root: the layer that holds them.
-        kernels: the trainable values of the kernels.
-    """
+    """Returns the layers that own kernels, in the order of the kernels."""
     layers = flatten_layers(root)
     owners = []
     for kernel in kernels:
-        holders = [
-            layer
-            for layer in layers
-            if any(weight is kernel for weight in layer.weights)
-        ]
+        holders = [x for x in layers if id(kernel) in map(id, x.weights)]
         # A model that holds one layer alone has the same weights as it.
         owner = min(
-            holders,
-            key=lambda x: (len(x.weights), isinstance(x, keras.Model)),
+            holders, key=lambda x: (len(x.weights), isinstance(x, keras.Model))
         )
         if owner not in owners:
             owners.append(owner)
@@ -47,18 +37,15 @@ def activation_statistics(
 ) -> np.ndarray:
     """Returns mean and deviation of some units of every masked layer.
 
-    At most 16 evenly spaced units of each layer are kept. A deviation is at
-    least a tenth of the layer's, so that dead units do not count for too
-    much. Means are in deviations and deviations in logarithms: units of all
-    layers then have one scale, and a few bits hold them.
+    The float32 result holds all means, divided by their deviations and at most
+    16 from zero, and then the logarithms of all deviations. So units of all
+    layers have one scale, and a few bits hold them. At most 16 evenly spaced
+    units of each layer are kept. A deviation is at least a tenth of the
+    layer's, so that dead units do not count for too much.
 
     Args:
         forward: function that runs the network eagerly on the sample.
         layers: the layers to observe; of several calls the last one counts.
-
-    Returns:
-        float32 array, all means in deviations (at most 16 from zero), followed
-        by the logarithms of all deviations.
     """
     outputs: dict[int, np.ndarray] = {}
 
@@ -89,17 +76,11 @@ def activation_statistics(
 def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:
     """Returns how far activations are from those of a stored task.
 
-    This is the mean over units of the divergence of normal distributions:
+    This is the mean over units of the divergence of normal distributions, `p`
+    of the new and `q` of the stored task. It is infinite if the statistics
+    cannot be compared.
 
     `KL(p || q) = log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2`
-
-    Args:
-        new: float array, statistics `p` of the new task's sample.
-        stored: float array, statistics `q` of the stored task.
-
-    Returns:
-        The divergence: 0 for equal statistics, infinite if nothing can be
-        compared.
     """
     if new.size != stored.size or not new.size:
         return float("inf")

@@ -40,8 +40,8 @@ class Sharing:
         Args:
             planes: the plane of every earlier task, in order.
             divergences: the KL divergence of the new task's activations from
-                those of every earlier task; empty unless the strategy needs
-                statistics.
+                those of every earlier task; empty if `needs_statistics` is
+                `False`.
         """
         raise NotImplementedError
 
@@ -129,19 +129,18 @@ class ActivationSimilarity(Sharing):
     new task then starts as that task, shares all its slots and adds few own
     ones. Above `doubt` the task gets a plane of its own.
 
-    Between `threshold` and `doubt` a short training on either plane decides.
-    It also decides if the nearest task does not predict the new one's labels:
-    classes of one data set look alike and are not learned alike. An early lead
-    shrinks, so the loss on held-out training data must be half that of an own
-    plane. If it is not, a second trial shares only the first kernels. There is
-    no trial for data other than arrays and `tf.data`: in doubt the task gets a
-    plane of its own.
+    Between `threshold` and `doubt` there is a trial: a short training on that
+    plane and on a new one. There is one, too, if the nearest task does not
+    predict the new one's labels, since classes of one data set look alike and
+    are not learned alike. An early lead shrinks. So the loss on held-out
+    training data must be half of that on the new plane. If it is not, a second
+    trial shares only the first kernels. Only arrays and `tf.data` can be split
+    for a trial; with other data a task in doubt gets a plane of its own.
 
-    A task uses all that its nearest task uses. So subnetworks grow from task
-    to task, by frozen weights that were learned for ever more distant tasks,
-    and a plane takes only a few tasks. If the plane of the nearest task is
-    full, the task joins the nearest one on a plane with room, if that is
-    similar.
+    A task uses all that its nearest task uses. So subnetworks grow from task to
+    task by frozen weights, learned for ever more distant tasks. A plane
+    therefore takes only a few tasks. If the plane of the nearest task is full,
+    the task joins the nearest one on a plane with room, if that is similar.
 
     Args:
         threshold: a divergence in nats a unit.
@@ -198,21 +197,17 @@ class ActivationSimilarity(Sharing):
             return PlaneChoice(None, reason="first")
         limit = max(self.threshold, self.doubt)
         nearest = min(divergences, key=divergences.get)
-        if not divergences[nearest] < limit:
-            return PlaneChoice(
-                None, nearest, divergences[nearest], reason="dissimilar"
-            )
+        divergence = divergences[nearest]
+        if not divergence < limit:
+            return PlaneChoice(None, nearest, divergence, reason="dissimilar")
         counts = collections.Counter(planes.values())
         with_room = {
-            name: divergence
-            for name, divergence in divergences.items()
-            if divergence < limit
-            and counts[planes[name]] < self.tasks_per_plane
+            name: value
+            for name, value in divergences.items()
+            if value < limit and counts[planes[name]] < self.tasks_per_plane
         }
         if not with_room:
-            return PlaneChoice(
-                None, nearest, divergences[nearest], reason="full"
-            )
+            return PlaneChoice(None, nearest, divergence, reason="full")
         nearest = min(with_room, key=with_room.get)
         divergence = with_room[nearest]
         similar = divergence < self.threshold
@@ -278,17 +273,12 @@ class WarmStart(Sharing):
         if not divergences:
             return PlaneChoice(None, reason="first")
         nearest = min(divergences, key=divergences.get)
-        similar = [
-            name for name in divergences if divergences[name] < self.threshold
-        ]
+        similar = [n for n, d in divergences.items() if d < self.threshold]
         if self.latest and similar:
             nearest = similar[-1]
         divergence = divergences[nearest]
-        warm = divergence < self.threshold
+        if not divergence < self.threshold:
+            return PlaneChoice(None, nearest, divergence, reason="dissimilar")
         return PlaneChoice(
-            None,
-            nearest,
-            divergence,
-            reason="warm" if warm else "dissimilar",
-            warm_start=self.shrink if warm else 0.0,
+            None, nearest, divergence, reason="warm", warm_start=self.shrink
         )

@@ -25,10 +25,6 @@ def claim_backbone(model: keras.Model, backbone: keras.layers.Layer) -> None:
     """Refuses layers that another living ContinualModel trains.
 
     Frozen layers may be in several: none of them changes anything there.
-
-    Args:
-        model: `ContinualModel`.
-        backbone: `keras.layers.Layer`.
     """
     layers = keras_internals.flatten_layers(backbone)
     layers = list(filter(_is_trained, layers))
@@ -60,12 +56,7 @@ def claim_backbone(model: keras.Model, backbone: keras.layers.Layer) -> None:
 def check_dtypes(
     kernels: list[MaskedKernel], private: list[keras.Variable]
 ) -> None:
-    """Refuses kernels that are not float32.
-
-    Args:
-        kernels: The kernels that were found in a backbone.
-        private: The backbone's other variables that tasks train.
-    """
+    """Refuses kernels that are not float32."""
     for kernel in kernels:
         variable = kernel.kernel
         if variable.dtype != "float32":
@@ -93,11 +84,6 @@ def check_reads(
 
     A layer may read a copy made when it was built, or a variable that Keras
     does not know. Neither masks nor frozen values would have an effect then.
-
-    Args:
-        backbone: A built backbone.
-        kernels: Its kernels.
-        inputs: Nest of `KerasTensor`, the backbone's inputs.
     """
     unread = []
 
@@ -144,13 +130,7 @@ def _check_variables(backbone: keras.layers.Layer, read: Any) -> None:
 
 
 def check_new_task(model: keras.Model, name: Any, head: Any) -> None:
-    """Refuses a task that cannot be added to a model.
-
-    Args:
-        model: `ContinualModel`.
-        name: The name that the user gave.
-        head: The head that the user gave.
-    """
+    """Refuses a task that cannot be added to a model."""
     known = list(model.tasks)
     if not isinstance(name, str) or not name:
         raise ValueError(
@@ -193,12 +173,7 @@ def check_known(name: str, known: list[str]) -> None:
 
 
 def check_optimizer(given: Any, used: list) -> None:
-    """Refuses an optimizer that another model was trained with.
-
-    Args:
-        given: what `compile` was given as `optimizer`.
-        used: list of optimizers of this model.
-    """
+    """Refuses an optimizer that another model was trained with."""
     if not getattr(given, "built", False):
         return
     mine = used + [getattr(one, "inner_optimizer", None) for one in used]
@@ -212,12 +187,7 @@ def check_optimizer(given: Any, used: list) -> None:
 
 
 def check_head(head: keras.layers.Layer, features: Any) -> None:
-    """Refuses a head that does not fit the backbone's features.
-
-    Args:
-        head: `keras.layers.Layer`, built by this.
-        features: nest of `KerasTensor`.
-    """
+    """Refuses a head that does not fit the backbone's features."""
     try:
         head(features)
     except (TypeError, ValueError) as error:
@@ -251,12 +221,7 @@ def check_kernels(paths: list[str], backbone: keras.layers.Layer) -> None:
 
 
 def check_saved_heads(heads: dict[str, int], count: int) -> None:
-    """Refuses saved tasks whose heads a model does not have.
-
-    Args:
-        heads: dict, the index of the head of each saved task.
-        count: int, the number of the model's heads.
-    """
+    """Refuses saved tasks whose heads a model does not have."""
     missing = [name for name, head in heads.items() if head >= count]
     if missing:
         raise ValueError(
@@ -273,7 +238,6 @@ def check_saved_shapes(
     """Refuses private variables that were saved from another architecture.
 
     Args:
-        task: str.
         shapes: list of tuples, of the task's saved private variables.
         variables: list of `keras.Variable`, those that come first of them.
     """
@@ -300,9 +264,6 @@ def check_examples(
     """Refuses examples that the selected head cannot be used with.
 
     Args:
-        model: `ContinualModel`, compiled.
-        x: Nest of arrays, the inputs.
-        y: Nest of arrays or `None`, the labels.
         names: What errors call the two.
     """
     check_shapes(x, model.switch.inputs)

@@ -123,10 +123,13 @@ class CompiledHeads:
         self._optimizer = self._part().get("optimizer", self._optimizer)
 
     @contextlib.contextmanager
-    def reading(self, model: keras.Model, view: View) -> Iterator[None]:
-        """Lets Keras evaluate and predict as a view in this thread."""
+    def reading(self, model: keras.Model, view: View | None) -> Iterator[None]:
+        """Lets Keras evaluate and predict as a view in this thread.
+
+        `None` is what the variables hold.
+        """
         self._learn_kind(model.switch.features)
-        token = self._read.set((model, view))
+        token = self._read.set(view and (model, view))
         try:
             yield
         finally:
@@ -176,6 +179,9 @@ class CompiledHeads:
         self._by_kind[kind] = compiled
 
     def _fresh(self) -> dict[str, Any]:
+        if not self._arguments:
+            # The model is not compiled.
+            return {}
         loss, metrics = self._arguments
         metrics = tree.map_structure(_fresh_metric, metrics)
         like = next(iter(self._by_kind.values()))

@@ -67,13 +67,6 @@ def consolidate_task(
     """Returns what the bank is to store of the running task.
 
     The network computes with it from then on.
-
-    Args:
-        model: `ContinualModel` with a trained task.
-        validation_data: As `consolidate` takes it, like all that follow.
-        monitor: See there.
-        mode: See there.
-        verbose: See there.
     """
     task = model.running_task
     _finish_masks(model)
@@ -129,11 +122,6 @@ class Consolidation:
     """Prunes on, quantizes and packs the running task, trained.
 
     Every evaluation runs with exactly the kernels that inference will use.
-
-    Args:
-        model: `ContinualModel`.
-        validation: Has validated the task as it is.
-        verbose: `"auto"`, or 0 for silence.
     """
 
     def __init__(
@@ -354,14 +342,7 @@ class Consolidation:
 
 
 class PrivateStorage:
-    """Finds the smallest widths of private variables, and installs them.
-
-    Args:
-        quality: Of what is installed.
-        kernels: What the network computes with.
-        tolerance: Quality that consolidation may lose.
-        num_examples: How many examples validate it.
-    """
+    """Finds the smallest widths of private variables, and installs them."""
 
     def __init__(
         self,

@@ -12,9 +12,6 @@ from tsn_keras.tasks.initialization import derived_seed
 def fine_tuning_of(model: keras.Model) -> Callable | None:
     """Returns what fine-tunes the running task of a model, if it can be.
 
-    Args:
-        model: `ContinualModel` with a trained task.
-
     Returns:
         Function of own slots, codebooks and whether centroids move. It
         returns the codebooks. `None`, with a warning that says why, where

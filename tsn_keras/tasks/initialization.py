@@ -31,10 +31,6 @@ def fresh_weights(layer: keras.layers.Layer, inputs: Any) -> list[np.ndarray]:
     functions are those of the layer itself, registered or not, and it may hold
     `Lambda` layers: nothing is read from a file.
 
-    Args:
-        layer: A built layer.
-        inputs: Nest of `KerasTensor`, what the layer is called with.
-
     Returns:
         Arrays in the order of `layer.weights`.
 

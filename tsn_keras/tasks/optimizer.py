@@ -59,9 +59,6 @@ def start_optimizer(model: keras.Model) -> None:
     A learning rate that was set since the task was added stays. An optimizer
     that was traced already keeps its variables, whose values start again, so
     that nothing needs to be traced again.
-
-    Args:
-        model: `ContinualModel`, compiled.
     """
     used = model.optimizer
     fresh = model.optimizer_factory.make_for_task(used)
@@ -95,10 +92,6 @@ def check_learning_rate(optimizer: Optimizer, compiled: Optimizer) -> None:
     """Refuses a schedule that took the place of the compiled learning rate.
 
     Steps that were traced would go on with the number.
-
-    Args:
-        optimizer: The one at work.
-        compiled: One as it was compiled.
 
     Raises:
         ValueError: If there is a schedule.

@@ -49,12 +49,7 @@ def _numbers(results: dict) -> dict[str, float]:
 
 
 def is_lower_better(monitor: str, metrics: list[keras.Metric]) -> bool:
-    """Tells whether a quality is better if it is lower.
-
-    Args:
-        monitor: The name of the quality.
-        metrics: Of the model. A metric knows its direction, if it has one.
-    """
+    """Tells whether a quality is better if it is lower."""
     for metric in metrics:
         # Compiled metrics are one, which holds them all.
         for one in getattr(metric, "metrics", [metric]):
@@ -74,9 +69,7 @@ class Validation:
     can be the quality.
 
     Args:
-        model: `ContinualModel`, compiled.
         data: Validation data in any form that `fit` takes.
-        loop: The model's `evaluation_loop`.
         monitor: The name of the quality. By default the first compiled metric,
             or `loss` if there is none or if the head has several outputs.
         mode: `"max"` or `"min"`, whether higher or lower is better, or
@@ -86,7 +79,6 @@ class Validation:
     Attributes:
         initial: The quality of the model as it was given.
         loss: The loss that was validated with the last quality.
-        num_examples: How many examples validate.
 
     Raises:
         ValueError: If the data or `monitor` cannot be used, or the quality is
@@ -193,7 +185,6 @@ class Quality:
     nothing is installed anew, the quality is known.
 
     Args:
-        switch: Its variables hold the task.
         validation: It has validated that task as it is.
         kernels: What the network computes with so far.
     """

@@ -20,7 +20,6 @@ class TaskReport:
     """The outcome of a task's consolidation.
 
     Args:
-        name: The task's name.
         plane: The highest one where kernels lie on several.
         nearest: The most similar earlier task, if there is one.
         divergence: KL divergence from it.
@@ -29,7 +28,6 @@ class TaskReport:
         bits: By kernel path, the width of the codes.
         own: By kernel path, the number of own slots.
         shared: By kernel path, the number of shared slots.
-        monitor: The name of the measured quality.
         quality_before: Validated before consolidation.
         quality_after: Validated with the stored bits.
         effects: What each stage added to the validated quality; negative is
@@ -37,7 +35,6 @@ class TaskReport:
             slots than at the end, `None` if `fit` validated no such epoch.
             `pruning` and `quantization`: in the consolidation. `sharing`: to
             the negative loss in its trial, `None` without one.
-        warnings: Known failures and their remedies.
     """
 
     name: str
@@ -171,12 +168,7 @@ def _sharing_warnings(bank, record, joined: bool) -> list[str]:
 
 
 def print_tasks(bank: WeightBank, print_fn: Callable[[str], None]) -> None:
-    """Prints sparsity, bits, own and shared slots, and what is left.
-
-    Args:
-        bank: Of all consolidated tasks.
-        print_fn: Function of a line of text.
-    """
+    """Prints sparsity, bits, own and shared slots, and what is left."""
     rows = [_HEADER]
     for task in bank.tasks:
         rows += [

@@ -17,18 +17,12 @@ class RunningTask:
     """A task between `add_task` and `consolidate`.
 
     Args:
-        name: The task's name.
         head: Index of its head.
         keeps_head: Whether the head came with weights to start from.
-        begun: Whether it has been trained.
         planes: The plane of each kernel; empty until the task has begun.
         inherits: The earlier task whose slots it shares, if any.
-        choice: How its plane was found.
-        fits: Number of calls of `fit` so far.
-        progress: How far its training is.
         width: Bits of the narrowest code.
         widths: The widest code that each kernel has room for.
-        masks: One a kernel.
         data: The `TrainingData` of the last `fit`, for fine-tuning; not saved.
         callbacks: The user's callbacks of the last `fit`; not saved.
         untrained_backbone: The weights that the backbone had before its first

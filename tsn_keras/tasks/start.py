@@ -25,12 +25,7 @@ FLOAT_WIDTHS = (32, 32)
 
 
 class TaskStart:
-    """Brings the running task of a model to the start of its training.
-
-    Args:
-        model: `ContinualModel` with a running task that has not begun.
-        data: The task's training data.
-    """
+    """Brings the running task of a model to the start of its training."""
 
     def __init__(self, model: keras.Model, data: TrainingData):
         self._model = model
@@ -149,13 +144,6 @@ def plane_masks(
     """Returns masks over a task's planes, with what the task inherits.
 
     A kernel on a new plane inherits nothing: no slot of it is owned there.
-
-    Args:
-        task: The running task, on its planes.
-        kernels: All kernels.
-        bank: What is owned, and frozen, on the planes.
-        available: Bool arrays, the slots with bits left.
-        width: Bits of the narrowest code.
     """
     view = bank.plane_view(task.planes)
     inherited = view.owned
@@ -180,12 +168,6 @@ def start_values(
     not. A warm start mixes these values with newly initialized ones, and owns
     them. Any other task starts from newly initialized kernels and private
     variables.
-
-    Args:
-        task: The running task, on its planes.
-        switch: With the task's head selected.
-        bank: The earlier tasks.
-        seed: For dropout and the like, or `None`.
     """
     backbone, head = switch.backbone, switch.head
     if seed is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from keras import tree
 
 from tsn_keras import keras_internals
+from tsn_keras.bank import WeightBank
 from tsn_keras.layers import (
     MaskedKernel,
     Subnetwork,
@@ -28,9 +29,6 @@ class TaskSwitch:
 
     The variables hold one task: the running one, or else the latest. All
     others are read as views, which leave the variables alone.
-
-    Args:
-        model: `ContinualModel`.
 
     Attributes:
         task: The task whose values the variables hold. `None` where that was
@@ -76,6 +74,11 @@ class TaskSwitch:
         layers = keras_internals.flatten_layers(backbone)
         self._trainable = [(layer, layer.trainable) for layer in layers]
         self.inputs, self.features = inputs, features
+
+    def empty_bank(self) -> WeightBank:
+        """Returns a bank for the kernels, without any task."""
+        kernels = self.kernels
+        return WeightBank([k.shape for k in kernels], [k.path for k in kernels])
 
     def declared_inputs(self) -> Any:
         """Returns what the backbone says that it takes, `None` if it cannot."""
@@ -293,10 +296,7 @@ class TaskSwitch:
                 what the variables hold.
         """
         name, model = self.resolve(task), self._model
-        if name not in model.bank:
-            yield
-            return
-        view = self._views.get(name)
+        view = self._views.get(name) if name in model.bank else None
         with computing_as(model.heads, view):
             with model.compiled_heads.reading(model, view):
                 yield

@@ -23,9 +23,6 @@ class TrainFunction:
     it. For a hook at the end of batches Keras would wait for the metrics of
     each step, or hand them to another thread, which in small networks costs
     as much as a twentieth of the step.
-
-    Args:
-        model: `ContinualModel`, compiled.
     """
 
     def __init__(self, model: keras.Model):
@@ -74,10 +71,6 @@ def make_step_function(model: keras.Model, step: Callable) -> Callable:
     the trace of the first call is kept. Where that is not possible, for
     batches that are no data set's, several steps a call, several replicas or
     eager execution, the function is Keras' own.
-
-    Args:
-        model: Compiled.
-        step: Function of a batch, such as `model.train_step`.
 
     Returns:
         Function of an iterator whose batches are of one kind in all calls.

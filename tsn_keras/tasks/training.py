@@ -57,12 +57,6 @@ def training_of(
     The first call for a task chooses its plane and its starting values. If
     the data cannot be learned from or the loss is NaN, the task is as it was
     before the call.
-
-    Args:
-        model: `ContinualModel`.
-        task: The name of the running task, if the user gave one.
-        args: Arguments of `keras.Model.fit`.
-        kwargs: Keyword arguments of `keras.Model.fit`.
     """
     check_trainable(model, task)
     bound = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
@@ -97,11 +91,6 @@ def training_of(
 
 class Training:
     """One call of `fit`: what it trains with, and what follows each step.
-
-    Args:
-        model: `ContinualModel`, whose running task has begun.
-        data: What the task is trained with.
-        arguments: Of `keras.Model.fit`, as the user gave them.
 
     Attributes:
         arguments: Of `keras.Model.fit`, with our callback behind the user's.
@@ -246,11 +235,7 @@ class _BeforeFit:
 
 
 def training_variables(model: keras.Model) -> dict[str, list[keras.Variable]]:
-    """Returns what is at work beyond the bank, by kind.
-
-    Args:
-        model: `ContinualModel`, with backbone and selected head built.
-    """
+    """Returns what is at work beyond the bank, by kind."""
     switch, task, optimizer = model.switch, model.running_task, []
     # A task that has not begun still has the optimizer of the one before.
     begun = task is None or task.begun
@@ -284,12 +269,7 @@ def check_kernels(kernels: list[MaskedKernel]) -> None:
 
 
 def check_trainable(model: keras.Model, task: str | None) -> None:
-    """Refuses to train what is not the running task.
-
-    Args:
-        model: `ContinualModel`.
-        task: The name that the user gave, if any.
-    """
+    """Refuses to train what is not the running task."""
     if not model.compiled:
         raise ValueError("You must call `compile()` before calling `fit()`.")
     if model.optimizer is None:

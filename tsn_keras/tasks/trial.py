@@ -61,9 +61,6 @@ def try_planes(
     of its own: with all kernels, or else with the first ones only.
 
     Args:
-        model: `ContinualModel` with a running task.
-        choice: One that joins a plane.
-        data: Of the new task.
         start: Function of a choice; brings the running task to the start of
             its training on that plane.
 

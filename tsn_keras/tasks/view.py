@@ -12,7 +12,11 @@ import keras
 import tensorflow as tf
 
 from tsn_keras import keras_internals
-from tsn_keras.layers import Heads, computing_with
+from tsn_keras.layers import (
+    Heads,
+    computing_with,
+    computing_with_own_values,
+)
 
 # What the views that are kept may take in memory. The last one is always kept.
 MOST_BYTES = 1 << 28
@@ -23,8 +27,6 @@ class View:
     """The values of one consolidated task, which nothing can change.
 
     Args:
-        head: Index of the task's head.
-        variables: The network's kernels and private variables.
         values: A tensor for each of them. For a kernel it is the effective
             value.
     """
@@ -52,28 +54,26 @@ class View:
 
 @contextlib.contextmanager
 def computing_as(
-    heads: Heads, view: View, values: Iterable | None = None
+    heads: Heads, view: View | None, values: Iterable | None = None
 ) -> Iterator[None]:
     """Computes as a view in this thread.
 
     Args:
-        heads: The network's heads.
-        view: The task.
+        view: The task; `None` for what the variables hold.
         values: Tensors that stand for the view's values while a function is
             traced for all tasks of its head.
     """
-    values = view.values if values is None else values
-    with heads.reading(view.head):
-        with computing_with(zip(view.variables, values, strict=True)):
+    if view is None:
+        with heads.reading(None), computing_with_own_values():
             yield
+        return
+    pairs = zip(view.variables, values or view.values, strict=True)
+    with heads.reading(view.head), computing_with(pairs):
+        yield
 
 
 class ViewCache:
-    """Views, made when they are needed, of which the latest are kept.
-
-    Args:
-        make: Function of a task's name that makes its view.
-    """
+    """Views, made when they are needed, of which the latest are kept."""
 
     def __init__(self, make: Callable[[str], View]):
         self._make = make
@@ -103,10 +103,6 @@ class ReadFunctions:
 
     Keras makes them, of steps that get a view's values with every batch. So
     one trace serves all tasks of the head, in any thread.
-
-    Args:
-        model: `ContinualModel`.
-        view: A task of the head.
     """
 
     def __init__(self, model: keras.Model, view: View):

@@ -49,7 +49,7 @@ class FlatModelTest(LiteTestCase):
         model = FlatModel.from_bytes(model.to_bytes())
         self.assertEqual(model.metadata("note"), b"text")
         model.keep_metadata(("other",))
-        cleanup.join_buffers(model)
+        model.drop_buffers(join=True)
         content = model.to_bytes()
         self.assertIsNone(FlatModel.from_bytes(content).metadata("note"))
         self.assertNotIn(b"text", content)
@@ -70,7 +70,7 @@ class FlatModelTest(LiteTestCase):
         for graph in other.graphs:
             cleanup.drop_unused_tensors(graph)
         cleanup.drop_unreachable(other)
-        cleanup.drop_unused_buffers(other)
+        other.drop_buffers(join=False)
         self.assert_computes_the_same(other.to_bytes(), "other")
         self.assert_computes_the_same(model.to_bytes(), "serving_default")
         with self.assertRaises(KeyError):
@@ -83,12 +83,12 @@ class FlatModelTest(LiteTestCase):
         for _ in range(3):
             graph.add_constant(large)
         size = len(model.to_bytes())
-        cleanup.join_buffers(model)
+        model.drop_buffers(join=True)
         content = model.to_bytes()
         self.assertLess(len(content), size - 2 * large.nbytes)
         self.assert_computes_the_same(content)
         cleanup.drop_unused_tensors(graph)
-        cleanup.drop_unused_buffers(model)
+        model.drop_buffers(join=False)
         self.assertLess(len(model.to_bytes()), size - 3 * large.nbytes)
         self.assert_computes_the_same(model.to_bytes())
 

@@ -58,12 +58,8 @@ class BundleModule(tf.Module):
     """Decodes a task, and computes with weights that are inputs.
 
     Nothing that is decoded depends on constants alone, so the converter can
-    fold nothing back into float32.
-
-    Args:
-        model: `tsn_keras.ContinualModel`, with the head of the tasks selected.
-        tasks: list of str, tasks that share that head.
-        batch_size: int, or `None` for any.
+    fold nothing back into float32. The model must have the head of the tasks
+    selected.
     """
 
     def __init__(self, model: Any, tasks: list[str], batch_size: int | None):
@@ -98,9 +94,7 @@ class BundleModule(tf.Module):
         number = tf.reshape(task, [])
         layout = self._layout
         codes = CodeReader(self._reader, number)
-        decoded = [
-            self._kernel(block, number, codes) for block in layout.kernels
-        ]
+        decoded = [self._kernel(b, number, codes) for b in layout.kernels]
         private = decode_private(layout.private, self._reader, number, codes)
         decoded += map(tf.transpose, private, self._private_orders)
         return {
@@ -122,10 +116,8 @@ class BundleModule(tf.Module):
         row = block.table.read(number)
         size = math.prod(block.shape)
         book = self._reader.floats(row["codebook_place"], row["codebook_bytes"])
-        if block.grouped:
-            address = self._grouped_address(block, row, codes)
-        else:
-            address = self._address(block, row, codes)
+        locate = self._grouped_address if block.grouped else self._address
+        address = locate(block, row, codes)
         if block.shares:
             owner = address // size
             address -= owner * size
@@ -190,6 +182,6 @@ class BundleModule(tf.Module):
 
 
 def _places_of(marks: tf.Tensor) -> tf.Tensor:
-    """Returns the positions of the entries that are not zero, as int32."""
+    """Returns the positions of all that is not zero, as int32."""
     found = tf.where(tf.reshape(marks, [-1]))
     return tf.cast(tf.reshape(found, [-1]), tf.int32)

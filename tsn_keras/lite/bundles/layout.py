@@ -41,7 +41,6 @@ class Block:
 
     Args:
         shape: tuple of int, the kernel's shape as it is stored.
-        table: `TaskTable`, the places and counts of bytes.
         shares: bool, whether any task uses entries of another.
         grouped: bool, whether entries are in two groups of rows.
         drops_columns: bool, whether columns without entries are left out.
@@ -57,22 +56,13 @@ class Block:
 
 
 class Layout:
-    """Packs the tasks of a bank.
-
-    Args:
-        tasks: list of str, the tasks of the bundle.
-        orders: list of tuples of int, the order of axes that each kernel is
-            stored in.
-    """
+    """Packs tasks of a bank, each kernel in one of `orders` of axes."""
 
     def __init__(self, bank: WeightBank, tasks: list[str], orders: list):
         self.bank = bank
         self.tasks = tasks
         self.store = ByteStore()
-        self.kernels = [
-            self._kernel_block(index, order)
-            for index, order in enumerate(orders)
-        ]
+        self.kernels = [self._kernel_block(*item) for item in enumerate(orders)]
         private = [list(bank[task].private) for task in tasks]
         self.private = PrivateLayout(private, self.store)
 
@@ -99,14 +89,11 @@ class Layout:
             table=TaskTable([rows[task] for task in self.tasks], HIDDEN),
             shares=shares,
             grouped=groups is not None,
-            drops_columns=groups is not None
-            and groups.used_columns is not None,
+            drops_columns=bool(groups) and groups.used_columns is not None,
             digits=digits,
         )
 
-    def _row(
-        self, plane: "_Streams", task: str, digits: dict, shares: bool
-    ) -> dict:
+    def _row(self, plane: "_Streams", task: str, digits: dict, shares: bool):
         """Stores a task's part of a plane; returns its row of the table."""
         entries = plane.entries
         count = entries.count(task)
@@ -134,18 +121,13 @@ class Layout:
     def _group_fields(self, groups: RowGroups) -> dict:
         """Stores which rows are dense and which columns are used."""
         rows = np.packbits(groups.dense_rows, bitorder="little")
-        fields = {
-            "rows_place": self.store.append(rows),
-            "num_dense": groups.num_dense,
-        }
-        if groups.used_columns is None:
-            return fields
-        columns = np.packbits(groups.used_columns, bitorder="little")
-        return {
-            **fields,
-            "columns_place": self.store.append(columns),
-            "num_columns": groups.num_columns,
-        }
+        fields = {"rows_place": self.store.append(rows)}
+        fields["num_dense"] = groups.num_dense
+        if groups.used_columns is not None:
+            columns = np.packbits(groups.used_columns, bitorder="little")
+            fields["columns_place"] = self.store.append(columns)
+            fields["num_columns"] = groups.num_columns
+        return fields
 
     def _gap_fields(
         self, prefix: str, gaps: GapCode, count: int, digits: tuple
@@ -161,9 +143,7 @@ class Layout:
             f"{prefix}high_bytes": -(-int(gaps.ends[count - 1]) // 8),
         }
 
-    def _value_fields(
-        self, plane: "_Streams", count: int, digits: tuple
-    ) -> dict:
+    def _value_fields(self, plane: "_Streams", count: int, digits: tuple):
         """Stores codes and codebooks."""
         entries, width = plane.entries, plane.widths["codes"]
         codes, codebook = entries.codes, entries.codebook
@@ -186,10 +166,7 @@ class Layout:
 class _Streams:
     """How the entries of one plane of a kernel are coded.
 
-    Args:
-        groups: `RowGroups`, or `None` if rows are not in groups.
-        gaps: dict of `GapCode` by group of rows.
-        widths: dict of int by stream of codes, the bits of each.
+    Gaps are by group of rows, and widths, in bits, by stream of codes.
     """
 
     entries: PlaneEntries
@@ -204,10 +181,12 @@ def _streams(planes: list[PlaneEntries]) -> list[_Streams]:
     A graph decodes all of them with the same operators.
     """
     groups = _row_groups(planes)
-    gaps = {
-        name: _gap_codes(positions)
-        for name, positions in _position_streams(planes, groups).items()
-    }
+    if groups[0] is None:
+        positions = {"": [plane.positions for plane in planes]}
+    else:
+        parts = zip(*(group.positions for group in groups))
+        positions = dict(zip(("dense_", "sparse_"), parts))
+    gaps = {name: _gap_codes(found) for name, found in positions.items()}
     found = []
     for index, width in enumerate(_code_widths(planes)):
         own_gaps = {name: codes[index] for name, codes in gaps.items()}
@@ -234,23 +213,12 @@ def _row_groups(planes: list[PlaneEntries]) -> list[RowGroups | None]:
     return chosen
 
 
-def _position_streams(
-    planes: list[PlaneEntries], groups: list[RowGroups | None]
-) -> dict:
-    """Returns the positions of all planes' entries, by group of rows."""
-    if groups[0] is None:
-        return {"": [plane.positions for plane in planes]}
-    positions = zip(*(group.positions for group in groups))
-    return dict(zip(("dense_", "sparse_"), positions))
-
-
 def _gap_codes(positions: list[np.ndarray]) -> list[GapCode]:
     """Returns the coded gaps of all planes of a kernel."""
     exact = [encode_gaps(plane) for plane in positions]
     one_digit = [encode_gaps(plane, DIGIT_WIDTHS) for plane in positions]
-    taken, best = (
-        sum(code.num_bits for code in codes) for codes in (one_digit, exact)
-    )
+    taken = sum(code.num_bits for code in one_digit)
+    best = sum(code.num_bits for code in exact)
     return one_digit if taken <= (1 + LOW_GROWTH) * best else exact
 
 
@@ -259,14 +227,9 @@ def _code_widths(planes: list[PlaneEntries]) -> list[int]:
     exact = [plane.code_width for plane in planes]
     if max(exact) > max(DIGIT_WIDTHS):
         return exact
-    one_digit = [
-        min(digit for digit in DIGIT_WIDTHS if digit >= width)
-        for width in exact
-    ]
-    taken, best = (
-        sum(plane.codes.size * width for plane, width in zip(planes, widths))
-        for widths in (one_digit, exact)
-    )
+    one_digit = [min(d for d in DIGIT_WIDTHS if d >= w) for w in exact]
+    counts = [plane.codes.size for plane in planes]
+    taken, best = np.dot(counts, one_digit), np.dot(counts, exact)
     return one_digit if taken <= (1 + CODE_GROWTH) * best else exact
 
 

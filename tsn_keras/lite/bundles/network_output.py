@@ -4,7 +4,7 @@ import numpy as np
 
 from tsn_keras.lite.bundles.split_graph import SplitGraph
 from tsn_keras.lite.files import cleanup
-from tsn_keras.lite.files.flatbuffer import FlatModel, buffer_places
+from tsn_keras.lite.files.flatbuffer import BUILTIN, FlatModel, buffer_places
 
 # Constants of fewer bytes are written into the file's frame.
 LARGE = 256
@@ -18,21 +18,16 @@ def put_out_networks(content: bytes) -> bytes:
     between them come the weights. It is float32, four bytes in each, so that
     nothing has to be converted.
 
-    Args:
-        content: bytes of a bundle with the signatures `select` and `compute`,
-            where outputs of the first are inputs of the second.
+    Outputs of `select` are inputs of `compute`, by name.
     """
     model = FlatModel.from_bytes(content)
     decoded = model.outputs("select")
-    split = SplitGraph(
-        predicting=model.graph("compute"),
-        selecting=model.graph("select"),
-        sources={
-            index: decoded[name]
-            for name, index in model.inputs("compute").items()
-            if name in decoded
-        },
-    )
+    sources = {
+        index: decoded[name]
+        for name, index in model.inputs("compute").items()
+        if name in decoded
+    }
+    split = SplitGraph(model.graph("compute"), model.graph("select"), sources)
     split.hoist()
     split.fuse()
     network, parts = _network(model, split)
@@ -40,7 +35,7 @@ def put_out_networks(content: bytes) -> bytes:
     model.replace_outputs("select", {"file": file})
     model.drop_signature("compute")
     cleanup.drop_unreachable(model)
-    cleanup.join_buffers(model)
+    model.drop_buffers(join=True)
     return model.to_bytes()
 
 
@@ -49,7 +44,7 @@ def _network(
 ) -> tuple[FlatModel, dict[int, int]]:
     """Returns a model of `compute` alone, in which weights are zeros.
 
-    With it, for its buffers, the tensors of `selecting` that hold their bytes.
+    The dict has the tensors of `selecting` that hold the bytes of its buffers.
     """
     network = model.extracted("compute", "serving_default")
     graph = network.graph("serving_default")
@@ -65,7 +60,7 @@ def _network(
         cleanup.drop_unused_tensors(part)
     sources = {buffer: source for source, buffer in weights.items()}
     parts = {}
-    for old, new in cleanup.drop_unused_buffers(network).items():
+    for old, new in network.drop_buffers(join=False).items():
         data = network.buffer(new).data
         if old in sources:
             parts[new] = split.flat(sources[old])
@@ -91,4 +86,5 @@ def _joined(split: SplitGraph, content: bytes, parts: dict[int, int]) -> int:
         end = start + size
     frame = np.frombuffer(content[end:], np.float32)
     tensors.append(split.selecting.add_constant(frame))
-    return split.concatenated(tensors, len(content) // 4)
+    shape = (len(content) // 4,)
+    return split.selecting.append(BUILTIN.CONCATENATION, tensors, shape)

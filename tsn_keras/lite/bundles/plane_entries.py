@@ -61,12 +61,9 @@ def group_rows(
 ) -> RowGroups | None:
     """Finds the two groups of rows whose gaps take the fewest bits.
 
-    If no two rows differ in their number of slots, there are no groups.
-
-    Args:
-        slots: int array, rising positions in a flat matrix.
-        shape: tuple of int, the number of the matrix's rows and columns.
-        drop_columns: bool, whether columns without any slot are left out.
+    Slots are rising positions in a flat matrix of a shape. If no two of its
+    rows differ in their number of slots, there are no groups. Columns without
+    any slot may be left out.
     """
     counts = np.bincount(slots // shape[1], minlength=shape[0])
     parts = np.quantile(counts, np.arange(1, NUM_PARTS) / NUM_PARTS)
@@ -93,31 +90,14 @@ def _grouped(slots, shape, dense_rows, drop_columns) -> RowGroups:
         row = (np.cumsum(members) - 1)[rows[chosen]]
         positions.append(row * num_columns + columns[chosen])
         entries.append(np.flatnonzero(chosen))
-    return RowGroups(
-        dense_rows,
-        used_columns,
-        np.concatenate(entries),
-        tuple(positions),
-        num_columns,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Owned:
-    """The entries of one task, and the codebook of their codes."""
-
-    slots: np.ndarray
-    codes: np.ndarray
-    codebook: np.ndarray
+    entries, positions = np.concatenate(entries), tuple(positions)
+    return RowGroups(dense_rows, used_columns, entries, positions, num_columns)
 
 
 class PlaneEntries:
     """The entries of one plane of one kernel, task after task.
 
-    Args:
-        index: int, the kernel's number.
-        order: tuple of int, the order of axes that it is stored in.
-        members: list of str, the tasks of the bundle on this plane.
+    Members are the tasks of the bundle on this plane.
 
     Attributes:
         positions: int array, rising, one owner's slots behind another's.
@@ -140,20 +120,18 @@ class PlaneEntries:
         self._stored = flat.transpose(order).reshape(-1)
         self._masks = {task: self._both(bank, index, task) for task in members}
         parts = [self._own_entries(bank, index, owner) for owner in owners]
-        self.stride = max(1, *(part.codebook.size for part in parts))
-        self._owner_of = np.repeat(
-            np.arange(len(owners)), [part.slots.size for part in parts]
-        )
-        self._slots = np.concatenate([part.slots for part in parts])
+        slots, codes, books = zip(*parts)
+        counts = [part.size for part in slots]
+        self._owner_of = np.repeat(np.arange(len(owners)), counts)
+        self._slots = np.concatenate(slots)
         self._owners = owners
         self.positions = self._owner_of * size + self._slots
         rows = bank.shapes[index][order[0]]
         self._matrix = (rows, size // rows)
-        self.codes = np.concatenate([part.codes for part in parts])
-        books = np.zeros((len(owners), self.stride), np.float32)
-        for row, part in zip(books, parts):
-            row[: part.codebook.size] = part.codebook
-        self.codebook = books.reshape(-1)
+        self.codes = np.concatenate(codes)
+        self.stride = max(1, *(book.size for book in books))
+        padded = [np.pad(book, (0, self.stride - book.size)) for book in books]
+        self.codebook = np.concatenate(padded).astype(np.float32)
 
     def row_groups(self, drop_columns: bool) -> RowGroups | None:
         """Returns the slots in two groups of rows; `None` if not possible."""
@@ -171,10 +149,9 @@ class PlaneEntries:
         own, shared = bank.masks(task)[index]
         return tuple(m.reshape(-1)[self._stored] for m in (own, shared))
 
-    def _own_entries(self, bank, index, owner) -> "_Owned":
-        """Returns what members use of a task's own."""
-        component = bank[owner].components[index]
-        book, codes = _codebook_and_codes(component)
+    def _own_entries(self, bank, index, owner) -> tuple:
+        """Returns slots, codes and codebook: what members use of a task's."""
+        book, codes = _codebook_and_codes(bank[owner].components[index])
         own = bank.own_slots(owner, index).reshape(-1)
         code_of = np.zeros(own.size, np.int64)
         code_of[own] = codes
@@ -185,8 +162,8 @@ class PlaneEntries:
         if not slots.size:
             # A list must not be empty. A zero added to a slot does no harm.
             nothing = np.zeros(1, np.int64)
-            return _Owned(nothing, nothing, np.zeros(1, np.float32))
-        return _Owned(slots, code_of[self._stored][slots], book)
+            return nothing, nothing, np.zeros(1, np.float32)
+        return slots, code_of[self._stored][slots], book
 
     @property
     def shares(self) -> bool:

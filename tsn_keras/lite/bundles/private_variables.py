@@ -6,6 +6,7 @@ from these streams, one after another. A variable that another task has as well
 comes from that task's streams; each task uses one other task at most.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -33,11 +34,7 @@ PLAIN = np.array([0.0, 1.0], np.float32)
 
 
 class _Streams:
-    """What one task stores of its own.
-
-    Args:
-        codes: list of `PrivateCode`, all variables of the task.
-        other: int, the task that stores the rest of them.
+    """What one task stores of its variables; task `other` stores the rest.
 
     Attributes:
         places: dict, for the key of each variable that is stored here its
@@ -79,14 +76,9 @@ class _Streams:
 
 
 class PrivateLayout:
-    """Packs the private variables of tasks.
-
-    Args:
-        tasks: list of the private codes of each task, as lists.
-        store: `ByteStore` that the bytes go to.
+    """Packs the private variables of tasks into a store.
 
     Attributes:
-        shapes: list of tuples of int, of the variables.
         sizes: list of int, the number of entries of each variable.
         widths: list of int, the kinds of streams: bits a code, `HALF_WIDTH`
             or `FLOAT_WIDTH`.
@@ -103,20 +95,15 @@ class PrivateLayout:
             task.other != index for index, task in enumerate(self._tasks)
         )
         self.widths = sorted(set().union(*(t.widths for t in self._tasks)))
-        constants = [
-            math.prod(code.shape)
-            for codes in tasks
-            for code in codes
-            if code.width == CONSTANT_WIDTH
-        ]
-        self.zeros = max(constants, default=0)
+        codes = itertools.chain(*tasks)
+        constants = (c for c in codes if c.width == CONSTANT_WIDTH)
+        self.zeros = max((math.prod(c.shape) for c in constants), default=0)
         self.streams_table = TaskTable(
             list(map(self._stream_row, self._tasks)),
             hidden=("_place", "_table", "other"),
         )
-        self.variables_table = TaskTable(
-            list(map(self._variable_row, self._tasks))
-        )
+        rows = list(map(self._variable_row, self._tasks))
+        self.variables_table = TaskTable(rows)
 
     def _stream_row(self, task: _Streams) -> dict[str, int]:
         """Returns place, bytes and entries of each stream, and of scales."""
@@ -199,10 +186,7 @@ def _split(code: PrivateCode) -> tuple:
 
 
 def decode_private(
-    layout: PrivateLayout,
-    reader: ByteReader,
-    number: tf.Tensor,
-    codes: CodeReader,
+    layout: PrivateLayout, reader: ByteReader, number, codes: CodeReader
 ) -> list[tf.Tensor]:
     """Returns all private variables of the task of a number."""
     if not layout.sizes:
@@ -221,14 +205,9 @@ def decode_private(
     # float16 before its cast, and LiteRT has no such operator.
     entries.append(tf.zeros([1]))
     row = layout.variables_table.read(number)
-    values = _cut(
-        layout,
-        tf.concat(entries, axis=0),
-        tf.reshape(tf.concat(scales, axis=0), [-1, 2]),
-        row["cuts"],
-        row["scales"],
-        zero,
-    )
+    entries = tf.concat(entries, axis=0)
+    scales = tf.reshape(tf.concat(scales, axis=0), [-1, 2])
+    values = _cut(layout, entries, scales, row["cuts"], row["scales"], zero)
     return [
         tf.reshape(part, shape)
         for part, shape in zip(tf.split(values, layout.sizes), layout.shapes)
@@ -251,10 +230,7 @@ def _cut(layout: PrivateLayout, entries, scales, places, pairs, zero):
 
 
 def _decoded_streams(
-    layout: PrivateLayout,
-    reader: ByteReader,
-    row: dict[str, tf.Tensor],
-    codes: CodeReader,
+    layout: PrivateLayout, reader: ByteReader, row: dict, codes: CodeReader
 ) -> tuple[list, list]:
     """Decodes the streams of a task, and its scales."""
     entries = []

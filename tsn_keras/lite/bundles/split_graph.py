@@ -26,13 +26,10 @@ WEIGHTS, BIAS = 1, 2
 
 @dataclasses.dataclass
 class SplitGraph:
-    """A graph that predicts, one that selects, and what is handed over.
+    """A graph that predicts with weights that another graph selects.
 
-    Args:
-        predicting: `Graph` to which weights are inputs.
-        selecting: `Graph` that computes them.
-        sources: dict of int, for tensors of `predicting` the tensor of
-            `selecting` that they come from.
+    `sources` has, for tensors of `predicting`, the tensor of `selecting` that
+    they come from.
     """
 
     predicting: Graph
@@ -48,13 +45,6 @@ class SplitGraph:
         if index not in self.sources:
             return self.selecting.add_copy(self.predicting.tensors[index])
         return self.sources[index]
-
-    def add_weight(self, source: int) -> int:
-        """Returns a new tensor of `predicting` for one of `selecting`."""
-        shape = self.selecting.tensors[source].shape
-        index = self.predicting.add_tensor(shape)
-        self.sources[index] = source
-        return index
 
     def reshaped(self, index: int, shape: tuple[int, ...]) -> int:
         """Returns a tensor of `selecting` in another shape."""
@@ -76,10 +66,6 @@ class SplitGraph:
                 if len(graph.tensors[source].shape) == 1:
                     return source
         return self.reshaped(index, (int(np.prod(shape, dtype=np.int64)),))
-
-    def concatenated(self, indices: list[int], size: int) -> int:
-        """Returns flat tensors of `selecting` as one of `size` entries."""
-        return self.selecting.append(BUILTIN.CONCATENATION, indices, (size,))
 
     def hoist(self) -> None:
         """Moves operators that need weights only to `selecting`.
@@ -191,7 +177,11 @@ class SplitGraph:
         self._replace(layer, BIAS, source)
 
     def _replace(self, layer: Any, place: int, source: int) -> None:
-        self.predicting.replace_input(layer, place, self.add_weight(source))
+        """Gives a layer a new weight that comes from `source`."""
+        shape = self.selecting.tensors[source].shape
+        index = self.predicting.add_tensor(shape)
+        self.sources[index] = source
+        self.predicting.replace_input(layer, place, index)
 
     def _has_bias(self, layer: Any) -> bool:
         """Tells whether a layer adds anything but constant zeros."""

@@ -16,6 +16,7 @@ is by `step - 1`, which this sum subtracts once too often.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -35,22 +36,20 @@ class ByteStore:
     """
 
     def __init__(self):
-        self._parts: list[bytes] = []
+        self._bytes = bytearray()
         self._places: dict[bytes, int] = {}
-        self._size = 0
 
     def append(self, data) -> int:
         """Adds bytes or an array; returns its place within all bytes."""
         part = bytes(data)
         if part not in self._places:
-            self._places[part] = self._size
-            self._parts.append(part)
-            self._size += len(part)
+            self._places[part] = len(self._bytes)
+            self._bytes += part
         return self._places[part]
 
     def array(self) -> np.ndarray:
         """Returns all bytes."""
-        return np.frombuffer(b"".join(self._parts), np.uint8)
+        return np.frombuffer(bytes(self._bytes), np.uint8)
 
 
 class ByteReader:
@@ -82,12 +81,12 @@ DIGIT_WIDTHS = (8, 4, 2, 1)
 
 
 def _digit_table(width: int) -> np.ndarray:
-    """Returns the digits in each of the 256 bytes, as uint8."""
     shifts = np.arange(0, 8, width)
     digits = np.arange(256)[:, None] >> shifts & (2**width - 1)
     return digits.astype(np.uint8)
 
 
+# The digits of each width in each of the 256 bytes.
 TABLES = {width: _digit_table(width) for width in DIGIT_WIDTHS}
 ALL_TABLES = np.concatenate([table.reshape(-1) for table in TABLES.values()])
 # Where each table begins when all are one after another.
@@ -97,15 +96,17 @@ TABLE_PLACES = dict(zip(TABLES, [0, *_ENDS.tolist()]))
 
 @dataclasses.dataclass(frozen=True)
 class Digit:
-    """One digit of the codes of a stream.
+    """One digit of the codes of a stream: its bits, and its factor.
 
-    Args:
-        width: int or `None`, its bits; `None` if tasks differ.
-        unit: int or `None`, what it is multiplied by; `None` if tasks differ.
+    Either is `None` if tasks differ.
     """
 
     width: int | None
     unit: int | None
+
+
+# A digit that a code lacks counts as one bit, read from any place, times zero.
+MISSING = Digit(1, 0)
 
 
 def _cut(width: int) -> list[Digit]:
@@ -126,17 +127,13 @@ def common_digits(widths: Iterable[int]) -> tuple[Digit, ...]:
     >>> common_digits([2, 3])
     (Digit(width=2, unit=None), Digit(width=1, unit=None))
     """
-    all_cut = [_cut(width) for width in widths]
-    count = max(map(len, all_cut))
-    # A code of fewer digits than others gets more, which count nothing.
-    places = zip(*(cut + [None] * (count - len(cut)) for cut in all_cut))
-    return tuple(_common(place) for place in places)
+    places = itertools.zip_longest(*map(_cut, widths), fillvalue=MISSING)
+    return tuple(map(_common, places))
 
 
 def _common(digits: tuple) -> Digit:
-    # A missing digit counts as one bit, read from any place, times zero.
-    widths = {digit.width if digit else 1 for digit in digits}
-    units = {digit.unit if digit else 0 for digit in digits}
+    widths = {digit.width for digit in digits}
+    units = {digit.unit for digit in digits}
     return Digit(
         widths.pop() if len(widths) == 1 else None,
         units.pop() if len(units) == 1 else None,
@@ -157,14 +154,10 @@ def store_codes(
     count: int,
     digits: tuple[Digit, ...],
 ) -> dict:
-    """Stores codes; returns the fields to read the first of them with.
+    """Stores codes; returns the fields to read the first `count` of them.
 
-    Args:
-        name: str, what the fields' names begin with.
-        codes: integer array, one-dimensional.
-        width: int, bits of a code.
-        count: int, the number of codes to read.
-        digits: tuple of `Digit`, what the codes of all tasks have in common.
+    The fields' names begin with `name`. `digits` are what the codes of all
+    tasks have in common.
     """
     row = {f"{name}_count": count}
     own, codes = _cut(width), np.asarray(codes, np.int64)
@@ -177,8 +170,7 @@ def store_codes(
             size = _stream_bytes(codes.size, digit.width)
             place = store.append(stream.ljust(size, b"\0"))
         else:
-            # Any bytes will do.
-            digit = Digit(1, 0)
+            digit = MISSING
         row[f"{field}_place"] = place
         row[f"{field}_bytes"] = _stream_bytes(count, digit.width)
         if read.width is None:
@@ -215,21 +207,15 @@ class CodeReader:
         digits: tuple[Digit, ...],
         meaning: Callable = tf.identity,
     ) -> tf.Tensor:
-        """Returns what codes mean.
+        """Returns what codes mean, which `store_codes` stored.
 
-        Args:
-            row: dict of tensors, the fields of `store_codes`.
-            name: str, as in `store_codes`.
-            digits: tuple of `Digit`, as in `store_codes`.
-            meaning: function of an int32 tensor of codes. With one digit it is
-                called for the table only.
+        With one digit, `meaning` is called for the table only.
         """
         parts = []
         for index, digit in enumerate(digits):
             field = f"{name}_{index}"
             if digit.width is None:
-                place, size = row[f"{field}_table"], row[f"{field}_size"]
-                table = self._table(place, size)
+                table = self._table(row[f"{field}_table"], row[f"{field}_size"])
             else:
                 table = self._table_of_width(digit.width)
             if digit.unit is None:
@@ -242,9 +228,7 @@ class CodeReader:
             found = tf.cast(self._reader.bytes(place, size), tf.int32)
             found = tf.reshape(tf.gather(table, found), [-1])
             parts.append(tf.slice(found, [0], row[f"{name}_count"]))
-        if len(parts) == 1:
-            return parts[0]
-        return meaning(tf.add_n(parts))
+        return parts[0] if len(parts) == 1 else meaning(tf.add_n(parts))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,10 +264,6 @@ def encode_gaps(
     >>> code = encode_gaps(np.array([2, 3, 9]))
     >>> code.width, code.low, code.ends
     (1, array([1, 0, 1]), array([2, 3, 6]))
-
-    Args:
-        positions: int array, strictly rising, from 0.
-        widths: sequence of int, those to choose from.
     """
     gaps = np.diff(positions, prepend=-1) - 1
     sizes = [width * gaps.size + (gaps >> width).sum() for width in widths]
@@ -292,34 +272,24 @@ def encode_gaps(
     ends = np.cumsum((gaps >> width) + 1)
     unary = np.zeros(ends[-1] if ends.size else 0, np.uint8)
     unary[ends - 1] = 1
-    return GapCode(
-        width=width,
-        low=gaps & (2**width - 1),
-        high=np.packbits(unary, bitorder="little"),
-        ends=ends,
-    )
+    high = np.packbits(unary, bitorder="little")
+    return GapCode(width, gaps & (2**width - 1), high, ends)
 
 
 class TaskTable:
-    """A table with a row for each task and a field or several columns.
+    """A table with a row for each task; a field takes one or more columns.
 
     Every task adds a row to the file. So a field that is the same for all
     tasks is a constant of the graph and no part of the table, fields that are
     equal share their columns, and numbers that fit in 16 bits take no more.
 
     What is decoded must depend on the task's number, or the converter would
-    compute it in advance. Hence a zero that it does not know is added to the
-    constants that say where something is.
+    compute it in advance. Hence a zero that it does not know is added to
+    constants whose names end in one of `hidden`.
 
     >>> table = TaskTable([{"place": 0, "size": 8}, {"place": 9, "size": 8}])
     >>> table.read(tf.constant(1))["place"].numpy()
     array([9], dtype=int32)
-
-    Args:
-        rows: list of dict, for each task an integer or a sequence of integers
-            by field.
-        hidden: tuple of str, endings of names of fields that the converter
-            must not know.
     """
 
     def __init__(self, rows: list[dict], hidden: tuple[str, ...] = ()):
@@ -331,9 +301,8 @@ class TaskTable:
             values = [np.atleast_1d(row[name]) for row in rows]
             values = np.array(values, np.int32)
             if (values == values[0]).all():
-                is_hidden = name.endswith(hidden)
-                kind = self._hidden if is_hidden else self._constants
-                kind[name] = values[0]
+                hides = name.endswith(hidden)
+                (self._hidden if hides else self._constants)[name] = values[0]
             else:
                 self._columns[name] = values.tobytes()
                 found[values.tobytes()] = values

@@ -1,4 +1,4 @@
-"""Takes out of a file what nothing in it needs."""
+"""Removes from a file what nothing in it needs."""
 
 from tsn_keras.lite.files.flatbuffer import FlatModel, Graph, called_graphs
 
@@ -11,33 +11,12 @@ def slim(content: bytes) -> bytes:
     for graph in model.graphs:
         graph.strip_tensors()
     model.keep_metadata(STAYS)
-    join_buffers(model)
+    model.drop_buffers(join=True)
     return model.to_bytes()
 
 
-def join_buffers(model: FlatModel) -> None:
-    """Keeps one of equal buffers, and none that nothing refers to."""
-    numbers, known = {0: 0}, {}
-    for old in model.used_buffers():
-        data = model.buffer(old).data
-        # Without data they stand for what is computed.
-        new = 0 if data is None else len(known) + 1
-        numbers[old] = new and known.setdefault(bytes(data), new)
-    model.renumber_buffers(numbers)
-
-
-def drop_unused_buffers(model: FlatModel) -> dict[int, int]:
-    """Removes the buffers that nothing refers to; returns the new numbers."""
-    numbers = {0: 0}
-    for old in model.used_buffers():
-        is_empty = model.buffer(old).data is None
-        numbers[old] = 0 if is_empty else max(numbers.values()) + 1
-    model.renumber_buffers(numbers)
-    return numbers
-
-
 def drop_unreachable(model: FlatModel) -> None:
-    """Removes the graphs that no signature leads to, and their operators."""
+    """Removes the graphs that no signature runs."""
     reachable = set(model.entry_graphs())
     waiting = list(reachable)
     while waiting:

@@ -25,13 +25,9 @@ def convert(
 ) -> bytes:
     """Converts functions to a file with a signature each.
 
-    If the converter fails, the error names the layers whose operators LiteRT
-    does not have.
-
-    Args:
-        module: `tf.Module` that holds all variables of the functions.
-        signatures: dict of concrete functions by signature name.
-        settings: dict of attributes of `tf.lite.TFLiteConverter`.
+    The module holds all variables of the functions. Settings are attributes of
+    `tf.lite.TFLiteConverter`. If the converter fails, the error names the
+    layers whose operators LiteRT does not have.
     """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
@@ -55,10 +51,10 @@ def _explained(error: Exception, signatures: dict) -> str:
     if not names:
         return f"LiteRT's converter failed: {str(error)[:MAX_MESSAGE]}"
     places = [
-        f"{operation} in '{place}'"
+        f"{kind} in '{place}'"
         for function in signatures.values()
-        for operation, place in _operations(function)
-        if operation in names
+        for kind, place in _operations(function)
+        if kind in names
     ]
     return (
         f"LiteRT has no built-in operator for {', '.join(sorted(names))}. "
@@ -69,16 +65,12 @@ def _explained(error: Exception, signatures: dict) -> str:
 
 def refuse_loops(function: tf.types.experimental.ConcreteFunction) -> None:
     """Refuses loops, which the converter cannot calibrate and crashes on."""
-    places = sorted(
-        {
-            place
-            for operation, place in _operations(function)
-            if operation in ("While", "StatelessWhile")
-        }
-    )
+    loops = ("While", "StatelessWhile")
+    places = {place for kind, place in _operations(function) if kind in loops}
     if places:
         raise ExportError(
-            f"Integer files cannot have loops, and there are some in {places}. "
+            "Integer files cannot have loops, and there are some in "
+            f"{sorted(places)}. "
             "Build recurrent layers with `unroll=True`, or use the precision "
             "'dynamic_int8'."
         )
@@ -117,11 +109,9 @@ def part_names(nest: Any, stem: str) -> list[str]:
 
 
 def input_specs(inputs: Any, batch_size: int | None) -> list[tf.TensorSpec]:
-    """Returns the flat, named inputs of a file.
+    """Returns the flat, named inputs of a file, from a nest of `KerasTensor`.
 
-    Args:
-        inputs: nest of `KerasTensor`, batch first.
-        batch_size: int, or `None` for any.
+    `None` is a batch of any size.
     """
     names = part_names(inputs, "inputs")
     for name in names:

@@ -7,6 +7,7 @@ is run here too, since its settings are attributes as well.
 
 import contextlib
 import copy
+import dataclasses
 import gc
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -40,7 +41,7 @@ REFERENCES = (
     + ("thenSubgraphIndex", "elseSubgraphIndex")
     + ("initSubgraphIndex", "subgraph")
 )
-# The codes above stand in a field of their own; here is the limit of the old.
+# Codes above it are stored in a newer field only.
 OLD_LIMIT = 127
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
@@ -52,9 +53,8 @@ DATA_FIELD = 4
 def collection_paused() -> Iterator[None]:
     """Pauses the collection of cycles.
 
-    A file as objects is hundreds of thousands of them, all alive. While they
-    are made, the collector goes through the whole heap again and again, which
-    takes longer than all else.
+    A file is read into hundreds of thousands of objects, all in use. The
+    collector would go through all of them again and again, for nothing.
 
     >>> with collection_paused():
     ...     gc.isenabled()
@@ -73,10 +73,7 @@ def collection_paused() -> Iterator[None]:
 def run_converter(
     saved_model: str, signatures: list[str], settings: dict[str, Any]
 ) -> bytes:
-    """Converts some signatures of a SavedModel to a .tflite file.
-
-    The settings are attributes of `tf.lite.TFLiteConverter`.
-    """
+    """Converts a SavedModel, with attributes of the converter set."""
     converter = tf.lite.TFLiteConverter.from_saved_model(
         saved_model, signature_keys=signatures
     )
@@ -116,16 +113,6 @@ class FlatModel:
         builder = _AlignedBuilder(1024)
         builder.Finish(self._model.Pack(builder), file_identifier=IDENTIFIER)
         return bytes(builder.Output())
-
-    def operators(self) -> list[tuple[str, int]]:
-        """Returns name and version of each kind of operator, sorted."""
-        found = set()
-        for code in self._model.operatorCodes:
-            name = OPERATOR_NAMES[_builtin(code)]
-            if name == "CUSTOM":
-                name = f"CUSTOM:{code.customCode.decode()}"
-            found.add((name, code.version))
-        return sorted(found)
 
     def code(self, operator: Any) -> int:
         """Returns the builtin code of an operator."""
@@ -193,24 +180,19 @@ class FlatModel:
             entry.name, entry.tensorIndex = name.encode(), index
             entries.append(entry)
         self._signature(signature).outputs = entries
-        self.graph(signature).replace_outputs(list(outputs.values()))
+        self.graph(signature).subgraph.outputs = list(outputs.values())
 
     def drop_signature(self, signature: str) -> None:
         self._model.signatureDefs.remove(self._signature(signature))
 
     def keep_metadata(self, names: Sequence[str]) -> None:
         """Drops all metadata but those of some names."""
-        self._model.metadata = [
-            entry
-            for entry in self._model.metadata
-            if entry.name.decode() in names
-        ]
+        metadata = self._model.metadata
+        self._model.metadata = [m for m in metadata if m.name.decode() in names]
 
     def keep_graphs(self, kept: list[int]) -> None:
         """Drops all graphs but some, and the kinds of operators in others."""
-        operators = [
-            op for index in kept for op in self.graphs[index].operators
-        ]
+        operators = [o for i in kept for o in self.graphs[i].operators]
         for signature in self._model.signatureDefs:
             signature.subgraphIndex = kept.index(signature.subgraphIndex)
         for operator in operators:
@@ -225,42 +207,36 @@ class FlatModel:
         self._model.subgraphs = [self._model.subgraphs[i] for i in kept]
         self.graphs = [self.graphs[index] for index in kept]
 
-    def used_buffers(self) -> list[int]:
-        """Returns the buffers of tensors, then of metadata, as they come."""
-        tensors = [tensor for graph in self.graphs for tensor in graph.tensors]
-        holders = tensors + (self._model.metadata or [])
-        return list(dict.fromkeys(holder.buffer for holder in holders))
+    def drop_buffers(self, join: bool) -> dict[int, int]:
+        """Drops the buffers that nothing refers to; returns the new numbers.
 
-    def renumber_buffers(self, numbers: dict[int, int]) -> None:
-        """Gives new numbers, from 0 on, to all buffers that are used.
-
-        Of several buffers with the same new number the first one stays.
+        With `join`, the first of several equal buffers stays.
         """
-        kept = {new: old for old, new in reversed(numbers.items())}
-        for graph in self.graphs:
-            for tensor in graph.tensors:
-                tensor.buffer = numbers[tensor.buffer]
-        for entry in self._model.metadata or []:
-            entry.buffer = numbers[entry.buffer]
+        tensors = [tensor for graph in self.graphs for tensor in graph.tensors]
         buffers = self._model.buffers
-        self._model.buffers = [buffers[kept[new]] for new in sorted(kept)]
+        numbers, known, kept = {0: 0}, {}, buffers[:1]
+        for holder in tensors + (self._model.metadata or []):
+            old = holder.buffer
+            if old not in numbers:
+                buffer = buffers[old]
+                # Buffers without data stand for what is computed.
+                numbers[old] = 0
+                if buffer.data is not None:
+                    key = bytes(buffer.data) if join else old
+                    numbers[old] = known.setdefault(key, len(kept))
+                if numbers[old] == len(kept):
+                    kept.append(buffer)
+            holder.buffer = numbers[old]
+        self._model.buffers = kept
+        return numbers
 
-    def renumber_tensors(self, graph: "Graph", numbers: dict[int, int]) -> None:
-        """Tells the signatures of a graph the new numbers of its tensors."""
-        for signature in self._model.signatureDefs:
-            if self.graphs[signature.subgraphIndex] is graph:
-                for entry in (*signature.inputs, *signature.outputs):
-                    entry.tensorIndex = numbers[int(entry.tensorIndex)]
-
-    def drop_input(self, graph: "Graph", index: int) -> None:
-        """Lets the signatures of a graph take a tensor no more."""
-        for signature in self._model.signatureDefs:
-            if self.graphs[signature.subgraphIndex] is graph:
-                signature.inputs = [
-                    entry
-                    for entry in signature.inputs
-                    if int(entry.tensorIndex) != index
-                ]
+    def signatures_of(self, graph: "Graph") -> list:
+        """Returns the signatures that run a graph."""
+        return [
+            signature
+            for signature in self._model.signatureDefs
+            if self.graphs[signature.subgraphIndex] is graph
+        ]
 
     def extracted(self, signature: str, name: str) -> "FlatModel":
         """Returns a copy with one signature only, renamed, and no metadata.
@@ -278,34 +254,32 @@ class FlatModel:
         return FlatModel(model)
 
     def _signature(self, name: str) -> Any:
-        for signature in self._model.signatureDefs:
-            if signature.signatureKey == name.encode():
-                return signature
-        raise KeyError(name)
+        found = {s.signatureKey.decode(): s for s in self._model.signatureDefs}
+        return found[name]
 
 
+@dataclasses.dataclass(eq=False)
 class Graph:
     """One subgraph of a `FlatModel`."""
 
-    def __init__(self, model: FlatModel, subgraph: Any):
-        self.model = model
-        self._subgraph = subgraph
+    model: FlatModel
+    subgraph: Any
 
     @property
     def tensors(self) -> list:
-        return self._subgraph.tensors
+        return self.subgraph.tensors
 
     @property
     def operators(self) -> list:
-        return self._subgraph.operators
+        return self.subgraph.operators
 
     @property
     def inputs(self) -> list[int]:
-        return list(map(int, self._subgraph.inputs))
+        return list(map(int, self.subgraph.inputs))
 
     @property
     def outputs(self) -> list[int]:
-        return list(map(int, self._subgraph.outputs))
+        return list(map(int, self.subgraph.outputs))
 
     def data(self, index: int) -> np.ndarray | None:
         """Returns a constant's bytes; `None` for a tensor that is computed."""
@@ -366,13 +340,10 @@ class Graph:
         tensor.shapeSignature = None
         if tensor.sparsity is None:
             return
-        axes = []
-        for _ in range(2):
-            axis = schema.DimensionMetadataT()
-            axis.format, axis.denseSize = schema.DimensionType.DENSE, 1
-            axes.append(axis)
+        unit = schema.DimensionMetadataT()
+        unit.format, unit.denseSize = schema.DimensionType.DENSE, 1
         first, last = tensor.sparsity.dimMetadata
-        tensor.sparsity.dimMetadata = [first, *axes, last]
+        tensor.sparsity.dimMetadata = [first, unit, unit, last]
         tensor.sparsity.traversalOrder = np.arange(4, dtype=np.int32)
 
     def quantize_again(
@@ -395,18 +366,18 @@ class Graph:
     def make_constant(self, index: int, buffer: int) -> None:
         """Makes a constant of an input."""
         self.tensors[index].buffer = buffer
-        self._subgraph.inputs = [i for i in self.inputs if i != index]
-        self.model.drop_input(self, index)
-
-    def replace_outputs(self, outputs: list[int]) -> None:
-        self._subgraph.outputs = outputs
+        self.subgraph.inputs = [i for i in self.inputs if i != index]
+        for signature in self.model.signatures_of(self):
+            signature.inputs = [
+                e for e in signature.inputs if int(e.tensorIndex) != index
+            ]
 
     def keep_tensors(self, kept: list[int]) -> None:
         """Drops all tensors but some, which keep their order."""
         numbers = {old: new for new, old in enumerate(kept)}
-        self._subgraph.tensors = [self.tensors[index] for index in kept]
-        self._subgraph.inputs = [numbers[index] for index in self.inputs]
-        self._subgraph.outputs = [numbers[index] for index in self.outputs]
+        self.subgraph.tensors = [self.tensors[index] for index in kept]
+        self.subgraph.inputs = [numbers[index] for index in self.inputs]
+        self.subgraph.outputs = [numbers[index] for index in self.outputs]
         # An operator without one of its inputs has -1 there.
         places = {**numbers, -1: -1}
         for operator in self.operators:
@@ -415,7 +386,9 @@ class Graph:
                 if indices is not None:
                     found = [places[int(index)] for index in indices]
                     setattr(operator, name, found)
-        self.model.renumber_tensors(self, numbers)
+        for signature in self.model.signatures_of(self):
+            for entry in (*signature.inputs, *signature.outputs):
+                entry.tensorIndex = numbers[int(entry.tensorIndex)]
 
     def make_operator(
         self,
@@ -427,10 +400,7 @@ class Graph:
     ) -> Any:
         """Returns a new operator, which has no place in the graph yet.
 
-        Args:
-            code: int, its builtin code, one of `OPTIONS`.
-            version: int, the lowest that will do.
-            **options: As the schema names them.
+        Its code is one of `OPTIONS`, its version the lowest that will do.
         """
         operator = schema.OperatorT()
         operator.opcodeIndex = self.model.add_code(code, version)
@@ -443,17 +413,12 @@ class Graph:
         return operator
 
     def append(
-        self,
-        code: int,
-        inputs: list[int],
-        shape: Sequence[int],
-        **options: Any,
+        self, code: int, inputs: list[int], shape: Sequence[int], **options: Any
     ) -> int:
         """Adds an operator at the end and returns its new float32 output."""
         output = self.add_tensor(shape)
-        self.operators.append(
-            self.make_operator(code, inputs, [output], **options)
-        )
+        operator = self.make_operator(code, inputs, [output], **options)
+        self.operators.append(operator)
         return output
 
     def append_copy(
@@ -470,12 +435,8 @@ class Graph:
         self.operators[place : place + 1] = new
 
     def drop_operators(self, dropped: list) -> None:
-        numbers = set(map(id, dropped))
-        self._subgraph.operators = [
-            operator
-            for operator in self.operators
-            if id(operator) not in numbers
-        ]
+        drop = set(dropped)
+        self.subgraph.operators = [o for o in self.operators if o not in drop]
 
     def read_instead(self, old: int, new: int) -> None:
         """Lets all operators that read a tensor read another."""
@@ -522,7 +483,16 @@ def operators(content: bytes) -> list[tuple[str, int]]:
         sorted list of `(name, version)`; custom operators begin with
         `CUSTOM:`.
     """
-    return FlatModel.from_bytes(content).operators()
+    model = schema.Model.GetRootAs(content, 0)
+    found = set()
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        name = OPERATOR_NAMES[number]
+        if name == "CUSTOM":
+            name = f"CUSTOM:{code.CustomCode().decode()}"
+        found.add((name, code.Version()))
+    return sorted(found)
 
 
 def buffer_places(content: bytes) -> dict[int, tuple[int, int]]:

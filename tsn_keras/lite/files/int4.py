@@ -22,9 +22,8 @@ def to_int4(content: bytes) -> bytes:
     """Packs the int8 weights that have at most 15 even steps into nibbles.
 
     That is exact: a linear codebook of up to four bits has the values
-    `scale * q` with `q` from -7 to 7. Other weights stay int8.
-
-    If there are none, that is a `ValueError`.
+    `scale * q` with `q` from -7 to 7. Other weights stay int8, and a file
+    without any such weights is refused.
     """
     model = FlatModel.from_bytes(content)
     packed = 0
@@ -56,8 +55,7 @@ def _weights(graph: Graph) -> set[int]:
     return {
         index
         for index in found - others
-        if graph.tensors[index].type == INT8
-        and graph.data(index) is not None
+        if graph.tensors[index].type == INT8 and graph.data(index) is not None
     }
 
 

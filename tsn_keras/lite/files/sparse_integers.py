@@ -91,10 +91,7 @@ def _add_barrier(graph: Graph, densify: Any) -> None:
 
 
 def _as_convolution(graph: Graph, densify: Any, connected: Any) -> bool:
-    """Makes FULLY_CONNECTED a convolution of one pixel, if that is exact.
-
-    Tells whether it did.
-    """
+    """Makes FULLY_CONNECTED a convolution if that is exact; tells whether."""
     inputs = [int(index) for index in connected.inputs]
     source, output = inputs[0], int(connected.outputs[0])
     sparse = graph.tensors[densify.inputs[0]]
@@ -113,6 +110,7 @@ def _as_convolution(graph: Graph, densify: Any, connected: Any) -> bool:
     graph.add_unit_axes(densify.outputs[0])
     pixel = graph.add_variant(source, b"_pixel", (1, 1, size))
     result = graph.add_variant(output, b"_pixel", (1, 1, units))
+    activation = connected.builtinOptions.fusedActivationFunction
     convolution = graph.make_operator(
         BUILTIN.CONV_2D,
         [pixel, *inputs[1:3]],
@@ -121,18 +119,11 @@ def _as_convolution(graph: Graph, densify: Any, connected: Any) -> bool:
         padding=schema.Padding.VALID,
         strideW=1,
         strideH=1,
-        fusedActivationFunction=(
-            connected.builtinOptions.fusedActivationFunction
-        ),
+        fusedActivationFunction=activation,
     )
-    graph.replace_operator(
-        connected,
-        [
-            _reshape(graph, source, pixel, (-1, 1, 1, size)),
-            convolution,
-            _reshape(graph, result, output, (-1, units)),
-        ],
-    )
+    before = _reshape(graph, source, pixel, (-1, 1, 1, size))
+    after = _reshape(graph, result, output, (-1, units))
+    graph.replace_operator(connected, [before, convolution, after])
     return True
 
 

@@ -16,10 +16,8 @@ layers = keras.layers
 def settle(links: list[Link], values: Values) -> list[np.ndarray]:
     """Makes dead units dead on both sides, until no more die.
 
-    Values are changed in place, and the network computes the same.
-
-    Returns:
-        list of int arrays, the units to keep of each link.
+    Values are changed in place, and the network computes the same. Returns
+    the units to keep of each link.
     """
     changed = True
     while changed:
@@ -66,9 +64,9 @@ def _fold(link: Link, values: Values, units: np.ndarray) -> bool:
 
 
 def _constant_outputs(link: Link, values: Values) -> np.ndarray | None:
-    """Returns what units without weights into them put out.
+    """Returns `(positions, units)`, what units put out without inputs.
 
-    It is an array `(positions, units)`, or `None` if it is not known.
+    `None` if that is not known.
     """
     producer = link.producer
     try:

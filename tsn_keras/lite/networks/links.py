@@ -17,31 +17,18 @@ PRODUCERS = (layers.Dense, layers.Conv1D, layers.Conv2D)
 # Layers that treat every channel for itself, and put out `s * y` for `s * x`
 # with any positive `s` a channel; ReLU, if it has no other limit than zero.
 SCALABLE = (
-    layers.ReLU,
-    layers.LeakyReLU,
-    layers.Dropout,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.MaxPooling1D,
-    layers.MaxPooling2D,
-    layers.AveragePooling1D,
-    layers.AveragePooling2D,
-    layers.GlobalMaxPooling1D,
-    layers.GlobalMaxPooling2D,
-    layers.GlobalAveragePooling1D,
-    layers.GlobalAveragePooling2D,
-    layers.UpSampling1D,
-    layers.UpSampling2D,
-    layers.ZeroPadding1D,
-    layers.ZeroPadding2D,
-    layers.Flatten,
+    (layers.ReLU, layers.LeakyReLU, layers.Dropout, layers.Flatten)
+    + (layers.SpatialDropout1D, layers.SpatialDropout2D)
+    + (layers.MaxPooling1D, layers.MaxPooling2D)
+    + (layers.AveragePooling1D, layers.AveragePooling2D)
+    + (layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D)
+    + (layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D)
+    + (layers.UpSampling1D, layers.UpSampling2D)
+    + (layers.ZeroPadding1D, layers.ZeroPadding2D)
 )
 # Layers that treat every channel for itself.
-CHANNELWISE = SCALABLE + (
-    layers.ELU,
-    layers.GaussianNoise,
-    layers.GaussianDropout,
-)
+OTHERS = (layers.ELU, layers.GaussianNoise, layers.GaussianDropout)
+CHANNELWISE = SCALABLE + OTHERS
 ELEMENTWISE = frozenset(
     ("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu")
     + ("sigmoid", "hard_sigmoid", "hard_silu", "tanh", "softplus", "mish")
@@ -60,19 +47,14 @@ def activation_name(layer: keras.layers.Layer) -> str | None:
     It is `None` for an object without a name.
     """
     activation = getattr(layer, "activation", None)
-    try:
-        return "linear" if activation is None else activation.__name__
-    except AttributeError:
-        return None
+    if activation is None:
+        return "linear"
+    return getattr(activation, "__name__", None)
 
 
 def is_producer(layer: keras.layers.Layer) -> bool:
     """Tells whether units of a layer can be taken away."""
-    return (
-        type(layer) in PRODUCERS
-        and activation_name(layer) in ELEMENTWISE
-        and _is_consumer(layer)
-    )
+    return _is_consumer(layer) and activation_name(layer) in ELEMENTWISE
 
 
 def _is_consumer(layer) -> bool:
@@ -123,9 +105,8 @@ def find_links(inner: keras.Model, head: keras.layers.Layer) -> list[Link]:
             between.append(unwrapped(following))
             following = _only(successors.get(id(following)))
         if following is not None and _is_consumer(unwrapped(following)):
-            links.append(
-                Link(producer, tuple(between), unwrapped(following))
-            )
+            consumer = unwrapped(following)
+            links.append(Link(producer, tuple(between), consumer))
     return links
 
 

@@ -9,7 +9,13 @@ import numpy as np
 
 from tsn_keras.lite.networks.dead_units import settle
 from tsn_keras.lite.networks.equalization import equalize
-from tsn_keras.lite.networks.links import Link, Values, find_links, unwrapped
+from tsn_keras.lite.networks.links import (
+    Link,
+    Values,
+    find_links,
+    outgoing,
+    unwrapped,
+)
 
 layers = keras.layers
 
@@ -38,21 +44,11 @@ def rewrite_network(
     remove_dead_units: bool = True,
     equalize_channels: bool = False,
 ) -> RewrittenNetwork | None:
-    """Rewrites chains of layers, which changes no output.
+    """Rewrites a backbone and the head behind it, which changes no output.
 
     Chains of Dense and convolution layers in Sequential and functional models
-    are rewritten; all else is left as it is.
-
-    Args:
-        inner: `keras.Model`, the backbone.
-        head: `keras.layers.Layer` that takes its output.
-        variables: list of `keras.Variable` of both.
-        arrays: list of arrays, their values.
-        remove_dead_units: bool, whether units that do not matter are left out.
-        equalize_channels: bool, whether channels get equal ranges.
-
-    Returns:
-        `RewrittenNetwork`, or `None` if there is nothing to rewrite.
+    are rewritten; all else is left as it is. `arrays` are the values of
+    `variables`. Returns `None` if there is nothing to rewrite.
     """
     # Subclasses may do anything in `call`.
     is_keras = type(inner).__module__.startswith("keras.")
@@ -85,40 +81,30 @@ def _remove_dead_units(links: list[Link], values: Values) -> tuple[dict, dict]:
     Returns the units that are kept, by the layer's id, and the number of those
     removed, by its name.
     """
-    kept = settle(links, values)
-    removed = {
-        link.producer.name: values[link.producer.kernel].shape[-1] - len(units)
-        for link, units in zip(links, kept)
-    }
-    _shrink(links, kept, values)
-    units = {id(link.producer): units for link, units in zip(links, kept)}
-    return units, {name: count for name, count in removed.items() if count}
+    kept, removed = {}, {}
+    for link, units in zip(links, settle(links, values)):
+        producer = link.producer
+        kept[id(producer)] = units
+        if len(units) < producer.kernel.shape[-1]:
+            removed[producer.name] = producer.kernel.shape[-1] - len(units)
+        _shrink(link, units, values)
+    return kept, removed
 
 
-def _shrink(links: list[Link], kept: list, values: Values) -> None:
-    for link, units in zip(links, kept):
-        producer, consumer = link.producer, link.consumer
-        size = producer.kernel.shape[-1]
-        kernel = values[consumer.kernel]
-        *window, _, outputs = kernel.shape
-        # Rows of a flattened input go position by position.
-        parts = kernel.reshape(-1, size, outputs)[:, units]
-        if isinstance(consumer, layers.Dense):
-            values[consumer.kernel] = parts.reshape(-1, outputs)
-        else:
-            shape = (*window, len(units), outputs)
-            values[consumer.kernel] = parts.reshape(shape)
-        values[producer.kernel] = values[producer.kernel][..., units]
-        if producer.use_bias:
-            values[producer.bias] = values[producer.bias][units]
-        for layer in link.between:
-            _shrink_between(layer, units, values)
-
-
-def _shrink_between(layer, units: np.ndarray, values: Values) -> None:
-    for variable in layer.weights:
-        axis = -2 if variable.ndim > 1 else -1
-        values[variable] = np.take(values[variable], units, axis=axis)
+def _shrink(link: Link, units: np.ndarray, values: Values) -> None:
+    producer, consumer = link.producer, link.consumer
+    *window, _, outputs = values[consumer.kernel].shape
+    is_dense = isinstance(consumer, layers.Dense)
+    shape = (-1, outputs) if is_dense else (*window, len(units), outputs)
+    # Rows of a flattened input go position by position.
+    values[consumer.kernel] = outgoing(link, values)[:, units].reshape(shape)
+    values[producer.kernel] = values[producer.kernel][..., units]
+    if producer.use_bias:
+        values[producer.bias] = values[producer.bias][units]
+    for layer in link.between:
+        for variable in layer.weights:
+            axis = -2 if variable.ndim > 1 else -1
+            values[variable] = np.take(values[variable], units, axis=axis)
 
 
 def _rebuilt(inner, head, units: dict, values: Values) -> tuple:

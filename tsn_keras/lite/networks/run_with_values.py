@@ -23,13 +23,7 @@ def task_values(model: Any, task: str) -> list:
 
 
 def run_with_values(model: Any, inputs: Any, values: list) -> Any:
-    """Computes a task's outputs with the given values, and no masks.
-
-    Args:
-        model: `tsn_keras.ContinualModel`, its head selected.
-        inputs: nest of tensors, batch first.
-        values: list of tensors or arrays, in the order of `task_variables`.
-    """
+    """Computes outputs with values for `task_variables`, and no masks."""
     variables = task_variables(model) + model.switch.base
     # As constants: a file has no other place for what no task changes.
     with tf.init_scope():

@@ -51,7 +51,7 @@ KINDS = {
 PROGRAM = """
 import sys
 sys.path.insert(0, {folder!r})
-import scenarios_test as t
+import scenario_test as t
 print([t.digest(t.KINDS[k](t.make_data(), seed=3)[1]) for k in t.KINDS])
 """
 

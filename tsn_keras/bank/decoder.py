@@ -1,4 +1,4 @@
-"""From the components that tasks have in a kernel to slots and values."""
+"""Decodes the components that tasks have in a kernel to slots and values."""
 
 import bisect
 import math
@@ -162,7 +162,7 @@ class KernelDecoder:
     def plane(self, plane: int, before: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the owned slots of a plane, and their values, zero elsewhere.
 
-        Tasks count whose number is lower than `before`.
+        Only tasks with a number below `before` count.
         """
         rank = bisect.bisect_left(self._members.get(plane, ()), before)
         laid = self._laid(plane, rank) if rank else Plane(self._shape)

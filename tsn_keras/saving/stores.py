@@ -98,7 +98,7 @@ def _load_task(store: Mapping, model: keras.Model) -> RunningTask | None:
 
 
 def save_adapted(path: str, backbone: keras.layers.Layer) -> None:
-    """Writes vocabularies, which Keras does not find in what it is shown."""
+    """Writes vocabularies, which Keras does not find by itself."""
     for layer, folder in _adapted(path, backbone):
         folder.mkdir()
         layer.save_assets(str(folder))
@@ -137,7 +137,7 @@ def _start(model: keras.Model) -> list[keras.Variable]:
 def _adapted(
     path: str, backbone: keras.layers.Layer
 ) -> Iterator[tuple[keras.layers.Layer, pathlib.Path]]:
-    """Gives all layers that `adapt` gave a vocabulary, each with a folder."""
+    """Yields each layer that `adapt` gave a vocabulary, with its folder."""
     for index, layer in enumerate(adapted_layers(backbone)):
         if hasattr(layer, "save_assets"):
             yield layer, pathlib.Path(path, f"adapted_{index}")

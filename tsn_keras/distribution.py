@@ -40,7 +40,7 @@ def local_batch(iterator: Any) -> Any:
 
 
 def with_axis(step: Callable) -> Callable:
-    """Gives scalars that a step returns an axis.
+    """Adds an axis to the scalars that a step returns.
 
     Keras 3.15 takes the mean of a step's metrics over all workers along
     their first axis, which scalars do not have.
@@ -64,8 +64,8 @@ def _reduce(reduction: str, value: Any, others: Any) -> Any:
 def mean_over_workers(value: float) -> float:
     """Returns the mean of a number over all workers, the same on all of them.
 
-    What workers decide by it is the same then, even if they have read the
-    data in different orders.
+    So workers decide the same by it, even if they have read the data in
+    different orders.
     """
     if not has_workers(tf.distribute.get_strategy()):
         return value

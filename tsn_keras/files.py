@@ -24,7 +24,7 @@ def complete_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def complete_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Yields a path to write to, as a file or a folder, with others beside it.
+    """Yields a path to write a file or a folder to, and others beside it.
 
     All that is written to its parent moves to the parent of `path`. Folders
     that are there already keep the files that have no successor.

@@ -1,4 +1,4 @@
-"""From the components that tasks have in a kernel to slots and values."""
+"""Decodes the components that tasks have in a kernel to slots and values."""
 
 import bisect
 import math
@@ -133,7 +133,9 @@ class KernelDecoder:
             self._used_bits = used
         return self._used_bits
 
-    def next_entry(self, component: Component, plane: int, reference) -> Entry:
+    def next_entry(
+        self, component: Component, plane: int, reference: int | None
+    ) -> Entry:
         """Returns the entry of the next task, which is not entered yet."""
         rank = len(self._members.get(plane, ()))
         return Entry(component, len(self._entries), plane, rank, reference)
@@ -160,7 +162,7 @@ class KernelDecoder:
     def plane(self, plane: int, before: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the owned slots of a plane, and their values, zero elsewhere.
 
-        Tasks count whose number is lower than `before`.
+        Only tasks with a number below `before` count.
         """
         rank = bisect.bisect_left(self._members.get(plane, ()), before)
         laid = self._laid(plane, rank) if rank else Plane(self._shape)

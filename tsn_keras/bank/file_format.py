@@ -55,12 +55,11 @@ _DICTIONARY = (
     b'{"shapes":[],"base":[],"tasks":[[],[],[],[]],"planes":[],"components":[]'
     b',"private":[[],[],[]],"facts":[[],[],[]]}'
 )
+Shapes = list[tuple[int, ...]]
 
 
 def to_bytes(
-    records: Sequence[TaskRecord],
-    base: Iterable[PrivateCode],
-    shapes: list[tuple[int, ...]],
+    records: Sequence[TaskRecord], base: Iterable[PrivateCode], shapes: Shapes
 ) -> bytes:
     """Returns the saved form of a bank: tasks, frozen weights, kernels."""
     metadata = _write_metadata(records, base, shapes)
@@ -77,20 +76,17 @@ def to_bytes(
 
 
 def count_bytes(
-    records: Sequence[TaskRecord],
-    base: Iterable[PrivateCode],
-    shapes: list[tuple[int, ...]],
+    records: Sequence[TaskRecord], base: Iterable[PrivateCode], shapes: Shapes
 ) -> dict[str, int]:
     """Returns the number of bytes of `to_bytes(...)` by kind."""
     components = [c for record in records for c in record.components]
-    masks = [len(c.own_mask) + len(c.shared_mask) for c in components]
-    private = [len(code.data) for r in records for code in r.private]
+    private = [code for record in records for code in record.private]
     metadata = len(_write_metadata(records, base, shapes))
     return {
         "codes": sum(len(c.codes) for c in components),
-        "masks": sum(masks),
+        "masks": sum(len(c.own_mask + c.shared_mask) for c in components),
         "codebooks": sum(c.codebook.nbytes for c in components),
-        "private": sum(private),
+        "private": sum(len(code.data) for code in private),
         "statistics": sum(len(record.statistics.data) for record in records),
         "base": sum(len(code.data) for code in base),
         "metadata": _HEADER.size + _LENGTH.size + metadata,
@@ -99,7 +95,7 @@ def count_bytes(
 
 def from_bytes(
     data: bytes,
-) -> tuple[list[TaskRecord], tuple[PrivateCode, ...], list[tuple[int, ...]]]:
+) -> tuple[list[TaskRecord], tuple[PrivateCode, ...], Shapes]:
     """Returns the tasks, the base and the kernels' shapes of a saved bank.
 
     Raises:

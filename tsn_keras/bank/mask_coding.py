@@ -183,9 +183,8 @@ def decode_shared(
     if needs_within(data):
         return decode_mask(data, owned.shape, reference, owned)
     shared = np.zeros(owned.shape, bool)
-    num_owned = int(owned.sum())
-    listed = decode_mask(data, (num_owned,), _listed(reference, owned))
-    shared[owned] = listed
+    listed = (np.count_nonzero(owned),)
+    shared[owned] = decode_mask(data, listed, _listed(reference, owned))
     return shared
 
 

@@ -218,6 +218,8 @@ def _decode_levels(size: int, count: int, decoder: StringDecoder):
     levels = np.zeros(size, np.uint8)
     rest = np.arange(size)
     for level in range(count - 1):
-        rest = np.delete(rest, decoder.ones(rest.size))
+        is_higher = np.ones(rest.size, bool)
+        is_higher[decoder.ones(rest.size)] = False
+        rest = rest[is_higher]
         levels[rest] = level + 1
     return levels

@@ -89,6 +89,8 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
             "damaged, or `count` or `width` is not the one it was packed "
             f"with. Received: count={count}, width={width}"
         )
+    if 8 % width == 0:
+        return _codes_of_bytes(width)[packed].view(np.uint8)[:count]
 
     groups = np.zeros((-(-count // 8), 8), np.uint8)
     padded = np.zeros(len(groups) * width, np.uint8)
@@ -96,6 +98,14 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
     groups[:, :width] = padded.reshape(-1, width)
     words = _split_lanes(groups.reshape(-1).view("<u8"), width)
     return words.view(np.uint8)[:count].copy()
+
+
+@functools.cache
+def _codes_of_bytes(width: int) -> np.ndarray:
+    """The codes in each byte, for widths that divide it, as one integer."""
+    shifts = np.arange(0, 8, width)
+    codes = (np.arange(256)[:, np.newaxis] >> shifts) & (2**width - 1)
+    return codes.astype(np.uint8).view(f"u{shifts.size}").reshape(-1)
 
 
 def _check_width(width):

@@ -46,9 +46,9 @@ def unstacked(stacks: Iterable[Any]) -> Iterator[Any]:
 class BatchLoop:
     """Runs a step for each batch of a stack, in one call.
 
-    A function is compiled for each shape of batches; how many they are does
-    not count. So no batch is computed by a function compiled for another
-    shape, which may round another way.
+    A function is compiled for each shape of batches, whatever their number.
+    So no batch is computed by a function compiled for another shape, which
+    may round in another way.
 
     Args:
         step: Function of a batch and of the constants that the loop is given.
@@ -70,10 +70,10 @@ class BatchLoop:
         self._functions: dict[str, Callable] = {}
 
     def __call__(self, stack: Any, *constants: Any) -> Any:
-        """Runs the loop over a stack, as of `stacked`.
+        """Runs the loop over a stack, as `stacked` makes it.
 
-        Constants are nests of tensors that serve all steps; the lengths of
-        their first axes do not count either.
+        Constants are nests of tensors that serve all steps. Other lengths of
+        their first axes need no new function either.
         """
         if self._run_eagerly:
             for batch in unstacked([stack]):

@@ -110,7 +110,7 @@ class TrainingData:
 
     @contextlib.contextmanager
     def untouched(self) -> Iterator[None]:
-        """Lets data be looked at as if nobody had.
+        """Lets data be looked at without a trace.
 
         The order of a scenario's data set depends on how often it was read.
         That count is put back, so a task that turns out not to share is

@@ -2,7 +2,7 @@
 
 Keras would store the bank in an HDF5 file, which takes 7 kB for itself. In an
 archive of ours the bank is a file of its own among Keras' assets, and the
-weights are an empty `.npz`, so that the archive adds about 600 bytes. What
+weights are an empty `.npz`, so that the archive adds about 600 bytes. Whatever
 else Keras saves is kept: vocabularies, and variables of a user's subclass.
 `keras.saving.load_model` reads all forms.
 """
@@ -90,8 +90,8 @@ def write_archive(
 ) -> None:
     """Writes an archive, which appears under its name when it is complete.
 
-    `save` lets Keras write the model without the bank to a path. All else is
-    taken from there.
+    `save` lets Keras write the model without the bank to a path. Everything
+    but the bank is taken from there.
     """
     with complete_file(path) as unfinished:
         token = _apart.set(True)
@@ -100,11 +100,8 @@ def write_archive(
         finally:
             _apart.reset(token)
         with zipfile.ZipFile(unfinished) as archive:
-            members = {
-                name: archive.read(name)
-                for name in archive.namelist()
-                if not name.endswith("/")
-            }
+            names = [n for n in archive.namelist() if not n.endswith("/")]
+            members = {name: archive.read(name) for name in names}
         if not _holds_arrays(members[_WEIGHTS_MEMBER]):
             del members[_WEIGHTS_MEMBER]
             members[_NO_WEIGHTS_MEMBER] = _no_weights()

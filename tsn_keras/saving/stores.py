@@ -33,7 +33,7 @@ def save_model(store: MutableMapping, model: keras.Model) -> None:
         return
     store[BANK_KEY] = np.frombuffer(model.bank.to_bytes(), np.uint8)
     if model.running_task is not None:
-        _save_running_task(store, model)
+        _save_task(store, model)
     elif not model.bank.tasks:
         _save_list(store, "start", _start(model))
 
@@ -58,7 +58,7 @@ def load_bank(saved: bytes, store: Mapping, model: keras.Model) -> None:
             _load_list(store, "start", _start(model))
         switch.install_base(model.bank.base_values())
         model.let_go()
-        loaded = _load_running_task(store, model)
+        loaded = _load_task(store, model)
         if before and loaded and before.name == loaded.name:
             before.go_on_from(loaded)
             model.take_up(before)
@@ -69,7 +69,7 @@ def load_bank(saved: bytes, store: Mapping, model: keras.Model) -> None:
 def _check(store: Mapping, model: keras.Model, bank: WeightBank) -> None:
     """Refuses a saved bank that does not fit a model."""
     heads = {name: bank[name].head for name in bank.tasks}
-    running = _saved_task(store)
+    running = _stored_task(store)
     if running is not None:
         heads[running.name] = running.head
     checks.check_saved_heads(heads, model.heads.count)
@@ -79,9 +79,9 @@ def _check(store: Mapping, model: keras.Model, bank: WeightBank) -> None:
         checks.check_saved_shapes(name, shapes, private)
 
 
-def _load_running_task(store: Mapping, model: keras.Model):
+def _load_task(store: Mapping, model: keras.Model) -> RunningTask | None:
     """Reads and returns a running task; `None` if there was no task."""
-    task = _saved_task(store)
+    task = _stored_task(store)
     if task is None:
         return None
     model.take_up(task)
@@ -98,7 +98,7 @@ def _load_running_task(store: Mapping, model: keras.Model):
 
 
 def save_adapted(path: str, backbone: keras.layers.Layer) -> None:
-    """Writes vocabularies, which Keras does not find in what it is shown."""
+    """Writes vocabularies, which Keras does not find by itself."""
     for layer, folder in _adapted(path, backbone):
         folder.mkdir()
         layer.save_assets(str(folder))
@@ -137,13 +137,13 @@ def _start(model: keras.Model) -> list[keras.Variable]:
 def _adapted(
     path: str, backbone: keras.layers.Layer
 ) -> Iterator[tuple[keras.layers.Layer, pathlib.Path]]:
-    """Gives all layers that `adapt` gave a vocabulary, each with a folder."""
+    """Yields each layer that `adapt` gave a vocabulary, with its folder."""
     for index, layer in enumerate(adapted_layers(backbone)):
         if hasattr(layer, "save_assets"):
             yield layer, pathlib.Path(path, f"adapted_{index}")
 
 
-def _save_running_task(store: MutableMapping, model: keras.Model) -> None:
+def _save_task(store: MutableMapping, model: keras.Model) -> None:
     task = model.running_task
     store[TASK_KEY] = np.frombuffer(task.to_json().encode(), np.uint8)
     if not model.heads.head.built:
@@ -155,7 +155,7 @@ def _save_running_task(store: MutableMapping, model: keras.Model) -> None:
         store[f"available.{index}"] = np.packbits(mask.available)
 
 
-def _saved_task(store: Mapping) -> RunningTask | None:
+def _stored_task(store: Mapping) -> RunningTask | None:
     if TASK_KEY not in store.keys():
         return None
     return RunningTask.from_json(bytes(store[TASK_KEY]).decode())

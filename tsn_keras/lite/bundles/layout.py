@@ -39,19 +39,14 @@ HIDDEN = ("_place", "_count", "_table")
 class Block:
     """How the tasks' parts of one kernel are stored.
 
-    Args:
-        shape: tuple of int, the kernel's shape as it is stored.
-        shares: bool, whether any task uses entries of another.
-        grouped: bool, whether entries are in two groups of rows.
-        drops_columns: bool, whether columns without entries are left out.
-        digits: dict of the digits of a code by stream.
+    The shape is that of the kernel as it is stored, and digits are by stream of
+    codes. Three fields are in the table only where they are needed: `own_count`
+    if any task uses entries of another, `num_dense` if entries are in two
+    groups of rows, and `num_columns` if columns without entries are left out.
     """
 
     shape: tuple[int, ...]
     table: TaskTable
-    shares: bool
-    grouped: bool
-    drops_columns: bool
     digits: dict[str, tuple[Digit, ...]]
 
 
@@ -83,15 +78,9 @@ class Layout:
             for plane in planes
             for task in plane.entries.members
         }
-        groups = planes[0].groups
-        return Block(
-            shape=tuple(self.bank.shapes[index][axis] for axis in order),
-            table=TaskTable([rows[task] for task in self.tasks], HIDDEN),
-            shares=shares,
-            grouped=groups is not None,
-            drops_columns=bool(groups) and groups.used_columns is not None,
-            digits=digits,
-        )
+        shape = tuple(self.bank.shapes[index][axis] for axis in order)
+        table = TaskTable([rows[task] for task in self.tasks], HIDDEN)
+        return Block(shape, table, digits)
 
     def _row(self, plane: "_Streams", task: str, digits: dict, shares: bool):
         """Stores a task's part of a plane; returns its row of the table."""

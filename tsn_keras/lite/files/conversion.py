@@ -1,5 +1,6 @@
 """From TensorFlow functions to the bytes of a .tflite file."""
 
+import itertools
 import keyword
 import pathlib
 import re
@@ -81,9 +82,8 @@ def _operations(
 ) -> list[tuple[str, str]]:
     """Returns the kind and the layer of all operations, in loops as well."""
     graph = function.graph.as_graph_def()
-    nodes = list(graph.node)
-    for inner in graph.library.function:
-        nodes += inner.node_def
+    inner = (part.node_def for part in graph.library.function)
+    nodes = itertools.chain(graph.node, *inner)
     return [(node.op, node.name.rpartition("/")[0]) for node in nodes]
 
 

@@ -59,9 +59,8 @@ def is_producer(layer: keras.layers.Layer) -> bool:
 
 def _is_consumer(layer) -> bool:
     last = getattr(layer, "data_format", "channels_last") == "channels_last"
-    return (
-        type(layer) in PRODUCERS and last and getattr(layer, "groups", 1) == 1
-    )
+    groups = getattr(layer, "groups", 1)
+    return type(layer) in PRODUCERS and last and groups == 1
 
 
 def _is_channelwise(layer) -> bool:

@@ -23,12 +23,12 @@ from tsn_keras.lite.bundles.streams import (
     store_codes,
 )
 
-# The part by which a stream may grow so that a code is one digit, which takes a
-# graph half of the operators on every entry.
+# The part by which a stream may grow so that a code is one digit, which halves
+# the operators on every entry.
 LOW_GROWTH = 0.1
 CODE_GROWTH = 0.2
-# Groups of rows take more operators, and so do columns that are left out. Each
-# must save this part or more.
+# Groups of rows take more operators, and so does leaving out columns. Each must
+# save at least this part.
 GROUP_GAIN = 0.05
 
 # Fields that say where something is, how much, or how it is decoded.
@@ -139,7 +139,7 @@ class Layout:
         if plane.groups is not None:
             codes = codes[plane.groups.entries]
         if len(digits) == 1:
-            # The whole table is looked up in it, codes that nobody has, too.
+            # All codes are looked up in it at once, even those nobody has.
             # The books of several owners are looked up one by one.
             missing = max(0, 2**width - codebook.size)
             codebook = np.pad(codebook, (0, missing))

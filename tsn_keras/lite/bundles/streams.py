@@ -11,8 +11,8 @@ streams of their own, so that all entries are decoded at once, without a loop:
     position[i] = sum(low[:i + 1] + 1 - step) + step * ones[i]
 
 where `ones[i]` is the position of the i-th one in the unary stream, and `step`
-is two to the power of the number of lower bits. The first gap is longer than it
-is by `step - 1`, which this sum subtracts once too often.
+is two to the power of the number of lower bits. The first gap is stored
+`step - 1` too long, since the sum subtracts that once too often.
 """
 
 import dataclasses

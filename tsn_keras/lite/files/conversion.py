@@ -87,7 +87,7 @@ def _operations(
     return [(node.op, node.name.rpartition("/")[0]) for node in nodes]
 
 
-# What TensorFlow takes as the name of an argument and changes nothing in.
+# Names of arguments that TensorFlow leaves as they are.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
 
 

@@ -83,9 +83,9 @@ def run_converter(
 
 
 class _AlignedBuilder(flatbuffers.Builder):
-    """Puts weights where vector instructions can load them.
+    """Aligns weights to 16 bytes, for vector instructions.
 
-    The schema asks for 16 bytes, which Python's builder leaves out.
+    The schema asks for that, and Python's builder does not do it.
     """
 
     def StartVector(self, elemSize, numElems, alignment):
@@ -190,7 +190,7 @@ class FlatModel:
         self._model.metadata = [m for m in metadata if m.name.decode() in names]
 
     def keep_graphs(self, kept: list[int]) -> None:
-        """Drops all graphs but some, and the kinds of operators in others."""
+        """Drops other graphs, and kinds of operators that only they have."""
         operators = [o for i in kept for o in self.graphs[i].operators]
         for signature in self._model.signatureDefs:
             signature.subgraphIndex = kept.index(signature.subgraphIndex)

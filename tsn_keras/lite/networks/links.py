@@ -47,9 +47,10 @@ def activation_name(layer: keras.layers.Layer) -> str | None:
     It is `None` for an object without a name.
     """
     activation = getattr(layer, "activation", None)
-    if activation is None:
-        return "linear"
-    return getattr(activation, "__name__", None)
+    try:
+        return "linear" if activation is None else activation.__name__
+    except AttributeError:
+        return None
 
 
 def is_producer(layer: keras.layers.Layer) -> bool:

@@ -129,9 +129,7 @@ class ConverterFaultsTest(LiteTestCase):
         x = small_models.random_inputs(model, 200)
         arguments = {"precision": precision, "representative_data": x}
         expected = model.predict(x, verbose=0)
-        with mock.patch.object(
-            task_file, "loses_weights", return_value=False
-        ):
+        with mock.patch.object(task_file, "loses_weights", return_value=False):
             lite.export_task(model, self.path, min_agreement=0.0, **arguments)
         lost = np.abs(lite.run_file(self.path, x) - expected).max()
         self.assertGreater(lost, 0.3 * np.ptp(expected))

@@ -146,10 +146,7 @@ class LayersTest(LiteTestCase):
         model = small_models.make_model(backbone, tasks=1)
         x = small_models.random_inputs(model, 4)
         report = lite.export_task(
-            model,
-            self.path,
-            precision="sparse_float32",
-            verification_data=x,
+            model, self.path, precision="sparse_float32", verification_data=x
         )
         self.assertEqual(report.samples, "verification_data")
         self.assertGreater(np.ptp(report.agreement.logits), 0.1)

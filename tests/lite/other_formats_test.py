@@ -66,9 +66,7 @@ class OtherFormatsTest(absltest.TestCase):
         path = os.path.join(self.folder, "task.xml")
         with mock.patch.object(keras.Model, "export", two_files):
             self.export("task 0", path, "openvino")
-        self.assertCountEqual(
-            os.listdir(self.folder), ["task.bin", "task.xml"]
-        )
+        self.assertCountEqual(os.listdir(self.folder), ["task.bin", "task.xml"])
 
     def test_saved_model_twice(self):
         path = os.path.join(self.folder, "saved")
@@ -77,10 +75,7 @@ class OtherFormatsTest(absltest.TestCase):
         x, _ = digits(1, TEST)
         loaded = tf.saved_model.load(path)
         np.testing.assert_allclose(
-            loaded.serve(x),
-            logits(self.model, 1),
-            rtol=1e-5,
-            atol=1e-5,
+            loaded.serve(x), logits(self.model, 1), rtol=1e-5, atol=1e-5
         )
         self.assertEqual(os.listdir(self.folder), ["saved"])
 

@@ -65,9 +65,7 @@ class SeveralOutputsTest(LiteTestCase):
         x = small_models.random_inputs(model)
         outputs = model.predict(x, task="task 0", verbose=0)
         y = {name: part.argmax(-1) for name, part in outputs.items()}
-        report = lite.export_task(
-            model, self.path, verification_data=(x, y)
-        )
+        report = lite.export_task(model, self.path, verification_data=(x, y))
         self.assertEqual(report.agreement.accuracy, 1.0)
 
     def test_labels_by_the_names_of_outputs_in_a_list(self):
@@ -80,9 +78,7 @@ class SeveralOutputsTest(LiteTestCase):
         x = small_models.random_inputs(model)
         outputs = model.predict(x, task="task 0", verbose=0)
         y = {name: part.argmax(-1) for name, part in zip("za", outputs)}
-        report = lite.export_task(
-            model, self.path, verification_data=(x, y)
-        )
+        report = lite.export_task(model, self.path, verification_data=(x, y))
         self.assertEqual(report.agreement.accuracy, 1.0)
         bundled = lite.export_bundle(
             model,

@@ -16,14 +16,7 @@ def dense_backbone(units=(12, 9), inputs=20, **arguments):
 
 
 def make_model(backbone=None, tasks=2, classes=4, **arguments):
-    """Returns a model of consolidated tasks with random weights.
-
-    Args:
-        backbone: `keras.layers.Layer`, built.
-        tasks: int, number of tasks.
-        classes: int, width of the head.
-        **arguments: Those of `add_random_task`.
-    """
+    """Returns a model of consolidated tasks, made by `add_random_task`."""
     backbone = dense_backbone() if backbone is None else backbone
     model = tsn_keras.ContinualModel(backbone, sharing=None)
     if model.bank is None:

@@ -7,14 +7,7 @@ import keras
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from tests.digits_tasks import (
-    TEST,
-    begin,
-    digits,
-    learn,
-    make_model,
-    mlp,
-)
+from tests.digits_tasks import TEST, begin, digits, learn, make_model, mlp
 from tsn_keras.lite import run_file, verification, verify_file
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from tsn_keras.lite.files.flatbuffer import FlatModel, schema
 from tsn_keras.lite.interpreter import make_interpreter
 
-# Calls in one measurement, so that the clock does not count.
+# Calls in one measurement, so that reading the clock takes no share of it.
 CALLS = 20
-# Bytes of an entry, by type; 1 of all others.
+# Bytes of an entry, by type; all other types take 1.
 BYTES = {
     schema.TensorType.FLOAT32: 4,
     schema.TensorType.INT32: 4,
@@ -171,9 +171,8 @@ def _fill_inputs(interpreter: Any) -> None:
 def peak_arena(content: bytes) -> int:
     """Returns the bytes of all tensors alive at once, at the worst moment.
 
-    Only the first graph of the file counts. Constants are not counted, and the
-    memory of delegates is not. Dimensions of unknown size count as 1. It is
-    what a perfect planner would need.
+    That is what a perfect planner of memory would need for the first graph of
+    the file, without constants and delegates. Open sizes count as 1.
     """
     graph = FlatModel.from_bytes(content).graphs[0]
     last = len(graph.operators)

@@ -114,7 +114,7 @@ def _verify(
     file: pathlib.Path, inputs: Any, samples: dict, expected: dict
 ) -> dict[str, Agreement]:
     """Runs every task in both ways, with and without XNNPACK."""
-    agreements = {}
+    agreements, precision = {}, get_precision("float32")
     for xnnpack, where in DELEGATES.items():
         with explained(f"The bundle does not run in {where}"):
             runner = TaskRunner(file, xnnpack=xnnpack)
@@ -124,12 +124,9 @@ def _verify(
                 outputs = runner.predict(x)
                 if len(runner.outputs) == 1:
                     outputs = {runner.outputs[0]["name"]: outputs}
+                place = f"Task '{task}', {where}"
                 found = checked(
-                    outputs,
-                    expected[task],
-                    examples,
-                    get_precision("float32"),
-                    f"Task '{task}', {where}",
+                    outputs, expected[task], examples, precision, place
                 )
                 agreements.setdefault(task, found)
     return agreements

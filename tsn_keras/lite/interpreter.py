@@ -54,15 +54,18 @@ class SignatureRunner:
     def run(self, x: Any) -> dict[str, np.ndarray]:
         """Runs all rows of a nest of arrays; returns outputs by name."""
         samples = Samples(self._checked(x), None, "x")
-        size = self.batch_size or max(len(samples), 1)
-        parts = [
-            self._run_batch(dict(zip(self._names(x), batch)))
-            for batch in samples.batches(size)
-        ]
-        return {
-            name: np.concatenate([part[name] for part in parts])[: len(samples)]
-            for name in self.outputs
-        }
+        parts = []
+        for batch in samples.batches(self.batch_size or len(samples)):
+            stored = {
+                name: _to_stored(array, self.inputs[name])
+                for name, array in zip(self._names(x), batch)
+            }
+            parts.append(self._runner(**stored))
+        outputs = {}
+        for name, details in self.outputs.items():
+            rows = np.concatenate([part[name] for part in parts])
+            outputs[name] = _from_stored(rows[: len(samples)], details)
+        return outputs
 
     def _names(self, x: Any) -> list[str]:
         names = part_names(x, "inputs")
@@ -73,13 +76,10 @@ class SignatureRunner:
         names = self._names(x)
         parts = [np.asarray(part) for part in tree.flatten(x)]
         received = {n: part.shape for n, part in zip(names, parts)}
-        wanted = {
-            name: tuple(
-                None if size == -1 else int(size)
-                for size in (-1, *details["shape_signature"][1:])
-            )
-            for name, details in self.inputs.items()
-        }
+        wanted = {}
+        for name, details in self.inputs.items():
+            sizes = map(int, details["shape_signature"][1:])
+            wanted[name] = (None, *(None if s == -1 else s for s in sizes))
         fits = received.keys() == wanted.keys() and all(
             len(shape) == len(wanted[name])
             and all(w in (None, s) for s, w in zip(shape, wanted[name]))
@@ -92,17 +92,6 @@ class SignatureRunner:
                 f"each, of the shapes {wanted}. Received: {received}"
             )
         return parts
-
-    def _run_batch(self, batch: dict) -> dict[str, np.ndarray]:
-        stored = {
-            name: _to_stored(array, self.inputs[name])
-            for name, array in batch.items()
-        }
-        outputs = self._runner(**stored)
-        return {
-            name: _from_stored(array, self.outputs[name])
-            for name, array in outputs.items()
-        }
 
 
 def _to_stored(array: np.ndarray, details: dict) -> np.ndarray:

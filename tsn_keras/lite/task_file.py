@@ -108,12 +108,9 @@ def export_task(
             representative_data, inputs, "representative_data"
         )
     if verification_data is not None:
+        outputs = model.heads.output_names(model.bank[name].head)
         verification = sampling.take_samples(
-            verification_data,
-            inputs,
-            "verification_data",
-            model.heads.output_names(model.bank[name].head),
-            limit=10000,
+            verification_data, inputs, "verification_data", outputs, 10000
         )
     if kind.integer and representative is None:
         raise ValueError(

@@ -6,11 +6,7 @@ from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
 from tsn_keras.lite.files import cleanup
-from tsn_keras.lite.files.flatbuffer import (
-    BUILTIN,
-    FlatModel,
-    buffer_places,
-)
+from tsn_keras.lite.files.flatbuffer import BUILTIN, FlatModel, buffer_places
 
 
 class FlatModelTest(LiteTestCase):

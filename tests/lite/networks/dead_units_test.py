@@ -105,9 +105,7 @@ class DeadUnitsTest(parameterized.TestCase):
         model = small_models.make_model(CHAINS["dense"](), tasks=1, kept=0.9)
         variables, values = with_dead_units(model, [0, 4], [7])
         head = model.heads.head
-        smaller = rewrite_network(
-            model.backbone.layer, head, variables, values
-        )
+        smaller = rewrite_network(model.backbone.layer, head, variables, values)
         self.assertEqual(smaller.removed, {"first": 3})
         shapes = [tuple(w.shape) for w in smaller.backbone.weights]
         self.assertEqual(shapes, [(20, 6), (6,), (6, 8), (8,)])

@@ -178,8 +178,6 @@ class EqualizationTest(parameterized.TestCase):
             return np.sqrt(np.mean((found - expected) ** 2))
 
         equalized = error()
-        with mock.patch.object(
-            rewriting, "equalize", return_value=False
-        ):
+        with mock.patch.object(rewriting, "equalize", return_value=False):
             plain = error()
         self.assertLess(equalized, 0.7 * plain)

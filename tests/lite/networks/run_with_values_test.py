@@ -7,10 +7,7 @@ from keras import layers
 
 from tests.lite import small_models
 from tsn_keras.layers import SubnetDense, Subnetwork
-from tsn_keras.lite.networks.run_with_values import (
-    run_with_values,
-    task_values,
-)
+from tsn_keras.lite.networks.run_with_values import run_with_values, task_values
 
 
 def subnetworks_inside():

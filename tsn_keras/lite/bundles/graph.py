@@ -116,9 +116,10 @@ class BundleModule(tf.Module):
         row = block.table.read(number)
         size = math.prod(block.shape)
         book = self._reader.floats(row["codebook_place"], row["codebook_bytes"])
-        locate = self._grouped_address if block.grouped else self._address
+        grouped = "num_dense" in row
+        locate = self._grouped_address if grouped else self._address
         address = locate(block, row, codes)
-        if block.shares:
+        if "own_count" in row:
             owner = address // size
             address -= owner * size
             start = owner * row["stride"]
@@ -129,7 +130,7 @@ class BundleModule(tf.Module):
             values = codes.read(row, "codes", block.digits["codes"], value)
         # A slice with a new axis would be copied entry by entry.
         flat = tf.scatter_nd(tf.reshape(address, [-1, 1]), values, [size])
-        return self._ungrouped(block, row, flat) if block.grouped else flat
+        return self._ungrouped(block, row, flat) if grouped else flat
 
     def _address(self, block: Block, row: dict, codes, group: str = ""):
         """Returns the positions that are stored as gaps."""
@@ -148,7 +149,7 @@ class BundleModule(tf.Module):
         sparse = self._address(block, row, codes, "sparse_")
         sparse += row["num_dense"]
         address = tf.concat([dense, sparse], axis=0)
-        if not block.drops_columns:
+        if "num_columns" not in row:
             return address
         num_columns = math.prod(block.shape[1:])
         is_used = self._marks(row["columns_place"], num_columns)

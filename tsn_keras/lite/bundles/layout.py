@@ -23,12 +23,12 @@ from tsn_keras.lite.bundles.streams import (
     store_codes,
 )
 
-# The part by which a stream may grow so that a code is one digit, which takes a
-# graph half of the operators on every entry.
+# The part by which a stream may grow so that a code is one digit, which halves
+# the operators on every entry.
 LOW_GROWTH = 0.1
 CODE_GROWTH = 0.2
-# Groups of rows take more operators, and so do columns that are left out. Each
-# must save this part or more.
+# Groups of rows take more operators, and so does leaving out columns. Each must
+# save at least this part.
 GROUP_GAIN = 0.05
 
 # Fields that say where something is, how much, or how it is decoded.
@@ -39,19 +39,14 @@ HIDDEN = ("_place", "_count", "_table")
 class Block:
     """How the tasks' parts of one kernel are stored.
 
-    Args:
-        shape: tuple of int, the kernel's shape as it is stored.
-        shares: bool, whether any task uses entries of another.
-        grouped: bool, whether entries are in two groups of rows.
-        drops_columns: bool, whether columns without entries are left out.
-        digits: dict of the digits of a code by stream.
+    The shape is that of the kernel as it is stored, and digits are by stream of
+    codes. Three fields are in the table only where they are needed: `own_count`
+    if any task uses entries of another, `num_dense` if entries are in two
+    groups of rows, and `num_columns` if columns without entries are left out.
     """
 
     shape: tuple[int, ...]
     table: TaskTable
-    shares: bool
-    grouped: bool
-    drops_columns: bool
     digits: dict[str, tuple[Digit, ...]]
 
 
@@ -83,15 +78,9 @@ class Layout:
             for plane in planes
             for task in plane.entries.members
         }
-        groups = planes[0].groups
-        return Block(
-            shape=tuple(self.bank.shapes[index][axis] for axis in order),
-            table=TaskTable([rows[task] for task in self.tasks], HIDDEN),
-            shares=shares,
-            grouped=groups is not None,
-            drops_columns=bool(groups) and groups.used_columns is not None,
-            digits=digits,
-        )
+        shape = tuple(self.bank.shapes[index][axis] for axis in order)
+        table = TaskTable([rows[task] for task in self.tasks], HIDDEN)
+        return Block(shape, table, digits)
 
     def _row(self, plane: "_Streams", task: str, digits: dict, shares: bool):
         """Stores a task's part of a plane; returns its row of the table."""
@@ -150,7 +139,7 @@ class Layout:
         if plane.groups is not None:
             codes = codes[plane.groups.entries]
         if len(digits) == 1:
-            # The whole table is looked up in it, codes that nobody has, too.
+            # All codes are looked up in it at once, even those nobody has.
             # The books of several owners are looked up one by one.
             missing = max(0, 2**width - codebook.size)
             codebook = np.pad(codebook, (0, missing))

@@ -15,10 +15,9 @@ def put_out_networks(content: bytes) -> bytes:
 
     `file` is a task's whole network, a .tflite file with constants for
     weights. The bytes that no task changes are constants of the bundle, and
-    between them come the weights. It is float32, four bytes in each, so that
-    nothing has to be converted.
-
-    Outputs of `select` are inputs of `compute`, by name.
+    the weights come between them. All are float32, four bytes each, so that
+    nothing has to be converted. Outputs of `select` are inputs of `compute`, by
+    name.
     """
     model = FlatModel.from_bytes(content)
     decoded = model.outputs("select")

@@ -25,16 +25,10 @@ NUM_PARTS = 16
 class RowGroups:
     """The slots of a kernel, group after group.
 
-    Args:
-        dense_rows: bool array, the rows of the first group.
-        used_columns: bool array or `None`, the columns with any slot; `None`
-            if none is left out.
-        entries: int array, for each place in the new order the number of the
-            slot there.
-        positions: tuple of int arrays, rising positions of the slots in the
-            flat matrix of the dense rows and the used columns, and in that of
-            the sparse rows.
-        num_columns: int, the columns of both.
+    Rows and columns are marked in bool arrays; `used_columns` is `None` if
+    none is left out. `entries` are the numbers of the slots in the new order.
+    `positions` are the slots' rising positions in two flat matrices: that of
+    the dense rows and the used columns, and that of the sparse rows.
     """
 
     dense_rows: np.ndarray
@@ -97,28 +91,22 @@ def _grouped(slots, shape, dense_rows, drop_columns) -> RowGroups:
 class PlaneEntries:
     """The entries of one plane of one kernel, task after task.
 
-    Members are the tasks of the bundle on this plane.
-
-    Attributes:
-        positions: int array, rising, one owner's slots behind another's.
-        codes: int array, the code of each entry.
-        codebook: float array, the codebooks of all owners, `stride` values
-            each.
+    Members are the tasks of the bundle on this plane. Positions rise, one
+    owner's slots behind another's; `codebook` has `stride` values an owner.
     """
 
     def __init__(
-        self,
-        bank: WeightBank,
-        index: int,
-        order: tuple[int, ...],
-        members: list[str],
+        self, bank: WeightBank, index: int, order: tuple, members: list[str]
     ):
         self.members = members
         owners = _owners(bank, index, members)
         size = math.prod(bank.shapes[index])
         flat = np.arange(size).reshape(bank.shapes[index])
         self._stored = flat.transpose(order).reshape(-1)
-        self._masks = {task: self._both(bank, index, task) for task in members}
+        self._masks = {
+            task: [m.reshape(-1)[self._stored] for m in bank.masks(task)[index]]
+            for task in members
+        }
         parts = [self._own_entries(bank, index, owner) for owner in owners]
         slots, codes, books = zip(*parts)
         counts = [part.size for part in slots]
@@ -144,10 +132,6 @@ class PlaneEntries:
     def code_width(self) -> int:
         """The bits of a code, enough for the largest codebook."""
         return max(1, int(self.stride - 1).bit_length())
-
-    def _both(self, bank, index, task):
-        own, shared = bank.masks(task)[index]
-        return tuple(m.reshape(-1)[self._stored] for m in (own, shared))
 
     def _own_entries(self, bank, index, owner) -> tuple:
         """Returns slots, codes and codebook: what members use of a task's."""

@@ -46,20 +46,18 @@ class _Streams:
         self.places: dict[tuple, tuple[int, int, int]] = {}
         self._parts: dict[int, list[np.ndarray]] = {}
         self._scales: list[np.ndarray] = []
-        for code in codes:
-            if _key(code) in keys and _key(code) not in self.places:
-                self._add(code)
-
-    def _add(self, code: PrivateCode) -> None:
-        width, values, scale = _split(code)
-        parts = self._parts.setdefault(width, [])
-        start = sum(part.size for part in parts)
-        # The last one of a task's scales is `PLAIN`.
-        place = -1 if scale is None else len(self._scales)
-        self.places[_key(code)] = (width, start, place)
-        parts.append(values)
-        if scale is not None:
-            self._scales.append(scale)
+        for key, code in {_key(code): code for code in codes}.items():
+            if key not in keys:
+                continue
+            width, values, scale = _split(code)
+            parts = self._parts.setdefault(width, [])
+            start = sum(part.size for part in parts)
+            # The last one of a task's scales is `PLAIN`.
+            place = -1 if scale is None else len(self._scales)
+            self.places[key] = (width, start, place)
+            parts.append(values)
+            if scale is not None:
+                self._scales.append(scale)
 
     @property
     def widths(self) -> set[int]:
@@ -91,17 +89,14 @@ class PrivateLayout:
         self.shapes = [code.shape for code in tasks[0]]
         self.sizes = list(map(math.prod, self.shapes))
         self._tasks = _own_streams(tasks)
-        self.uses_others = any(
-            task.other != index for index, task in enumerate(self._tasks)
-        )
+        others = [task.other for task in self._tasks]
+        self.uses_others = others != list(range(len(others)))
         self.widths = sorted(set().union(*(t.widths for t in self._tasks)))
         codes = itertools.chain(*tasks)
         constants = (c for c in codes if c.width == CONSTANT_WIDTH)
         self.zeros = max((math.prod(c.shape) for c in constants), default=0)
-        self.streams_table = TaskTable(
-            list(map(self._stream_row, self._tasks)),
-            hidden=("_place", "_table", "other"),
-        )
+        rows = list(map(self._stream_row, self._tasks))
+        self.streams_table = TaskTable(rows, ("_place", "_table", "other"))
         rows = list(map(self._variable_row, self._tasks))
         self.variables_table = TaskTable(rows)
 
@@ -116,9 +111,8 @@ class PrivateLayout:
                 row[f"{width}_bytes"] = len(data)
             else:
                 digits = common_digits([width])
-                row |= store_codes(
-                    self._store, width, stream, width, stream.size, digits
-                )
+                args = (width, stream, width, stream.size, digits)
+                row |= store_codes(self._store, *args)
         scales = task.scales.tobytes()
         row["scales_place"] = self._store.append(scales)
         row["scales_bytes"] = len(scales)

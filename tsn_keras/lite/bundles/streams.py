@@ -11,8 +11,8 @@ streams of their own, so that all entries are decoded at once, without a loop:
     position[i] = sum(low[:i + 1] + 1 - step) + step * ones[i]
 
 where `ones[i]` is the position of the i-th one in the unary stream, and `step`
-is two to the power of the number of lower bits. The first gap is longer than it
-is by `step - 1`, which this sum subtracts once too often.
+is two to the power of the number of lower bits. The first gap is stored
+`step - 1` too long, since the sum subtracts that once too often.
 """
 
 import dataclasses
@@ -233,13 +233,10 @@ class CodeReader:
 
 @dataclasses.dataclass(frozen=True)
 class GapCode:
-    """Coded positions.
+    """Coded positions: `width` lower bits of each gap, at least one.
 
-    Args:
-        width: int, lower bits of each gap, at least 1.
-        low: int array, the lower bits of each.
-        high: uint8 array, the unary parts, a one after as many zeros.
-        ends: int array, the length of the unary stream after each entry.
+    `high` has the bits of the unary parts, a one after as many zeros, and
+    `ends` the length of that stream after each entry.
     """
 
     width: int
@@ -296,7 +293,7 @@ class TaskTable:
         self._constants: dict[str, np.ndarray] = {}
         self._hidden: dict[str, np.ndarray] = {}
         self._columns: dict[str, bytes] = {}
-        found: dict[bytes, np.ndarray] = {}
+        self._parts: dict[type, dict[bytes, np.ndarray]] = {}
         for name in rows[0]:
             values = [np.atleast_1d(row[name]) for row in rows]
             values = np.array(values, np.int32)
@@ -304,9 +301,10 @@ class TaskTable:
                 hides = name.endswith(hidden)
                 (self._hidden if hides else self._constants)[name] = values[0]
             else:
-                self._columns[name] = values.tobytes()
-                found[values.tobytes()] = values
-        self._parts = _by_dtype(found)
+                fits = np.array_equal(values, values.astype(np.int16))
+                dtype = np.int16 if fits else np.int32
+                key = self._columns[name] = values.tobytes()
+                self._parts.setdefault(dtype, {})[key] = values.astype(dtype)
 
     def read(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the fields of a task, int32 tensors of one dimension."""
@@ -316,28 +314,12 @@ class TaskTable:
             row = tf.cast(tf.gather(tf.constant(table), number), tf.int32)
             sizes = [values.shape[1] for values in columns.values()]
             tensors.update(zip(columns, tf.split(row, sizes)))
-        return {
-            **{name: tf.constant(v) for name, v in self._constants.items()},
-            **_unknown(self._hidden, number),
-            **{name: tensors[key] for name, key in self._columns.items()},
-        }
-
-
-def _unknown(values: dict, number: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns tensors of values that the converter does not know."""
-    if not values:
-        return {}
-    zero = tf.minimum(number, 0)
-    together = tf.constant(np.concatenate(list(values.values()))) + zero
-    sizes = [value.size for value in values.values()]
-    return dict(zip(values, tf.split(together, sizes)))
-
-
-def _by_dtype(found: dict) -> dict:
-    """Returns columns by the dtype that is wide enough for them."""
-    parts: dict = {}
-    for key, values in found.items():
-        fits = np.array_equal(values, values.astype(np.int16))
-        dtype = np.dtype(np.int16 if fits else np.int32)
-        parts.setdefault(dtype.name, {})[key] = values.astype(dtype)
-    return parts
+        fields = {name: tensors[key] for name, key in self._columns.items()}
+        fields |= {name: tf.constant(v) for name, v in self._constants.items()}
+        if self._hidden:
+            hidden = list(self._hidden.values())
+            zero = tf.minimum(number, 0)
+            values = tf.constant(np.concatenate(hidden)) + zero
+            parts = tf.split(values, [part.size for part in hidden])
+            fields |= zip(self._hidden, parts)
+        return fields

@@ -1,5 +1,6 @@
 """From TensorFlow functions to the bytes of a .tflite file."""
 
+import itertools
 import keyword
 import pathlib
 import re
@@ -81,13 +82,12 @@ def _operations(
 ) -> list[tuple[str, str]]:
     """Returns the kind and the layer of all operations, in loops as well."""
     graph = function.graph.as_graph_def()
-    nodes = list(graph.node)
-    for inner in graph.library.function:
-        nodes += inner.node_def
+    inner = (part.node_def for part in graph.library.function)
+    nodes = itertools.chain(graph.node, *inner)
     return [(node.op, node.name.rpartition("/")[0]) for node in nodes]
 
 
-# What TensorFlow takes as the name of an argument and changes nothing in.
+# Names of arguments that TensorFlow leaves as they are.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
 
 

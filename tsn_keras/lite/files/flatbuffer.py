@@ -83,9 +83,9 @@ def run_converter(
 
 
 class _AlignedBuilder(flatbuffers.Builder):
-    """Puts weights where vector instructions can load them.
+    """Aligns weights to 16 bytes, for vector instructions.
 
-    The schema asks for 16 bytes, which Python's builder leaves out.
+    The schema asks for that, and Python's builder does not do it.
     """
 
     def StartVector(self, elemSize, numElems, alignment):
@@ -104,9 +104,8 @@ class FlatModel:
     @classmethod
     @collection_paused()
     def from_bytes(cls, content: bytes) -> "FlatModel":
-        return cls(
-            flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-        )
+        content = bytearray(content)
+        return cls(flatbuffer_utils.convert_bytearray_to_object(content))
 
     @collection_paused()
     def to_bytes(self) -> bytes:
@@ -191,7 +190,7 @@ class FlatModel:
         self._model.metadata = [m for m in metadata if m.name.decode() in names]
 
     def keep_graphs(self, kept: list[int]) -> None:
-        """Drops all graphs but some, and the kinds of operators in others."""
+        """Drops other graphs, and kinds of operators that only they have."""
         operators = [o for i in kept for o in self.graphs[i].operators]
         for signature in self._model.signatureDefs:
             signature.subgraphIndex = kept.index(signature.subgraphIndex)
@@ -232,11 +231,8 @@ class FlatModel:
 
     def signatures_of(self, graph: "Graph") -> list:
         """Returns the signatures that run a graph."""
-        return [
-            signature
-            for signature in self._model.signatureDefs
-            if self.graphs[signature.subgraphIndex] is graph
-        ]
+        signatures = self._model.signatureDefs
+        return [s for s in signatures if self.graphs[s.subgraphIndex] is graph]
 
     def extracted(self, signature: str, name: str) -> "FlatModel":
         """Returns a copy with one signature only, renamed, and no metadata.
@@ -296,7 +292,7 @@ class Graph:
         tensor.type = kind
         tensor.buffer = buffer
         tensor.hasRank = True
-        return self._append(tensor)
+        return self.add_copy(tensor)
 
     def add_constant(self, array: np.ndarray) -> int:
         """Adds a float32 or int32 constant."""
@@ -309,7 +305,8 @@ class Graph:
 
     def add_copy(self, tensor: Any) -> int:
         """Adds a copy of a tensor, of this graph or another."""
-        return self._append(copy.deepcopy(tensor))
+        self.tensors.append(copy.deepcopy(tensor))
+        return len(self.tensors) - 1
 
     def add_variant(
         self, index: int, ending: bytes, inner: Sequence[int] | None = None
@@ -327,10 +324,6 @@ class Graph:
                 batch = tensor.shapeSignature[0]
                 tensor.shapeSignature = np.array([batch, *inner], np.int32)
         return found
-
-    def _append(self, tensor: Any) -> int:
-        self.tensors.append(tensor)
-        return len(self.tensors) - 1
 
     def add_unit_axes(self, index: int) -> None:
         """Gives a matrix `(a, b)` the shape `(a, 1, 1, b)`."""

@@ -47,9 +47,10 @@ def activation_name(layer: keras.layers.Layer) -> str | None:
     It is `None` for an object without a name.
     """
     activation = getattr(layer, "activation", None)
-    if activation is None:
-        return "linear"
-    return getattr(activation, "__name__", None)
+    try:
+        return "linear" if activation is None else activation.__name__
+    except AttributeError:
+        return None
 
 
 def is_producer(layer: keras.layers.Layer) -> bool:
@@ -59,9 +60,8 @@ def is_producer(layer: keras.layers.Layer) -> bool:
 
 def _is_consumer(layer) -> bool:
     last = getattr(layer, "data_format", "channels_last") == "channels_last"
-    return (
-        type(layer) in PRODUCERS and last and getattr(layer, "groups", 1) == 1
-    )
+    groups = getattr(layer, "groups", 1)
+    return type(layer) in PRODUCERS and last and groups == 1
 
 
 def _is_channelwise(layer) -> bool:

@@ -196,14 +196,22 @@ class ActivationSimilarity(Sharing):
         if not divergences:
             return PlaneChoice(None, reason="first")
         limit = max(self.threshold, self.doubt)
-        similar = [name for name, d in divergences.items() if d < limit]
-        tasks, most = collections.Counter(planes.values()), self.tasks_per_plane
-        with_room = [name for name in similar if tasks[planes[name]] < most]
-        nearest = min(with_room or divergences, key=divergences.get)
+        nearest = min(divergences, key=divergences.get)
         divergence = divergences[nearest]
+        # A NaN is not near, either.
+        if not divergence < limit:
+            return PlaneChoice(None, nearest, divergence, reason="dissimilar")
+        counts = collections.Counter(planes.values())
+        with_room = {
+            name: value
+            for name, value in divergences.items()
+            if value < limit and counts[planes[name]] < self.tasks_per_plane
+        }
         if not with_room:
-            reason = "full" if similar else "dissimilar"
-            return PlaneChoice(None, nearest, divergence, reason=reason)
+            return PlaneChoice(None, nearest, divergence, reason="full")
+        nearest = min(with_room, key=with_room.get)
+        divergence = with_room[nearest]
+        similar = divergence < self.threshold
         tries = self.doubt > self.threshold
         return PlaneChoice(
             planes[nearest],
@@ -212,7 +220,7 @@ class ActivationSimilarity(Sharing):
             own_fraction=self.own_fraction,
             trial_steps=self.trial_steps if tries else 0,
             trial_depth=self.trial_depth,
-            reason="similar" if divergence < self.threshold else "trial",
+            reason="similar" if similar else "trial",
         )
 
 

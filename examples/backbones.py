@@ -140,11 +140,15 @@ def application(name: str, **arguments: Any) -> keras.Model:
     make = getattr(keras.applications, name)
     arguments = {"input_shape": (32, 32, 3), "pooling": "avg", **arguments}
     network = make(include_top=False, weights=None, **arguments)
-    for layer in network.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            # Theirs are for thousands of steps.
-            layer.momentum = 0.8
-    return network
+    return keras.models.clone_model(network, clone_function=_short_memory)
+
+
+def _short_memory(layer: layers.Layer) -> layers.Layer:
+    """Returns a layer whose moving statistics need few training steps."""
+    config = layer.get_config()
+    if isinstance(layer, layers.BatchNormalization):
+        config["momentum"] = 0.8
+    return type(layer).from_config(config)
 
 
 @keras.saving.register_keras_serializable(package="examples")

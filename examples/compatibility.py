@@ -122,7 +122,7 @@ def try_out(backbone: Backbone, model: tsn_keras.ContinualModel) -> Outcome:
         loaded = predict_all(keras.models.load_model(path))
         exported = export(model, f"{folder}/task.tflite", tasks[0][0])
     difference = max(np.abs(a - b).max() for a, b in zip(loaded, again))
-    kernels = len(model.installation.kernels)
+    kernels = len(model.switch.kernels)
     return Outcome(kernels, accuracies, all(same), float(difference), exported)
 
 

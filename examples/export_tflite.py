@@ -7,8 +7,8 @@
 With `--data_dir`, or `--download`, files are calibrated, verified and scored on
 the data of `--scenario`, which the model must have been trained on. Without,
 they are verified on seeded random inputs. The row `dense` is ONE dense float32
-network of the same architecture, the yardstick. Latencies of a bundle are those
-of the network that it puts out, and of its signature `predict`.
+network of the same architecture, the yardstick. The latency of a bundle is
+that of the network that it puts out.
 
 `--measure_again` only measures the files of an earlier run in `--output_dir`;
 `--model` is not needed.
@@ -45,7 +45,7 @@ flags.DEFINE_integer("repetitions", 51, "Measurements of each file.")
 flags.DEFINE_bool("measure_again", False, "Whether to only measure files.")
 
 HEADER = ("file", "bytes", "of dense", "zlib", "accuracy", "equal")
-HEADER += ("largest diff", "arena", "ms", "of dense", "predict", "select ms")
+HEADER += ("largest diff", "arena", "ms", "of dense", "select ms")
 
 
 def load_tasks(model: keras.Model) -> dict:
@@ -114,16 +114,12 @@ def export_bundle(model, names, tasks: dict, folder: pathlib.Path) -> dict:
     agreements = report.agreements.values()
     return {
         "path": path,
-        "weights": sum(kernel.size for kernel in model.installation.kernels),
+        "weights": sum(kernel.size for kernel in model.switch.kernels),
         "accuracy": float(np.mean(accuracies)) if tasks else None,
         # With the task's own float32 file, over all of its test set.
         "equal": float(np.mean(equal)) if tasks else 1.0,
         "largest_difference": max(a.largest_difference for a in agreements),
     }
-
-
-def _ratio(value: float | None, yardstick: float) -> str:
-    return f"{value / yardstick:.2f}" if value else ""
 
 
 def print_table(rows: list[dict]) -> None:
@@ -141,7 +137,6 @@ def print_table(rows: list[dict]) -> None:
             f"{row['arena_bytes']:,}",
             f"{row['latency_ms']:.4f}",
             f"{row['latency_ms'] / dense['latency_ms']:.2f}",
-            _ratio(row["predict_ms"], dense["latency_ms"]),
             f"{row['select_ms']:.3f}" if row["select_ms"] else "",
         )
         print(f"{row['path'].name:<40}" + "".join(f"{c:>13}" for c in cells))

@@ -118,9 +118,9 @@ def main(_):
         run.learn(keras.layers.Dense(task.num_classes), epochs=FLAGS.epochs)
         single.append(train_single(task, FLAGS.epochs))
 
-    loaded = keras.models.load_model(folder / "model.keras")
-    run.model = loaded
-    files = export_tasks(loaded, tasks, folder)
+    # With the model as it was saved.
+    run = tsn_keras.evaluation.ScenarioRun(model, tasks, folder, resume=True)
+    files = export_tasks(run.model, tasks, folder)
     report = run.finish(FLAGS.flag_values_dict(), single, files=files)
     for index, (entry, file) in enumerate(zip(report["tasks"], files)):
         bits = "/".join(map(str, entry["bits"].values()))

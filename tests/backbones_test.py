@@ -145,7 +145,7 @@ class FrozenPartsTest(parameterized.TestCase):
         self.assertBetween(excess, 1, 20_000)
         loaded = keras.models.load_model(self.path)
         self.assertEqual(loaded.bank.to_bytes(), model.bank.to_bytes())
-        values = [np.asarray(v).tobytes() for v in loaded.installation.base]
+        values = [np.asarray(v).tobytes() for v in loaded.switch.base]
         self.assertEqual(values, before)
 
     @parameterized.parameters(0, 1)
@@ -157,10 +157,10 @@ class FrozenPartsTest(parameterized.TestCase):
         model.save(self.path)
         loaded = keras.models.load_model(self.path)
         for one, other in zip(
-            model.installation.base, loaded.installation.base, strict=True
+            model.switch.base, loaded.switch.base, strict=True
         ):
             np.testing.assert_array_equal(one, other)
-        self.assertLen(loaded.installation.base, len(first.weights))
+        self.assertLen(loaded.switch.base, len(first.weights))
 
     def test_weights_frozen_one_by_one(self):
         backbone = mlp(extra=[keras.layers.Dense(16)])

@@ -126,7 +126,7 @@ class BadInputTest(parameterized.TestCase):
         before = self.model.bank.to_bytes()
         with self.assertRaisesRegex(error, message):
             self.model.fit(*arguments, verbose=0)
-        self.assertFalse(self.model._running.begun)
+        self.assertFalse(self.model.running_task.begun)
         self.assertEqual(self.model.bank.to_bytes(), before)
         accuracy = fit(self.model, 1, epochs=3).history["accuracy"]
         self.assertGreater(accuracy[-1], 0.4)
@@ -142,18 +142,18 @@ class BadInputTest(parameterized.TestCase):
     def test_consolidate(self, case):
         data, message = BAD_VALIDATION[case]
         self.running()
-        if not self.model._running.begun:
+        if not self.model.running_task.begun:
             fit(self.model, 1)
         before = self.model.bank.to_bytes()
         x, _ = digits(1, VALIDATION)
         trained = self.model.predict(x, verbose=0)
-        masks = [mask.mask for mask in self.model._running.masks]
+        masks = [mask.mask for mask in self.model.running_task.masks]
         with self.assertRaisesRegex((TypeError, ValueError), message):
             self.model.consolidate(data, verbose=0)
         self.assertEqual(self.model.bank.to_bytes(), before)
         found = self.model.predict(x, verbose=0)
         np.testing.assert_array_equal(found, trained)
-        for mask, one in zip(self.model._running.masks, masks):
+        for mask, one in zip(self.model.running_task.masks, masks):
             np.testing.assert_array_equal(mask.mask, one)
 
     def test_unknown_monitor(self):
@@ -165,7 +165,7 @@ class BadInputTest(parameterized.TestCase):
         consolidate(self.model, 1, monitor="loss")
 
     def test_consolidate_without_training_or_twice(self):
-        if self.model._running is not None:
+        if self.model.running_task is not None:
             fit(self.model, 1)
             consolidate(self.model, 1)
         message = "consolidated already.*add_task"
@@ -211,7 +211,7 @@ class BadInputTest(parameterized.TestCase):
             self.model.add_task("new", head=dense)
 
     def test_heads(self):
-        if self.model._running is not None:
+        if self.model.running_task is not None:
             fit(self.model, 1)
             consolidate(self.model, 1)
         with self.assertRaisesRegex(TypeError, "keras.layers.Layer.*10"):
@@ -269,10 +269,10 @@ class FreshModelTest(parameterized.TestCase):
     def test_diverging_loss(self):
         sgd = keras.optimizers.SGD(1e30)
         model = make_model(optimizer=sgd)
-        start = np.array(model.installation.kernels[0].kernel)
+        start = np.array(model.switch.kernels[0].kernel)
         with self.assertRaisesRegex(FloatingPointError, "loss is .*clipnorm"):
             begin(model)
-        kernel = np.array(model.installation.kernels[0].kernel)
+        kernel = np.array(model.switch.kernels[0].kernel)
         np.testing.assert_array_equal(kernel, start)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         adam = keras.optimizers.Adam(0.01)
@@ -287,7 +287,7 @@ class FreshModelTest(parameterized.TestCase):
         model.add_task("a", keras.layers.Dense(10))
         with self.assertRaisesRegex(FloatingPointError, "Kernel|loss is"):
             model.fit(data, verbose=0)
-        self.assertFalse(model._running.begun)
+        self.assertFalse(model.running_task.begun)
 
     def test_terminate_on_nan_ends_quietly_with_the_task_as_it_was(self):
         model = make_model()

@@ -147,9 +147,9 @@ class BitExactnessTest(parameterized.TestCase):
         begin(model)
         consolidate(model)
         stored = model.bank.effective("task 0")
-        for kernel, value in zip(model.installation.kernels, stored):
+        for kernel, value in zip(model.switch.kernels, stored):
             np.testing.assert_array_equal(np.array(kernel.effective()), value)
-        private = zip(model.installation.private, model.bank.private("task 0"))
+        private = zip(model.switch.private, model.bank.private("task 0"))
         for variable, value in private:
             np.testing.assert_array_equal(np.array(variable), value)
 
@@ -159,12 +159,19 @@ class BitExactnessTest(parameterized.TestCase):
             begin(model, number)
             consolidate(model, number)
         hashes = hash_all(model)
-        model.predict(digits(0, TEST)[0], task="task 0", verbose=0)
+        x = digits(1, TEST)[0]
+        before = np.array(model(x))
+        install = model.switch.install_private
         with mock.patch.object(
-            model.installation, "install_private", side_effect=KeyboardInterrupt
+            model.switch,
+            "install_private",
+            side_effect=[KeyboardInterrupt, mock.DEFAULT],
+            wraps=install,
         ):
             with self.assertRaises(KeyboardInterrupt):
-                model.predict(digits(1, TEST)[0], task="task 1", verbose=0)
+                with model.switch.using("task 0"):
+                    self.fail("It was interrupted.")
+        np.testing.assert_array_equal(model(x), before)
         self.assertEqual(hash_all(model), hashes)
 
     def test_weights_that_are_set_stay_until_a_task_is_used(self):

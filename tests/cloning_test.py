@@ -21,10 +21,15 @@ from tests.digits_tasks import (
     make_model,
     mlp,
 )
-from tests.layers.kernel_rule_test import is_wide
 from tsn_keras.layers import SubnetDense, Subnetwork
 
-RULES = (None, "dense", layers.Dense, is_wide)
+
+@keras.saving.register_keras_serializable(package="tests")
+def is_wide_kernel(variable):
+    return variable.shape[-1] > 20
+
+
+RULES = (None, "dense", layers.Dense, is_wide_kernel)
 
 
 class ConfigTest(parameterized.TestCase):
@@ -99,7 +104,7 @@ class CloneTest(parameterized.TestCase):
         for one, two in zip((model, other), (0, 0)):
             begin(one, two, epochs=1)
         np.testing.assert_array_equal(
-            *(one.installation.kernels[0].kernel for one in (model, other))
+            *(one.switch.kernels[0].kernel for one in (model, other))
         )
 
     def test_of_a_functional_model_with_subnetworks(self):

@@ -13,6 +13,7 @@ from tests.digits_tasks import (
     TEST,
     TRAIN,
     VALIDATION,
+    CountsTraces,
     begin,
     consolidate,
     digits,
@@ -51,7 +52,7 @@ def dataset():
 
 
 def kernel_of(model):
-    return np.array(model.installation.kernels[0].effective())
+    return np.array(model.switch.kernels[0].effective())
 
 
 class DataTest(parameterized.TestCase):
@@ -89,7 +90,7 @@ class DataTest(parameterized.TestCase):
         for data in ((x, y), [x, y], validation):
             model = make_model()
             keras.utils.set_random_seed(0)
-            model.installation.kernels[0].kernel.assign(np.ones((64, 32)) / 64)
+            model.switch.kernels[0].kernel.assign(np.ones((64, 32)) / 64)
             begin(model)
             reports.append(model.consolidate(data, verbose=0).to_dict())
         names = [r.pop("sparsity").popitem()[1] for r in reports]
@@ -193,15 +194,15 @@ class CallbacksTest(parameterized.TestCase):
     def test_several_fits(self):
         model = make_model()
         begin(model, epochs=3)
-        total = model._running.progress.total_steps
+        total = model.running_task.progress.total_steps
         self.assertEqual(total, 39)
         steps = int(model.optimizer.iterations)
         fit(model, epochs=5, initial_epoch=3)
         self.assertEqual(int(model.optimizer.iterations), steps + 26)
-        self.assertEqual(model._running.progress.step, 65)
-        self.assertEqual(model._running.progress.total_steps, total)
-        self.assertEqual(model._running.fits, 2)
-        mask = model._running.masks[0].mask
+        self.assertEqual(model.running_task.progress.step, 65)
+        self.assertEqual(model.running_task.progress.total_steps, total)
+        self.assertEqual(model.running_task.fits, 2)
+        mask = model.running_task.masks[0].mask
         self.assertAlmostEqual(mask.mean(), 0.3, places=2)
         consolidate(model)
 
@@ -223,7 +224,7 @@ class HeadsTest(parameterized.TestCase):
                 y_true, y_pred, from_logits=True
             )
 
-        model = make_model(dropout_mlp(), loss=loss)
+        model = make_model(dropout_mlp(), loss=loss, model_class=CountsTraces)
         validation = digits(0, VALIDATION)
         counts = []
         for number in range(4):
@@ -232,10 +233,7 @@ class HeadsTest(parameterized.TestCase):
             for earlier in range(number + 1):
                 model.evaluate(*validation, task=f"task {earlier}", verbose=0)
                 logits(model, earlier)
-            predict = model._functions.stored_predict
-            counts.append(
-                (len(traces), predict.experimental_get_tracing_count())
-            )
+            counts.append((len(traces), model.predict_traces))
         self.assertEqual(counts[1], counts[2])
         self.assertEqual(counts[1], counts[3])
         self.assertLen(model.heads.get_config()["heads"], 1)
@@ -370,11 +368,11 @@ class BackboneTest(parameterized.TestCase):
         model = make_model(backbone, optimizer=keras.optimizers.Adam(1e-9))
         model.add_task("task 0", keras.layers.Dense(10))
         model.fit(X, Y, verbose=0)
-        kernel = np.array(model.installation.kernels[0].kernel)
+        kernel = np.array(model.switch.kernels[0].kernel)
         np.testing.assert_allclose(kernel, start, atol=1e-6)
         consolidate(model)
         begin(model, 1, epochs=1)
-        kernel = np.array(model.installation.kernels[0].kernel)
+        kernel = np.array(model.switch.kernels[0].kernel)
         self.assertGreater(np.abs(kernel - start).max(), 0.01)
 
     def test_run_eagerly(self):

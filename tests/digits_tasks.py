@@ -29,6 +29,18 @@ def digits(number, part):
     return x[part][:, order], y[part]
 
 
+class CountsTraces(tsn_keras.ContinualModel):
+    """Counts how often its prediction is traced."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.predict_traces = 0
+
+    def predict_step(self, data):
+        self.predict_traces += 1
+        return super().predict_step(data)
+
+
 def mlp(units=32, extra=()):
     """Returns a backbone of one hidden layer and what comes after it."""
     hidden = keras.layers.Dense(units, activation="relu")
@@ -43,6 +55,7 @@ def make_model(
     optimizer=None,
     seed=1,
     kernels=None,
+    model_class=tsn_keras.ContinualModel,
     **compile_arguments,
 ):
     """Returns a compiled model whose tasks are learned in a second."""
@@ -52,7 +65,7 @@ def make_model(
         quantization = AdaptiveCodebook(
             min_width=2, max_width=4, fine_tune_steps=5
         )
-    model = tsn_keras.ContinualModel(
+    model = model_class(
         backbone or mlp(), pruning, quantization, sharing, seed, kernels
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

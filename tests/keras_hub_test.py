@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from examples.backbones import Backbone
 from examples.compatibility import make_model, try_out
+from tsn_keras import keras_internals
 
 keras_hub = pytest.importorskip("keras_hub")
 
@@ -42,10 +43,10 @@ def resnet():
         block_type="basic_block",
         image_shape=(16, 16, 3),
     )
-    for layer in inner._flatten_layers():
+    for layer in keras_internals.flatten_layers(inner):
         if isinstance(layer, layers.BatchNormalization):
             # Theirs is for thousands of steps.
-            layer.momentum = 0.8
+            keras_internals.set_argument(layer, "momentum", 0.8)
     return keras.Sequential([inner, layers.GlobalAveragePooling2D()])
 
 

@@ -9,7 +9,7 @@ from absl.testing import parameterized
 from keras import layers
 
 from tests.digits_tasks import TRAIN, digits, make_model, mlp
-from tsn_keras.validation import Validation, evaluation_loop
+from tsn_keras.tasks.quality import Validation, evaluation_loop
 
 X, Y = digits(0, TRAIN)
 

@@ -62,7 +62,7 @@ class PretrainedTest(parameterized.TestCase):
 
     def test_as_the_first_component_set(self):
         model = make_model(self.backbone(), sharing="always")
-        kernel = model.installation.kernels[0].kernel
+        kernel = model.switch.kernels[0].kernel
         pretrained = np.array(kernel)
         model.add_task("pretrained", self.given_head())
         # Nothing is trained: pruned and quantized as they are.
@@ -104,7 +104,7 @@ class PretrainedTest(parameterized.TestCase):
         first = make(weights=None, **arguments)
         first.save_weights(path)
         model = tsn_keras.ContinualModel(make(weights=path, **arguments))
-        self.assertLen(model.installation.kernels, 52)
+        self.assertLen(model.switch.kernels, 52)
         for one, other in zip(first.weights, model.backbone.layer.weights):
             np.testing.assert_array_equal(one, other)
 
@@ -133,7 +133,7 @@ class DenseEndsTest(parameterized.TestCase):
             zip(
                 [
                     "/".join(variable.path.split("/")[-2:])
-                    for variable in model.installation.private_of_backbone
+                    for variable in model.switch.private_of_backbone
                 ],
                 model.bank.private("task 0"),
             )

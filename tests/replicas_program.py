@@ -61,7 +61,7 @@ def train(model, number):
 def most_values_of_a_variable(model, strategy):
     """Returns how many different values the replicas of a variable have."""
     numbers = []
-    for kernel in model.installation.kernels:
+    for kernel in model.switch.kernels:
         for variable in (kernel.kernel, *kernel.state):
             values = strategy.experimental_local_results(variable.value)
             numbers.append(len({np.asarray(v).tobytes() for v in values}))

@@ -224,14 +224,31 @@ class TrainingTest(parameterized.TestCase):
     def test_what_weight_decay_leaves_out(self):
         optimizer = keras.optimizers.AdamW(0.01, weight_decay=1.0)
         optimizer.exclude_from_weight_decay(var_names=["kernel"])
-        model = make_model(optimizer=optimizer)
+        models = []
+        for given in (optimizer, keras.optimizers.Adam(0.01)):
+            keras.utils.set_random_seed(0)
+            normalization = keras.layers.BatchNormalization()
+            models.append(
+                make_model(mlp(extra=[normalization]), optimizer=given)
+            )
+        # Examples without weight: nothing but decay moves a variable.
+        nothing = np.zeros(len(digits(0, TRAIN)[1]))
         for name, units in (("a", 10), ("b", 12)):
-            model.add_task(name, keras.layers.Dense(units))
-            fit(model)
-            decays = model.optimizer._use_weight_decay
-            self.assertFalse(decays(model.installation.kernels[0].kernel))
-            self.assertTrue(decays(model.heads.head.bias))
-            consolidate(model)
+            for model in models:
+                model.add_task(name, keras.layers.Dense(units))
+                fit(model, sample_weight=nothing)
+            decayed, plain = (model.switch for model in models)
+            np.testing.assert_array_equal(
+                decayed.kernels[0].kernel, plain.kernels[0].kernel
+            )
+            gammas = [
+                variable
+                for variable in decayed.private
+                if variable.path.endswith("gamma")
+            ]
+            self.assertLess(np.max(gammas), 0.9)
+            for model in models:
+                consolidate(model)
 
     def test_data_that_never_end(self):
         data = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(32)
@@ -429,7 +446,7 @@ class GuidesTest(parameterized.TestCase):
                 keras.optimizers.Adam(0.003), loss, metrics=["accuracy"]
             )
             fit(one)
-            kernel = one.installation.kernels[0].kernel
+            kernel = one.switch.kernels[0].kernel
             self.assertGreater(np.abs(kernel - start).max(), 0)
             consolidate(one)
 
@@ -439,7 +456,7 @@ class GuidesTest(parameterized.TestCase):
         learn(model, 0)
         before = logits(model)
         model.add_task("task 1", keras.layers.Dense(10))
-        kernel = model.installation.kernels[0].kernel
+        kernel = model.switch.kernels[0].kernel
         for trainable in (False, True):
             backbone.trainable = trainable
             model.compile(keras.optimizers.Adam(0.01), model.loss)

@@ -1,31 +1,59 @@
-"""The model that users see: all tasks, their capacity, saved and loaded."""
+"""The model that users see: each step of a task's life is one method."""
 
-import contextlib
 import functools
+import inspect
 import os
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
+from keras import tree
 
-from tsn_keras import archive, saved_checks, saving
-from tsn_keras.bank import Capacity
+from tsn_keras import keras_internals
+from tsn_keras.bank import Capacity, WeightBank
+from tsn_keras.data import check_validation_data
 from tsn_keras.distribution import in_strategy_scope
-from tsn_keras.summary_table import print_tasks
-from tsn_keras.task_consolidator import TaskConsolidator
+from tsn_keras.files import complete_file
+from tsn_keras.layers import (
+    Heads,
+    Kernels,
+    call_given,
+    given_value,
+    has_given_values,
+    subnetworks,
+    with_subnetwork,
+)
+from tsn_keras.lite import other_formats, task_file
+from tsn_keras.pruning import Pruning
+from tsn_keras.quantization import AdaptiveCodebook
+from tsn_keras.saving import archive, stores
+from tsn_keras.sharing import Never, Sharing
+from tsn_keras.strategies import get_strategy
+from tsn_keras.tasks import checks, training
+from tsn_keras.tasks.compiled_heads import CompiledHeads, PerHead
+from tsn_keras.tasks.consolidation import (
+    check_consolidatable,
+    consolidate_task,
+    restored_on_error,
+)
+from tsn_keras.tasks.optimizer import OptimizerFactory
+from tsn_keras.tasks.report import TaskReport, make_report, print_tasks
+from tsn_keras.tasks.running_task import RunningTask
+from tsn_keras.tasks.task_switch import TaskSwitch, inputs_from_config
+from tsn_keras.tasks.train_function import TrainFunction
 
 # Attributes whose state is kept in the bank or in the training state.
 # Keras would find and save them a second time, dense kernels included.
-STORED_ELSEWHERE = frozenset(
-    ("backbone", "heads", "layers", "optimizer", "metrics", "installation")
-    + ("_compile_metrics", "_compile_loss", "_loss_tracker", "_kept")
+_STORED_ELSEWHERE = frozenset(
+    ("backbone", "heads", "layers", "optimizer", "metrics", "_loss_tracker")
+    + keras_internals.COMPILED_FOR_OUTPUTS
 )
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
-class ContinualModel(TaskConsolidator):
+@keras_internals.trains_with_workers
+@keras_internals.compiles_outputs(PerHead)
+class ContinualModel(keras.Model):
     """Learns task after task in one network, and forgets nothing.
 
     Each task gets a sparse subnetwork of the backbone's kernels, stored as
@@ -47,19 +75,18 @@ class ContinualModel(TaskConsolidator):
             or `None` for float32 values.
         sharing: `tsn_keras.sharing` strategy, `"activation_similarity"`,
             `"always"`, `"warm_start"`, `"never"`, or `None`, which is never.
-        seed: int or `None`. With a seed, what a task starts from and the
-            order of its training depend on the seed and the number of the
-            task alone, so that learning is the same whether it was
-            interrupted or not. For that `fit` sets the global seeds, as
+        seed: With a seed, what a task starts from and the order of its
+            training depend on the seed and the number of the task alone, so
+            that learning is the same whether it was interrupted or not. For
+            that `fit` sets the global seeds, as
             `keras.utils.set_random_seed` does.
-        kernels: Which weights are kernels, to be pruned and quantized; all
-            others are private or, if frozen, shared as they are. `None` for
-            all weights of two or more axes named `embeddings` or `...kernel`;
-            a regular expression over paths; a layer class or tuple of them;
-            or a function of a variable (see `tsn_keras.layers.KernelRule`).
-            To load a model, functions must be registered with
-            `keras.saving.register_keras_serializable`.
+        kernels: Which weights are kernels, to be pruned and quantized, as
+            `tsn_keras.layers.KernelRule` takes it; all others are private or,
+            if frozen, shared as they are. By default all weights of two or
+            more axes named `embeddings` or `...kernel`.
         **kwargs: Base model keyword arguments, such as `name`.
+
+    `pruning`, `quantization` and `sharing` may be exchanged between two tasks.
 
     Example:
 
@@ -76,16 +103,298 @@ class ContinualModel(TaskConsolidator):
     (32, 1)
     """
 
-    # Whether the bank is being written beside what Keras writes.
-    _bank_is_apart = False
+    train_function = PerHead()
+    test_function = PerHead()
+    predict_function = PerHead()
+    optimizer = PerHead()
+
+    def __init__(
+        self,
+        backbone: keras.layers.Layer,
+        pruning: Pruning | str | None = "magnitude",
+        quantization: AdaptiveCodebook | str | None = "adaptive",
+        sharing: Sharing | str | None = "activation_similarity",
+        seed: int | None = None,
+        kernels: Kernels = None,
+        **kwargs: Any,
+    ):
+        heads = Heads()
+        # Keras sets the attributes of heads from its own `__init__` on.
+        self.compiled_heads = CompiledHeads(heads)
+        super().__init__(**kwargs)
+        self.pruning = get_strategy("pruning", pruning, Pruning)
+        self.quantization = get_strategy(
+            "quantization", quantization, AdaptiveCodebook
+        )
+        self.sharing = get_strategy("sharing", sharing, Sharing) or Never()
+        self.seed = seed
+        checks.check_backbone(backbone)
+        scores = self.pruning is not None and self.pruning.learned_scores
+        self._wraps_backbone = not subnetworks(backbone)
+        backbone = with_subnetwork(backbone, scores, kernels)
+        self.backbone = backbone
+        self.heads = heads
+        self.bank: WeightBank | None = None
+        self.switch = TaskSwitch(self)
+        self.running_task: RunningTask | None = None
+        self.training: training.Training | None = None
+        self.optimizer_factory: OptimizerFactory | None = None
+        declared = self.switch.declared_inputs()
+        if declared is not None:
+            self.build_for(declared)
+        checks.claim_backbone(self, backbone)
+
+    # The network.
+
+    def build_for(self, inputs: Any) -> None:
+        """Creates all variables but those of heads, if there are none yet.
+
+        Args:
+            inputs: Nest of arrays or `KerasTensor`, batch first.
+        """
+        if not self.switch.is_built:
+            self.switch.build(tree.map_structure(_any_batch, inputs))
+            self.bank = self.switch.empty_bank()
+            self.built = True
+
+    def build(self, input_shape: Any) -> None:
+        self.build_for(keras.KerasTensor(input_shape))
+        self.built = True
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        return self.switch.get_build_config()
+
+    def build_from_config(self, config: dict[str, Any] | None) -> None:
+        if config:
+            self.build_for(inputs_from_config(config))
+
+    def call(self, inputs, training=None):
+        if self.heads.selected is None:
+            raise ValueError(
+                "There is no task yet. Add one with "
+                "`model.add_task(name, head)`."
+            )
+        return self.heads(call_given(self.backbone, inputs))
+
+    @property
+    def losses(self) -> list:
+        if not has_given_values():
+            return super().losses
+        return keras_internals.losses_with(self, given_value)
+
+    def set_weights(self, weights: list) -> None:
+        """Sets what is at work now. Consolidated tasks do not change."""
+        super().set_weights(weights)
+        if self.running_task is None:
+            self.switch.forget()
+
+    # The life of a task.
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of all tasks in order, the running one last."""
+        stored = self.bank.tasks if self.bank else ()
+        running = self.running_task
+        return stored if running is None else (*stored, running.name)
+
+    def compile(self, *args, **kwargs) -> None:
+        """Configures training; see `keras.Model.compile`.
+
+        The optimizer's configuration is what each task starts with anew. Its
+        learning rate may be set to another number after `add_task`, for that
+        task.
+        """
+        signature = inspect.signature(keras.Model.compile)
+        arguments = signature.bind(self, *args, **kwargs).arguments
+        given, used = arguments.get("optimizer"), self.compiled_heads.optimizers
+        checks.check_optimizer(given, used)
+        super().compile(*args, **kwargs)
+        self.compiled_heads.start_anew(arguments)
+        factory = self.optimizer and OptimizerFactory(self.optimizer)
+        self.optimizer_factory = factory
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @in_strategy_scope
+    def add_task(self, name: str, head: keras.layers.Layer) -> None:
+        """Starts a new task, which becomes the active one.
+
+        Args:
+            name: Not used before.
+            head: The task's own output layer, applied to the backbone's
+                features.
+
+        Raises:
+            TypeError: If the head is no layer.
+            ValueError: If the name is in use, another task is running, or
+                the head does not fit the backbone's features.
+        """
+        # Before the checks, which may build the head.
+        keeps_weights = getattr(head, "built", False)
+        checks.check_new_task(self, name, head)
+        self.take_up(RunningTask(name, self.heads.add(head), keeps_weights))
+        if keeps_weights:
+            for own, given in zip(self.heads.head.weights, head.weights):
+                own.assign(given)
+        if self.optimizer_factory is not None:
+            # From here on it is the user's, until the task is consolidated.
+            self.optimizer_factory.reset_learning_rate(self.optimizer)
+
+    def take_up(self, task: RunningTask) -> None:
+        """Makes a task the running one and its head the selected one."""
+        self.switch.select_head(task.head)
+        self.running_task = task
+        self.switch.hold(task.name)
+
+    def let_go(self) -> None:
+        """Notes that no task is running any more."""
+        self.running_task = None
+
+    def discard_task(self) -> None:
+        """Gives up the running task; the bank stays as it is.
+
+        If it is the first one, the backbone gets the weights back that it had
+        before it was trained. A model that was loaded in the middle of its
+        first task no longer has them, and the backbone keeps what it learned.
+        """
+        checks.check_running(self)
+        task = self.running_task
+        self.let_go()
+        self.switch.forget()
+        if self.tasks:
+            self.switch.to(self.tasks[-1])
+        elif task.begun and task.untrained_backbone is not None:
+            task.untrained_backbone.restore()
+
+    @in_strategy_scope
+    def fit(self, *args, task: str | None = None, **kwargs):
+        """Trains the running task; see `keras.Model.fit`.
+
+        The first call for a task chooses its plane and its starting values.
+        Pruning follows its schedule over the epochs of that call. If the
+        data cannot be learned from or the loss is NaN, the task is as it was
+        before the call.
+
+        Args:
+            *args: As in `keras.Model.fit`, as is all that follows.
+            task: The running task's name; it need not be given.
+        """
+        try:
+            with training.training_of(self, task, args, kwargs) as begun:
+                self.training = begun
+                return super().fit(**begun.arguments)
+        finally:
+            self.training = None
+
+    def make_train_function(self, force: bool = False) -> None:
+        if self.train_function is None or force:
+            self.train_function = TrainFunction(self)
+
+    def train_on_batch(self, *args, **kwargs):
+        """Trains the running task, begun with `fit`; see `keras.Model`."""
+        training.check_begun(self)
+        return super().train_on_batch(*args, **kwargs)
+
+    @in_strategy_scope
+    def consolidate(
+        self,
+        validation_data: Any,
+        monitor: str | None = None,
+        mode: str = "auto",
+        verbose: str | int = "auto",
+    ) -> TaskReport:
+        """Ends the running task: prunes on, quantizes, packs and freezes it.
+
+        Then it calls `on_consolidate_end(report)` of those callbacks of the
+        task's last `fit` that have it.
+
+        Args:
+            validation_data: As in `keras.Model.fit`: tuple of arrays,
+                `tf.data.Dataset` or `PyDataset`; not used for training.
+            monitor: Name of the loss or metric to keep within tolerance. By
+                default the first compiled metric, or the loss if the head has
+                several outputs.
+            mode: `"min"` or `"max"`, whether lower or higher is better, or
+                `"auto"` to tell it as callbacks do: by the metric's own
+                direction if it has one, else by its name.
+            verbose: `"auto"`, 0, 1, or 2, as in `keras.Model.fit`.
+
+        Returns:
+            `TaskReport` of the task.
+
+        Raises:
+            TypeError: If the validation data are sparse matrices or text.
+            ValueError: If no task was trained or the validation data cannot
+                be used. The bank is then as it was.
+        """
+        check_consolidatable(self)
+        check_validation_data(validation_data)
+        task = self.running_task
+        with restored_on_error(self):
+            record = consolidate_task(
+                self, validation_data, monitor, mode, verbose
+            )
+            self.bank.add(record)
+        self.running_task = None
+        report = self.report(task.name)
+        for callback in task.callbacks:
+            if hasattr(callback, "on_consolidate_end"):
+                callback.on_consolidate_end(report)
+        return report
+
+    # What was learned.
+
+    def report(self, task: str) -> TaskReport:
+        """Returns the report of a consolidated task."""
+        checks.check_known(task, list(self.bank.tasks))
+        return make_report(self.bank, task)
+
+    @in_strategy_scope
+    def evaluate(self, *args, task: str | None = None, **kwargs):
+        """Evaluates a task, by default the latest; see `keras.Model`."""
+        with self.switch.reading(task):
+            return super().evaluate(*args, **kwargs)
+
+    @in_strategy_scope
+    def predict(self, *args, task: str | None = None, **kwargs):
+        """Predicts as a task, by default the latest; see `keras.Model`."""
+        with self.switch.reading(task):
+            return super().predict(*args, **kwargs)
+
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        task: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Exports one consolidated task; see `keras.Model.export`.
+
+        The file appears under its name only when it is complete.
+
+        Args:
+            filepath: Ends in `.tflite` for `litert`.
+            format: `"litert"` or a format of `keras.Model.export`.
+            task: The task's name; the latest one by default.
+            **kwargs: For `litert` as in `tsn_keras.lite.export_task`, such as
+                `precision` and `batch_size`; else as in `keras.Model.export`.
+
+        Returns:
+            `tsn_keras.lite.ExportReport` for `litert`, else `None`.
+        """
+        if format == "litert":
+            kwargs.pop("verbose", None)
+            return task_file.export_task(self, filepath, task, **kwargs)
+        return other_formats.export_other(
+            self, super().export, filepath, format, task, **kwargs
+        )
 
     def capacity(self) -> Capacity:
         """Returns the bytes of the whole saved bank, by kind.
 
-        Returns:
-            `Capacity` with `bytes`, `total_bytes`, `dense_bytes` and
-            `fraction`. The size of a saved `.keras` file between tasks is
-            `total_bytes` plus the architecture's JSON.
+        The size of a saved `.keras` file between tasks is `total_bytes` plus
+        the architecture's JSON.
         """
         if self.bank is None or not self.bank.tasks:
             raise ValueError(
@@ -93,23 +402,17 @@ class ContinualModel(TaskConsolidator):
             )
         kinds = self.bank.count_bytes()
         kinds["container"] = archive.container_bytes()
-        kernels = sum(kernel.size for kernel in self.installation.kernels)
-        private = self.bank.private(self.bank.tasks[0])
-        arrays = private + self.bank.base_values()
-        dense = 4 * (kernels + sum(value.size for value in arrays))
-        return Capacity(kinds, dense)
+        arrays = self.bank.private(self.bank.tasks[0]) + self.bank.base_values()
+        parts = [*self.switch.kernels, *arrays]
+        return Capacity(kinds, 4 * sum(part.size for part in parts))
 
     def summary(self, *args, print_fn=None, **kwargs) -> None:
-        """Prints the network and, for each task and kernel, what it uses.
-
-        Args:
-            *args: As in `keras.Model.summary`.
-            print_fn: function of a line of text, instead of `print`.
-            **kwargs: As in `keras.Model.summary`.
-        """
+        """Prints the network and, for each task and kernel, what it uses."""
         super().summary(*args, print_fn=print_fn, **kwargs)
         if self.bank is not None and self.bank.tasks:
             print_tasks(self.bank, print_fn or print)
+
+    # Saved and loaded.
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -117,10 +420,7 @@ class ContinualModel(TaskConsolidator):
         if self._wraps_backbone:
             kernels = backbone.kernel_rule.config
             backbone = backbone.layer
-        made = contextlib.nullcontext()
-        if self.installation is not None:
-            made = self.installation.trainable_as_made()
-        with made:
+        with self.switch.trainable_as_made():
             backbone = serialize(backbone)
         return {
             "name": self.name,
@@ -145,7 +445,7 @@ class ContinualModel(TaskConsolidator):
         return model
 
     def __dir__(self):
-        hidden = STORED_ELSEWHERE
+        hidden = _STORED_ELSEWHERE
         return [name for name in super().__dir__() if name not in hidden]
 
     def save(
@@ -160,96 +460,46 @@ class ContinualModel(TaskConsolidator):
         A `.keras` file appears only when it is complete. Between two tasks it
         is as small as `capacity` says, plus the architecture's JSON.
 
-        Args:
-            filepath: str or path.
-            overwrite: bool, whether to overwrite an existing file or to ask.
-            zipped: bool or `None`. `False` saves a folder.
-            **kwargs: As in `keras.Model.save`.
         """
         plain = functools.partial(super().save, zipped=zipped, **kwargs)
-        if (
-            zipped is False
-            or not str(filepath).endswith(".keras")
-            or "://" in str(filepath)
-            or (not overwrite and os.path.exists(filepath))
-        ):
+        if archive.is_written_by_keras(filepath, overwrite, zipped):
             plain(filepath, overwrite=overwrite)
-            return
-        if self._running is not None or not (self.bank and self.bank.tasks):
-            with archive.appearing_complete(filepath) as path:
+        elif self.running_task is not None or not self.tasks:
+            with complete_file(filepath) as path:
                 plain(path)
-            return
-        self._bank_is_apart = True
-        try:
+        else:
             archive.write_archive(filepath, self.bank.to_bytes(), plain)
-        finally:
-            self._bank_is_apart = False
 
     def load_weights(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
-        """Loads all tasks of a file; see `keras.Model.load_weights`.
-
-        Args:
-            filepath: str or path, as of `save` or `save_weights`.
-            **kwargs: As in `keras.Model.load_weights`.
-        """
+        """Loads all tasks of a file that `save` or `save_weights` made."""
         saved = archive.read_bank(filepath)
         if saved is None or archive.holds_weights(filepath):
             super().load_weights(filepath, **kwargs)
         if saved is not None:
-            self._load_bank(saved)
+            stores.load_bank(saved, {}, self)
 
     def save_own_variables(self, store) -> None:
-        saving.save_variables(store, self)
-        if self.bank is None or self._bank_is_apart:
-            return
-        saved = self.bank.to_bytes()
-        store[saving.BANK_KEY] = np.frombuffer(saved, np.uint8)
-        if self._running is not None:
-            saving.save_running_task(store, self, self._running)
-        elif not self.bank.tasks:
-            saving.save_start(store, self)
+        stores.save_model(store, self)
 
     def load_own_variables(self, store) -> None:
-        if saving.BANK_KEY in store.keys():
+        if stores.BANK_KEY in store.keys():
             # First, since it may be of another architecture.
-            self._load_bank(store[saving.BANK_KEY].tobytes(), store)
-        saving.load_variables(store, self)
+            stores.load_bank(store[stores.BANK_KEY].tobytes(), store, self)
+        stores.load_variables(store, self)
 
     def save_assets(self, path: str) -> None:
-        saving.save_adapted(path, self.backbone)
+        stores.save_adapted(path, self.backbone)
 
     def load_assets(self, path: str | None) -> None:
         if path is None:
             return
-        saving.load_adapted(path, self.backbone)
+        stores.load_adapted(path, self.backbone)
         bank = pathlib.Path(path) / archive.BANK_FILE
         if bank.is_file():
-            self._load_bank(bank.read_bytes())
+            stores.load_bank(bank.read_bytes(), {}, self)
 
-    @in_strategy_scope
-    def _load_bank(self, saved: bytes, store: Mapping | None = None) -> None:
-        """Takes over a saved bank, and the running task beside it."""
-        store = {} if store is None else store
 
-        def check(bank):
-            saved_checks.check_saved_heads(
-                saving.saved_heads(store, bank), self.heads.count
-            )
-            for name in bank.tasks:
-                saved_checks.check_saved_shapes(
-                    name,
-                    [code.shape for code in bank.private_codes(name)],
-                    self.installation.private_of_backbone,
-                )
-
-        self.bank.load_bytes(saved, check)
-        self._at_work = None
-        saving.load_start(store, self)
-        self.installation.install_base(self.bank.base_values())
-        before = self._running
-        self._running = saving.load_running_task(store, self)
-        if before and self._running and before.name == self._running.name:
-            before.go_on_from(self._running)
-            self._running = before
-        if self._running is None and self.bank.tasks:
-            self._install(self.bank.tasks[-1])
+def _any_batch(part: Any) -> keras.KerasTensor:
+    dtype = keras.backend.standardize_dtype(part.dtype)
+    name = part.name if isinstance(part, keras.KerasTensor) else None
+    return keras.KerasTensor((None, *part.shape[1:]), dtype, name=name)

@@ -13,12 +13,6 @@ def in_strategy_scope(method: Callable) -> Callable:
 
     The variables of heads, optimizers and fine-tuning come when a task needs
     them, long after the user's own `with strategy.scope()`.
-
-    Args:
-        method: method of a `keras.Model`.
-
-    Returns:
-        The method, run in the scope of the model's strategy.
     """
 
     @functools.wraps(method)
@@ -38,11 +32,7 @@ def has_workers(strategy: tf.distribute.Strategy) -> bool:
 
 
 def local_batch(iterator: Any) -> Any:
-    """Returns a batch as one replica of this worker gets it.
-
-    Args:
-        iterator: Keras' iterator over epochs.
-    """
+    """Returns a batch as one replica gets it, from Keras' epoch iterator."""
     for _, _, batches in iterator:
         return tree.map_structure(
             lambda part: getattr(part, "values", (part,))[0], next(batches)
@@ -50,13 +40,10 @@ def local_batch(iterator: Any) -> Any:
 
 
 def with_axis(step: Callable) -> Callable:
-    """Gives scalars that a step returns an axis.
+    """Adds an axis to the scalars that a step returns.
 
     Keras 3.15 takes the mean of a step's metrics over all workers along
     their first axis, which scalars do not have.
-
-    Args:
-        step: function of a batch.
     """
 
     def step_with_axis(data):
@@ -77,11 +64,8 @@ def _reduce(reduction: str, value: Any, others: Any) -> Any:
 def mean_over_workers(value: float) -> float:
     """Returns the mean of a number over all workers, the same on all of them.
 
-    What workers decide by it is the same then, even if they have read the
-    data in different orders.
-
-    Args:
-        value: float.
+    So workers decide the same by it, even if they have read the data in
+    different orders.
     """
     if not has_workers(tf.distribute.get_strategy()):
         return value
@@ -92,8 +76,7 @@ def mean_over_workers(value: float) -> float:
 def of_first_worker(arrays: Any) -> Any:
     """Returns the first worker's arrays on all workers.
 
-    Args:
-        arrays: nest of NumPy arrays, of the same shapes on all workers.
+    Shapes must be the same on all of them.
     """
     if not has_workers(tf.distribute.get_strategy()):
         return arrays

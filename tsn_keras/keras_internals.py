@@ -4,10 +4,13 @@ Tried with Keras 3.13, 3.14 and 3.15. Whoever moves to another version runs
 the tests and looks here first.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+
+from tsn_keras.distribution import has_workers, local_batch, with_axis
 
 
 def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -20,29 +23,22 @@ def direct_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(layer._layers)
 
 
-def replace_layers(
-    layer: keras.layers.Layer, layers: list[keras.layers.Layer]
-) -> None:
-    """Lets a built layer hold other layers than before."""
-    # Keras locks its tracker once a layer is built; its own LoRA code opens it
-    # the same way.
-    layer._tracker.unlock()
-    layer._layers.clear()
-    layer._layers.extend(layers)
-    layer._tracker.lock()
-
-
 def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Returns a layer's variables without those of the layers within it.
 
     Those that were made as trainable come first.
     """
-    return own_trainable(layer) + list(layer._non_trainable_variables)
+    return own_trainable(layer) + own_non_trainable(layer)
 
 
 def own_trainable(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Returns a layer's own variables that were made as trainable."""
     return list(layer._trainable_variables)
+
+
+def own_non_trainable(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns a layer's own variables that were never trainable."""
+    return list(layer._non_trainable_variables)
 
 
 def keeps_layer_names(layer: keras.layers.Layer) -> bool:
@@ -55,12 +51,13 @@ def set_trainable_flag(layer: keras.layers.Layer, trainable: bool) -> None:
     layer._trainable = trainable
 
 
-def declared_inputs(network: keras.Model) -> Any:
-    """Returns the nest of input tensors that a built model declares.
+def set_trainable(variable: keras.Variable, trainable: bool) -> None:
+    """Sets whether a variable is trained."""
+    variable.trainable = trainable
 
-    Args:
-        network: Sequential or functional `keras.Model`.
-    """
+
+def declared_inputs(network: keras.Model) -> Any:
+    """Returns the nest of input tensors that a built model declares."""
     if isinstance(network, keras.Sequential) or len(network.inputs) == 1:
         return network.inputs[0]
     return getattr(network, "_inputs_struct", network.inputs)
@@ -85,6 +82,13 @@ def carried_mask(tensor: Any) -> Any:
 def raw_learning_rate(optimizer: keras.optimizers.Optimizer) -> Any:
     """Returns an optimizer's learning rate, a variable or a schedule."""
     return optimizer._learning_rate
+
+
+def set_learning_rate(
+    optimizer: keras.optimizers.Optimizer, rate: Any
+) -> None:
+    """Gives an optimizer a learning rate or a schedule, as users do."""
+    optimizer.learning_rate = rate
 
 
 def take_decay_exclusions(
@@ -121,23 +125,167 @@ def multi_step_function(model: keras.Model, step: Callable) -> Callable:
     return model._make_function(step)
 
 
-def keras_make_function(model: keras.Model, step: Callable) -> Callable:
-    """As `multi_step_function`, whatever a subclass makes of it."""
-    return keras.Model._make_function(model, step)
-
-
 def with_plain_optionals(model: keras.Model, step: Callable) -> Callable:
     """Lets a step take the optionals of TensorFlow apart as Keras does."""
     return model._autoconvert_optionals(step)
 
 
-def compiled_outputs(model: keras.Model) -> tuple[Any, Any]:
-    """Returns what Keras compiled of losses and of metrics."""
-    return model._compile_loss, model._compile_metrics
+# What Keras compiles for outputs: the losses, and the metrics.
+COMPILED_FOR_OUTPUTS = ("_compile_loss", "_compile_metrics")
 
 
-def set_compiled_outputs(model: keras.Model, loss: Any, metrics: Any) -> None:
-    """Gives a model other compiled losses and metrics."""
-    # As in `compile`: Keras does not track these.
-    object.__setattr__(model, "_compile_loss", loss)
-    object.__setattr__(model, "_compile_metrics", metrics)
+def compile_outputs(
+    like: dict[str, Any], loss: tuple, metrics: tuple
+) -> dict[str, Any]:
+    """Returns losses and metrics compiled anew, which have seen no outputs.
+
+    Args:
+        like: What was compiled before, by name; `None` where nothing was.
+    """
+    arguments = zip(COMPILED_FOR_OUTPUTS, (loss, metrics))
+    return {
+        name: like.get(name) and type(like[name])(*given)
+        for name, given in arguments
+    }
+
+
+def name_outputs(compiled: dict[str, Any], names: list[str] | None) -> None:
+    """Lets losses and metrics find the outputs in a list by their names.
+
+    Functional models do so with the names of their output layers.
+    """
+    for part in compiled.values():
+        if part is not None:
+            part.output_names = names
+
+
+def losses_with(model: keras.Model, value_of: Callable) -> list[Any]:
+    """Returns a model's losses, with other values of regularized weights.
+
+    Args:
+        value_of: Function of a variable, its other value or `None`.
+    """
+    layers = flatten_layers(model)
+    losses = [loss for layer in layers for loss in layer._get_own_losses()]
+    for weight in model.trainable_weights:
+        if weight.regularizer is not None:
+            value = value_of(weight)
+            losses.append(
+                weight.regularizer(weight if value is None else value)
+            )
+    return losses
+
+
+class _OtherStep:
+    """A model as Keras sees it, but with another step of prediction."""
+
+    def __init__(self, model: keras.Model, step: Callable):
+        self._model = model
+        self.predict_step = step
+        self.predict_function = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def predict_function(model: keras.Model, step: Callable) -> Callable:
+    """Returns a predict function as Keras makes it, of another step."""
+    other = _OtherStep(model, step)
+    keras.Model.make_predict_function(other, force=True)
+    return other.predict_function
+
+
+def raw_value(variable: keras.Variable) -> Any:
+    """Returns the TensorFlow variable, whatever scope or cast is at work."""
+    return variable._value
+
+
+def forget_initial_epoch(model: keras.Model) -> None:
+    """Lets the next `fit` begin at its first epoch.
+
+    Keras never forgets at which epoch `BackupAndRestore` went on.
+    """
+    model._initial_epoch = None
+
+
+def holds_layers(find: Callable[[Any], list]) -> Callable[[type], type]:
+    """Lets a class of layers say which layers it holds at the moment."""
+
+    def decorate(layer_class: type) -> type:
+        # Keras sets an empty list, which is not needed.
+        layer_class._layers = property(find, lambda self, layers: None)
+        return layer_class
+
+    return decorate
+
+
+def compiles_outputs(attribute: type) -> Callable[[type], type]:
+    """Lets a class of models keep losses and metrics in another way.
+
+    Args:
+        attribute: Class of descriptors that take the place of what Keras sets.
+    """
+
+    def decorate(model_class: type) -> type:
+        for name in COMPILED_FOR_OUTPUTS:
+            descriptor = attribute()
+            descriptor.__set_name__(model_class, name)
+            setattr(model_class, name, descriptor)
+        return model_class
+
+    return decorate
+
+
+def trains_with_workers(model_class: type) -> type:
+    """Mends what Keras 3.15 lacks for training with several workers."""
+
+    def maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if iterator is not None and has_workers(self.distribute_strategy):
+            iterator, data_batch = None, local_batch(iterator)
+        parent._maybe_symbolic_build(self, iterator, data_batch)
+
+    def make_function(self, step_function):
+        if has_workers(self.distribute_strategy):
+            step_function = with_axis(step_function)
+        return parent._make_function(self, step_function)
+
+    parent = model_class.__base__
+    model_class._maybe_symbolic_build = maybe_symbolic_build
+    model_class._make_function = make_function
+    return model_class
+
+
+def set_regularizer(variable: keras.Variable, regularizer: Callable) -> None:
+    """Sets what Keras adds to the loss for a variable."""
+    variable.regularizer = regularizer
+
+
+def set_argument(layer: keras.layers.Layer, name: str, value: Any) -> None:
+    """Changes an argument that a layer was made with and reads in each call."""
+    setattr(layer, name, value)
+
+
+@contextlib.contextmanager
+def observed_calls(
+    layers: list[keras.layers.Layer], note: Callable[[int, Any], None]
+) -> Iterator[None]:
+    """Shows what layers return, with their index, while the context lasts.
+
+    Keras has no hook for that: the method `call` of each layer is covered.
+    """
+
+    def noting(index, call):
+        def noting_call(*args, **kwargs):
+            outputs = call(*args, **kwargs)
+            note(index, outputs)
+            return outputs
+
+        return noting_call
+
+    for index, layer in enumerate(layers):
+        layer.call = noting(index, layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.call

@@ -1,9 +1,9 @@
 """The one place that imports TF Model Optimization.
 
 Importing tfmot sets the environment variable `TF_USE_LEGACY_KERAS`, for this
-process and its children, and lets `tf.keras` mean Keras 2 wherever it was not
-touched before. Here it is imported when it is first needed and both are left
-as they were.
+process and its children, and makes `tf.keras` mean Keras 2 if it was not used
+before. Here tfmot is imported when it is first needed, and both are left as
+they were.
 """
 
 import functools
@@ -56,9 +56,7 @@ def is_schedule(value) -> bool:
 def schedule_from_config(config: dict):
     """Returns the tfmot schedule that `schedule.get_config()` describes.
 
-    Args:
-        config: dict with `class_name` and `config`, as tfmot's schedules give
-            it. A class of one's own must be registered with Keras.
+    The user's own classes must be registered with Keras.
     """
     name = config["class_name"]
     schedule_class = getattr(
@@ -76,8 +74,8 @@ def schedule_from_config(config: dict):
 def schedule_sparsity(schedule, step: int) -> float:
     """Returns the sparsity of a schedule at `step`.
 
-    A schedule also says when the mask is to be brought to it; of that only
-    the beginning counts here: the network is dense before `begin_step`.
+    A schedule also says at which steps masks are updated. Only the beginning
+    of that counts here: before `begin_step` the network is dense.
     """
     if step < getattr(schedule, "begin_step", 0):
         return 0.0
@@ -85,9 +83,9 @@ def schedule_sparsity(schedule, step: int) -> float:
 
 
 def schedule_end(schedule) -> int | None:
-    """Returns the step after which a schedule changes no mask any more.
+    """Returns the step after which a schedule changes no mask.
 
-    `None` for schedules that have no end, or do not say it.
+    `None` if the schedule has no end, or does not say where it is.
     """
     end_step = getattr(schedule, "end_step", None)
     return None if end_step is None or end_step < 0 else int(end_step)
@@ -95,7 +93,7 @@ def schedule_end(schedule) -> int | None:
 
 @functools.lru_cache(maxsize=256)
 def _sparsity(schedule, step: int) -> float:
-    # A schedule is a dozen small operations: at every update of the masks,
+    # A schedule takes a dozen small operations. At every update of the masks
     # all kernels with an equal schedule share one evaluation.
     _, sparsity = schedule(tf.constant(step, tf.int64))
     return float(sparsity)

@@ -1,7 +1,6 @@
 """Programs in processes of their own, as the operating system sees them."""
 
 import os
-import subprocess
 import sys
 
 
@@ -15,12 +14,11 @@ def peak_mebibytes(arguments: list[str]) -> float:
         RuntimeError: If the program fails.
     """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    process = subprocess.Popen([sys.executable, *arguments], env=environment)
-    # Unlike `resource.getrusage`, it tells of this one child.
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(
-            f"python {' '.join(arguments)} ended with {process.returncode}."
-        )
+    command = [sys.executable, *arguments]
+    process = os.posix_spawn(sys.executable, command, environment)
+    # `resource.getrusage` would count all children together.
+    _, status, usage = os.wait4(process, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        raise RuntimeError(f"python {' '.join(arguments)} ended with {code}.")
     return usage.ru_maxrss / 1024

@@ -153,8 +153,7 @@ def restart_schedule(model: keras.Model, steps: int) -> None:
         steps: int, of that `fit`.
     """
     if isinstance(model, tsn_keras.ContinualModel):
-        progress = tsn_keras.pruning.Progress(total_steps=steps)
-        vars(model._running.progress).update(vars(progress))
+        model.running_task.progress.restart(steps)
 
 
 def add_tasks(model: tsn_keras.ContinualModel, count: int, batches) -> None:

@@ -11,7 +11,9 @@ from keras import layers
 
 from examples.benchmarks import banks, networks
 from examples.benchmarks.comparison import compare
-from tsn_keras.bank import mask_coding, packing
+from examples.benchmarks.mask_lengths import ideal_bits, zero_order_entropy
+from tsn_keras.bank import pack_codes, unpack_codes
+from tsn_keras.bank.mask_coding import decode_mask, encode_mask
 from tsn_keras.quantization.clustering import cluster_values
 
 FLAGS = flags.FLAGS
@@ -59,17 +61,17 @@ def _optimal_inertia(values: np.ndarray) -> float:
 
 def _packing(repetitions: int) -> list[dict]:
     codes = np.random.default_rng(0).integers(0, 8, _MILLION, np.uint8)
-    packed = packing.pack_codes(codes, 3)
+    packed = pack_codes(codes, 3)
     rows = [
         compare(
             "pack 1 million 3-bit codes/copy them as bytes",
-            lambda: packing.pack_codes(codes, 3),
+            lambda: pack_codes(codes, 3),
             codes.copy,
             10 * repetitions,
         ),
         compare(
             "unpack 1 million 3-bit codes/copy as bytes",
-            lambda: packing.unpack_codes(packed, 3, _MILLION),
+            lambda: unpack_codes(packed, 3, _MILLION),
             codes.copy,
             10 * repetitions,
         ),
@@ -82,18 +84,18 @@ def _masks(repetitions: int) -> list[dict]:
     random = np.random.default_rng(0)
     for kept in (0.05, 0.5):
         mask = banks.pruned_mask(random, (1000, 1000), kept)
-        data = mask_coding.encode_mask(mask)
+        data = encode_mask(mask)
         bits = np.packbits(mask)
         both = [
             compare(
                 f"encode a mask of 1 million slots, {kept:.0%} on/packbits",
-                lambda: mask_coding.encode_mask(mask),
+                lambda: encode_mask(mask),
                 lambda: np.packbits(mask),
                 repetitions,
             ),
             compare(
                 f"decode a mask of 1 million slots, {kept:.0%} on/unpackbits",
-                lambda: mask_coding.decode_mask(data, mask.shape),
+                lambda: decode_mask(data, mask.shape),
                 lambda: np.unpackbits(bits),
                 repetitions,
             ),
@@ -185,9 +187,9 @@ def _stored_masks(path: str) -> list[dict]:
 def _mask_lengths(bank, task: str, kernel: int) -> tuple[float, ...]:
     own = bank.own_slots(task, kernel)
     return (
-        mask_coding.ideal_bits(own),
-        8.0 * len(mask_coding.encode_mask(own)),
-        mask_coding.zero_order_entropy(own),
+        ideal_bits(own),
+        8.0 * len(encode_mask(own)),
+        zero_order_entropy(own),
     )
 
 

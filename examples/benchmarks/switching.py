@@ -15,19 +15,13 @@ flags.DEFINE_integer("many_tasks", 100, "Tasks of the bank with many.")
 def _switch(model, names):
     """Returns a function that puts the next task to work."""
     names = iter(names)
-
-    def switch():
-        with model.working_as(next(names)):
-            pass
-
-    return switch
+    return lambda: model.switch.to(next(names))
 
 
 def _among_all(model):
     """Switches among all tasks, each of which has been at work before."""
     for name in model.tasks:
-        with model.working_as(name):
-            pass
+        model.switch.to(name)
     return _switch(model, itertools.cycle(model.tasks))
 
 

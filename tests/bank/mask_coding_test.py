@@ -4,14 +4,13 @@ import time
 import numpy as np
 from absl.testing import parameterized
 
+from examples.benchmarks.mask_lengths import ideal_bits, zero_order_entropy
 from tsn_keras.bank.mask_coding import (
     decode_mask,
     encode_mask,
-    from_first_format,
-    ideal_bits,
+    make_plans,
     needs_reference,
     needs_within,
-    zero_order_entropy,
 )
 
 SHAPES = (
@@ -122,12 +121,8 @@ class EncodeMaskTest(parameterized.TestCase):
         mask = np.zeros((64, 16), bool)
         mask[::4, :8] = True
         mask[0] = False
-        earlier = from_first_format(
-            bytes.fromhex("22e3889d90000000ffb52f0ff8e6ab471d70")
-        )
-        for data in (earlier, bytes.fromhex("22c3c3e127890b9abb24094b2c48")):
-            decoded = decode_mask(data, (64, 16))
-            np.testing.assert_array_equal(decoded, mask)
+        data = bytes.fromhex("22c3c3e127890b9abb24094b2c48")
+        np.testing.assert_array_equal(decode_mask(data, (64, 16)), mask)
         mask = np.random.default_rng(0).random((40, 30)) < 0.2
         data = (
             "1133060d2ecd983e8e457e994f7ba62c0d28b241a1d394f16ec21f0b0880"
@@ -150,7 +145,7 @@ class EncodeMaskTest(parameterized.TestCase):
         self.assertLess(time.perf_counter() - middle, 0.15)
 
     def test_not_a_mask(self):
-        for function in (encode_mask, ideal_bits, zero_order_entropy):
+        for function in (encode_mask, make_plans):
             with self.assertRaisesRegex(ValueError, "float64"):
                 function(np.zeros((2, 2)))
             with self.assertRaisesRegex(ValueError, "axis"):
@@ -287,14 +282,3 @@ class DecodeDamagedMaskTest(parameterized.TestCase):
             for first in (0x02, 0x12, 0x22, 0xFF, 0x05, 0x06, 0x0B):
                 noise = bytes([first]) + rng.bytes(length)
                 self.check_no_other_outcome(noise, (30, 30))
-
-
-class ZeroOrderEntropyTest(parameterized.TestCase):
-    def test_known_values(self):
-        mask = np.zeros((16, 16), bool)
-        self.assertEqual(zero_order_entropy(mask), 0.0)
-        mask[:8] = True
-        self.assertEqual(zero_order_entropy(mask), 256.0)
-        mask[4:8] = False
-        quarter = 0.25 * 2 + 0.75 * np.log2(4 / 3)
-        self.assertAlmostEqual(zero_order_entropy(mask), 256 * quarter)

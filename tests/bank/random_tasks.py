@@ -19,17 +19,16 @@ def random_record(
 ) -> TaskRecord:
     """Returns a task that fits the planes, with half of its slots shared.
 
-    With a reference it shares what that task uses and has half of its private
-    variables; on other planes it also has most of its slots.
+    With a reference it shares what that task uses; on other planes it also has
+    most of its slots.
     """
     rng = np.random.default_rng(seed)
     planes = (planes,) * len(SHAPES) if isinstance(planes, int) else planes
     view = bank.plane_view(planes)
     components = []
-    used, private = [None] * len(SHAPES), [None] * 4
+    used = [None] * len(SHAPES)
     if reference is not None:
         used = bank.used_slots(bank.tasks[reference])
-        private = bank.private(bank.tasks[reference])[:2] + [None] * 2
     for shape, owned, there in zip(bank.shapes, view.owned, used):
         own = ~owned & (rng.random(shape) < density)
         shared = owned & (rng.random(shape) < 0.5)
@@ -50,14 +49,12 @@ def random_record(
         np.uint32([seed, 7]),
         np.int64(3),
     )
-    if reference is not None:
-        values = (*private[:2], *values[2:])
     return TaskRecord(
         name=name,
         planes=planes,
         head=0,
         components=tuple(components),
-        private=tuple(map(PrivateCode.encode, values, (8, 16, 32, 4), private)),
+        private=tuple(map(PrivateCode.encode, values, (8, 16, 32, 4))),
         statistics=PrivateCode.encode(
             rng.normal(size=12).astype(np.float32), 8
         ),

@@ -1,6 +1,7 @@
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -114,7 +115,12 @@ class ScenarioRunTest(parameterized.TestCase):
         run = ScenarioRun(make_model(), make_tasks(), self.folder)
         learn(run, 1)
         model = run.model
-        model.installation.kernels[0].fixed.assign_add(
-            np.full((16, 16), 1e-3, np.float32)
-        )
-        self.assertFalse(run.finish({})["bit_exact"])
+        decode = model.bank.effective
+
+        def decode_wrongly(task):
+            return [kernel + np.float32(1e-3) for kernel in decode(task)]
+
+        model.switch.forget()
+        model.switch.clear_views()
+        with mock.patch.object(model.bank, "effective", decode_wrongly):
+            self.assertFalse(run.finish({})["bit_exact"])

@@ -19,7 +19,7 @@ class ChoicesTest(parameterized.TestCase):
         self.assertIn("What to eat. Any of: fig, plum, pear.", self.flag.help)
 
     def test_takes_several(self):
-        flags.FLAGS.fruit = ["plum", "fig"]
+        self.enterContext(flagsaver.flagsaver(fruit=["plum", "fig"]))
         self.assertEqual(self.flag.value, ["plum", "fig"])
 
     @parameterized.parameters([["stone"]], [["fig", "stone"]], [[]])
@@ -28,4 +28,4 @@ class ChoicesTest(parameterized.TestCase):
             flags.IllegalFlagValueError,
             "--fruit takes any of fig, plum, pear, with commas between",
         ):
-            flags.FLAGS.fruit = words
+            self.enterContext(flagsaver.flagsaver(fruit=words))

@@ -18,7 +18,7 @@ from examples import split_cifar100
 tsn_keras.sharing.ActivationSimilarity = functools.partial(
     tsn_keras.sharing.ActivationSimilarity, trial_steps=5
 )
-with tfds.testing.mock_data(num_examples=1500):
+with tfds.testing.mock_data(num_examples=900):
     app.run(split_cifar100.main)
 """
 

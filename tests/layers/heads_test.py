@@ -5,6 +5,7 @@ import keras
 import numpy as np
 from absl.testing import absltest
 
+from tsn_keras.keras_internals import carried_mask
 from tsn_keras.layers import Heads
 
 
@@ -53,7 +54,7 @@ class HeadsTest(absltest.TestCase):
             warnings.simplefilter("error")
             outputs = heads(embedding(np.array([[1, 2, 0]])))
         np.testing.assert_array_equal(
-            outputs._keras_mask, [[True, True, False]]
+            carried_mask(outputs), [[True, True, False]]
         )
 
     def test_only_the_selected_head_is_tracked(self):

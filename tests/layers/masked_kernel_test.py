@@ -94,14 +94,16 @@ class MaskedKernelTest(parameterized.TestCase):
 
     def test_scores_that_do_not_learn(self):
         kernel = make_kernel(np.zeros(SHAPE, np.float32))
-        kernel.learns_scores = False
-        _, (weights, learned) = gradients(
-            kernel, [kernel.kernel, kernel.scores]
-        )
+        with kernel.fixed_scores():
+            _, (weights, learned) = gradients(
+                kernel, [kernel.kernel, kernel.scores]
+            )
         self.assertIsNone(learned)
         self.assertIsNotNone(weights)
+        self.assertTrue(kernel.learns_scores)
         without = make_kernel()
-        without.learns_scores = True
+        with without.fixed_scores():
+            self.assertFalse(without.learns_scores)
         self.assertFalse(without.learns_scores)
 
     def test_replaced_within_the_context_only(self):

@@ -5,8 +5,12 @@ from absl.testing import parameterized
 from keras import layers
 
 from tests.layers.layer_test_case import LayerTestCase
-from tsn_keras.layers import SubnetDense, SubnetEmbedding, Subnetwork
-from tsn_keras.layers.kernel_rule import is_kernel
+from tsn_keras.layers import (
+    SubnetDense,
+    SubnetEmbedding,
+    Subnetwork,
+    is_named_as_kernel,
+)
 
 
 def normal(shape, seed=0):
@@ -89,7 +93,10 @@ class SubnetworkTest(LayerTestCase):
         x = normal((3, 4))
         np.testing.assert_array_equal(layer(x), inner(x))
         self.assertLen(layer.kernels, num_kernels)
-        self.assertTrue(all(is_kernel(k.kernel) for k in layer.kernels))
+        for kernel in layer.kernels:
+            self.assertTrue(is_named_as_kernel(kernel.kernel))
+            self.assertTrue(kernel.kernel.trainable)
+            self.assertGreaterEqual(kernel.kernel.ndim, 2)
 
     @parameterized.product(network=NETWORKS, learned_scores=(False, True))
     def test_computes_with_the_effective_kernels(self, network, learned_scores):

@@ -97,7 +97,7 @@ class WeightPathsTest(parameterized.TestCase):
         model = keras.Model(inputs, hidden, name="net")
         kernels = [path for path in paths(model) if path.endswith("kernel")]
         self.assertEqual(kernels, ["net/first/kernel", "net/second/kernel"])
-        installed = tsn_keras.ContinualModel(model).installation
+        installed = tsn_keras.ContinualModel(model).switch
         found = [kernel.path for kernel in installed.kernels]
         self.assertEqual(found, kernels)
 

@@ -12,7 +12,7 @@ import tsn_keras
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
-from tsn_keras.lite import bundle_layout
+from tsn_keras.lite.bundles import layout
 
 
 def networks_of(path):
@@ -171,7 +171,7 @@ class BundleTest(LiteTestCase):
             ]
         )
         model = small_models.make_model(backbone, tasks=2)
-        base = 4 * sum(v.shape.num_elements() for v in model.installation.base)
+        base = 4 * sum(v.shape.num_elements() for v in model.switch.base)
         report = lite.export_bundle(model, self.path, batch_size=batch_size)
         self.assertBetween(report.bytes, base, 1.7 * base)
         self.assert_runs_as(model, model.tasks)
@@ -262,27 +262,27 @@ class BundleTest(LiteTestCase):
             "CODE_GROWTH": growth,
             "GROUP_GAIN": gain,
         }
-        with mock.patch.multiple(bundle_layout, **limits):
+        with mock.patch.multiple(layout, **limits):
             lite.export_bundle(model, self.path)
         runner = lite.TaskRunner(self.path)
-        x = np.random.default_rng(0).random((20, *model._inputs.shape[1:]))
+        x = small_models.random_inputs(model, 20)
         for task in model.tasks:
             runner.select(task)
             np.testing.assert_allclose(
-                runner.predict(np.float32(x)),
-                model.predict(np.float32(x), task=task, verbose=0),
+                runner.predict(x),
+                model.predict(x, task=task, verbose=0),
                 atol=1e-5,
             )
 
     def test_a_wrong_bundle_is_not_left_behind(self):
         model = small_models.make_model(tasks=2)
-        real = bundle_layout.encode_gaps
+        real = layout.encode_gaps
 
         def one_too_far(positions, *widths):
             further = np.append(positions[:-1] + 1, positions[-1] + 2)
             return real(further, *widths)
 
-        patch = mock.patch.object(bundle_layout, "encode_gaps", one_too_far)
+        patch = mock.patch.object(layout, "encode_gaps", one_too_far)
         message = "Task 'task|does not run"
         with patch, self.assertRaisesRegex(lite.ExportError, message):
             lite.export_bundle(model, self.path)

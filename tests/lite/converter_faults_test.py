@@ -13,11 +13,8 @@ from absl.testing import parameterized
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
-from tsn_keras.lite import bundle_graph, task_content
-from tsn_keras.lite.conversion import convert
-from tsn_keras.lite.slimming import slim
-
-VARIABLES = {"experimental_enable_resource_variables": True}
+from tsn_keras.lite import task_file
+from tsn_keras.lite.files.conversion import convert
 
 
 def file_of(function, *specs, **settings):
@@ -75,23 +72,20 @@ class ConverterFaultsTest(LiteTestCase):
         hidden = model.backbone.layer.layers[0]
         x = small_models.random_inputs(model)
         expected = model.predict(x, verbose=0)
-        relu, hidden.activation = hidden.activation, tf.identity
-        try:
-            wrong, _ = task_content.task_content(
+        with mock.patch.object(hidden, "activation", tf.identity):
+            wrong, _ = task_file.task_content(
                 model,
                 model.bank.effective("task 0") + model.bank.private("task 0"),
                 lite.PRECISIONS["float32"],
                 1,
             )
-        finally:
-            hidden.activation = relu
         samples = lite.Samples([x], None, "x")
         with self.assertRaisesRegex(lite.ExportError, "outputs differ"):
             lite.verify_content(
                 wrong,
                 {"outputs": expected},
                 samples,
-                model._inputs,
+                model.switch.inputs,
                 lite.PRECISIONS["float32"],
                 0.9,
             )
@@ -113,29 +107,16 @@ class ConverterFaultsTest(LiteTestCase):
         # Not even a single task is folded.
         self.assertLess(report.bytes, 4 * 200 * 100 / 2)
 
-    def test_initial_values_of_variables(self):
-        backbone = small_models.dense_backbone((100, 100), 200)
-        model = small_models.make_model(backbone, tasks=1, kept=0.1)
-        with model.working_as("task 0"):
-            module = bundle_graph.BundleModule(model, ["task 0"], 1)
-            content = convert(module, module.signatures(), VARIABLES)
-        floats = 4 * 200 * 100
-        self.assertGreater(len(content), floats)
-        self.assertLess(len(slim(content)), floats / 2)
-
     @parameterized.parameters("sparse_dynamic_int8", "sparse_int8")
     def test_sparse_integers_under_xnnpack(self, precision):
         model = small_models.make_model(dense(), tasks=1, kept=0.1)
         x = small_models.random_inputs(model, 30)
         arguments = {"precision": precision, "representative_data": x}
-        unguarded = "guard_sparse_integers"
-        real = getattr(task_content, unguarded)
-        setattr(task_content, unguarded, lambda content: content)
-        try:
+        with mock.patch.object(
+            task_file, "guard_sparse_integers", lambda content: content
+        ):
             with self.assertRaisesRegex(lite.ExportError, "with XNNPACK"):
                 lite.export_task(model, self.path, **arguments)
-        finally:
-            setattr(task_content, unguarded, real)
         self.assertFalse(self.path.exists())
         report = lite.export_task(model, self.path, **arguments)
         self.assertGreater(report.agreement.agreement, 0.9)
@@ -148,9 +129,7 @@ class ConverterFaultsTest(LiteTestCase):
         x = small_models.random_inputs(model, 200)
         arguments = {"precision": precision, "representative_data": x}
         expected = model.predict(x, verbose=0)
-        with mock.patch.object(
-            task_content, "loses_weights", return_value=False
-        ):
+        with mock.patch.object(task_file, "loses_weights", return_value=False):
             lite.export_task(model, self.path, min_agreement=0.0, **arguments)
         lost = np.abs(lite.run_file(self.path, x) - expected).max()
         self.assertGreater(lost, 0.3 * np.ptp(expected))

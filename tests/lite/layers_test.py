@@ -9,7 +9,7 @@ from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
 from tsn_keras.layers import SubnetDense, Subnetwork
-from tsn_keras.lite import flatbuffer
+from tsn_keras.lite.files import flatbuffer
 
 
 def chain(shape, *stages, dtype=None):
@@ -95,13 +95,11 @@ BACKBONES = {
 
 def stored_in_int8(content):
     """Returns the shapes of the constants that are int8."""
-    model = flatbuffer.read(content)
-    int8 = flatbuffer.schema.TensorType.INT8
     return [
         tuple(tensor.shape)
-        for graph in model.subgraphs
-        for tensor in graph.tensors
-        if tensor.type == int8 and model.buffers[tensor.buffer].data is not None
+        for graph in flatbuffer.FlatModel.from_bytes(content).graphs
+        for index, tensor in enumerate(graph.tensors)
+        if tensor.type == flatbuffer.INT8 and graph.data(index) is not None
     ]
 
 
@@ -148,10 +146,7 @@ class LayersTest(LiteTestCase):
         model = small_models.make_model(backbone, tasks=1)
         x = small_models.random_inputs(model, 4)
         report = lite.export_task(
-            model,
-            self.path,
-            precision="sparse_float32",
-            verification_data=x,
+            model, self.path, precision="sparse_float32", verification_data=x
         )
         self.assertEqual(report.samples, "verification_data")
         self.assertGreater(np.ptp(report.agreement.logits), 0.1)

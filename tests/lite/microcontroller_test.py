@@ -53,9 +53,7 @@ class MicrocontrollerTest(LiteTestCase):
         source, header = lite.export_c_array(self.path)
         text = source.read_text()
         values = re.findall(r"0x([0-9a-f]{2})", text)
-        self.assertEqual(
-            bytes.fromhex("".join(values)), self.path.read_bytes()
-        )
+        self.assertEqual(bytes.fromhex("".join(values)), self.path.read_bytes())
         self.assertIn("alignas(16)", text)
         self.assertIn("g_task_size = " + str(len(values)), text)
         self.assertIn("g_task[]", header.read_text())

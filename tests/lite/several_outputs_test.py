@@ -7,7 +7,7 @@ from absl.testing import parameterized
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
-from tsn_keras.lite import comparison, task_content
+from tsn_keras.lite import task_file
 
 
 def make_model(as_dict):
@@ -52,9 +52,9 @@ class SeveralOutputsTest(LiteTestCase):
         names = ["outputs_0", "outputs_1"]
         expected = dict(zip(names, outputs))
         kind = lite.PRECISIONS[precision]
-        content, _ = task_content.task_content(model, values, kind, 1)
+        content, _ = task_file.task_content(model, values, kind, 1)
         samples = lite.Samples([x], None, "verification_data")
-        checked = (samples, model._inputs, kind, 0.9)
+        checked = (samples, model.switch.inputs, kind, 0.9)
         lite.verify_content(content, expected, *checked)
         expected["outputs_1"] = -expected["outputs_1"]
         with self.assertRaisesRegex(lite.ExportError, "output 'outputs_1'"):
@@ -65,9 +65,7 @@ class SeveralOutputsTest(LiteTestCase):
         x = small_models.random_inputs(model)
         outputs = model.predict(x, task="task 0", verbose=0)
         y = {name: part.argmax(-1) for name, part in outputs.items()}
-        report = lite.export_task(
-            model, self.path, verification_data=(x, y)
-        )
+        report = lite.export_task(model, self.path, verification_data=(x, y))
         self.assertEqual(report.agreement.accuracy, 1.0)
 
     def test_labels_by_the_names_of_outputs_in_a_list(self):
@@ -80,9 +78,7 @@ class SeveralOutputsTest(LiteTestCase):
         x = small_models.random_inputs(model)
         outputs = model.predict(x, task="task 0", verbose=0)
         y = {name: part.argmax(-1) for name, part in zip("za", outputs)}
-        report = lite.export_task(
-            model, self.path, verification_data=(x, y)
-        )
+        report = lite.export_task(model, self.path, verification_data=(x, y))
         self.assertEqual(report.agreement.accuracy, 1.0)
         bundled = lite.export_bundle(
             model,
@@ -90,21 +86,3 @@ class SeveralOutputsTest(LiteTestCase):
             verification_data={"task 0": (x, y)},
         )
         self.assertEqual(bundled.agreements["task 0"].accuracy, 1.0)
-
-
-class ComparisonTest(parameterized.TestCase):
-    @parameterized.parameters(
-        (np.array([1, 0]), 0.5),
-        (np.array([[1], [0]]), 0.5),
-        (np.array([[0.0, 1.0], [1.0, 0.0]]), 0.5),
-        (np.array([1, 0, 1]), None),
-    )
-    def test_forms_of_labels(self, labels, accuracy):
-        logits = np.array([[0.0, 1.0], [2.0, 3.0]])
-        found = comparison.compare(logits, logits, labels)
-        self.assertEqual(found.accuracy, accuracy)
-
-    def test_a_single_number_has_no_accuracy(self):
-        logits = np.array([[0.5], [-0.5]])
-        found = comparison.compare(logits, logits, np.array([0, 1]))
-        self.assertIsNone(found.accuracy)

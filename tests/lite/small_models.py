@@ -16,14 +16,7 @@ def dense_backbone(units=(12, 9), inputs=20, **arguments):
 
 
 def make_model(backbone=None, tasks=2, classes=4, **arguments):
-    """Returns a model of consolidated tasks with random weights.
-
-    Args:
-        backbone: `keras.layers.Layer`, built.
-        tasks: int, number of tasks.
-        classes: int, width of the head.
-        **arguments: Those of `add_random_task`.
-    """
+    """Returns a model of consolidated tasks, made by `add_random_task`."""
     backbone = dense_backbone() if backbone is None else backbone
     model = tsn_keras.ContinualModel(backbone, sharing=None)
     if model.bank is None:
@@ -52,7 +45,7 @@ def add_random_task(
     ones: half of the units have few slots, and some inputs none.
     """
     random = np.random.default_rng(number)
-    model._select_head(model.heads.add(head))
+    model.switch.select_head(model.heads.add(head))
     plane = number if plane is None else plane
     planes = [plane] * len(model.bank.shapes)
     if first_plane is not None:
@@ -73,7 +66,7 @@ def add_random_task(
     ]
     private = [
         PrivateCode.encode(_private(random, variable), private_width)
-        for variable in model.installation.private
+        for variable in model.switch.private
     ]
     facts = dict.fromkeys(("nearest", "divergence"))
     facts.update(monitor="accuracy", before=0.5, after=0.5)
@@ -120,7 +113,7 @@ def _private(random, variable):
 
 def random_inputs(model, count=9):
     random = np.random.default_rng(7)
-    shape = (count, *model._inputs.shape[1:])
-    if "int" in model._inputs.dtype:
-        return random.integers(0, 5, shape).astype(model._inputs.dtype)
+    shape = (count, *model.switch.inputs.shape[1:])
+    if "int" in model.switch.inputs.dtype:
+        return random.integers(0, 5, shape).astype(model.switch.inputs.dtype)
     return random.standard_normal(shape).astype(np.float32)

@@ -11,7 +11,7 @@ from absl.testing import parameterized
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite
-from tsn_keras.lite import flatbuffer, task_file
+from tsn_keras.lite import task_file
 
 
 def wide_model(**arguments):
@@ -75,7 +75,7 @@ class TaskFileTest(LiteTestCase):
     def test_the_file_is_a_plain_network(self):
         model = wide_model()
         model.export(self.path, format="litert")
-        operators = flatbuffer.operators(self.path.read_bytes())
+        operators = lite.operators(self.path.read_bytes())
         self.assertEqual([name for name, _ in operators], ["FULLY_CONNECTED"])
 
     @parameterized.parameters((1,), (3,), (None,))

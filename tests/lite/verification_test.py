@@ -1,29 +1,17 @@
-"""Tests of exported files and their verification."""
+"""A file is compared with the model, and what differs is found."""
 
-import importlib.util
 import os
-import pathlib
 import tempfile
-from unittest import mock
 
 import keras
 import numpy as np
-import tensorflow as tf
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
-from tests.digits_tasks import (
-    TEST,
-    begin,
-    digits,
-    learn,
-    logits,
-    make_model,
-    mlp,
-)
-from tsn_keras.lite import run_file, verify_file
+from tests.digits_tasks import TEST, begin, digits, learn, make_model, mlp
+from tsn_keras.lite import run_file, verification, verify_file
 
 
-class ExportTest(absltest.TestCase):
+class VerificationTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -75,48 +63,23 @@ class ExportTest(absltest.TestCase):
                 self.export(task)
         self.assertEqual(os.listdir(self.folder), [])
 
-    def test_a_failing_export_leaves_nothing_behind(self):
-        before = logits(self.model, 0)
-        with self.assertRaises(Exception):
-            self.export("task 0", format="no format")
-        self.assertEqual(os.listdir(self.folder), [])
-        np.testing.assert_array_equal(logits(self.model, 0), before)
 
-    def test_onnx(self):
-        path = os.path.join(self.folder, "task.onnx")
-        if importlib.util.find_spec("tf2onnx"):
-            self.export("task 0", path, "onnx")
-            self.assertGreater(os.path.getsize(path), 1000)
-            return
-        with self.assertRaisesRegex(ImportError, "pip install onnx tf2onnx"):
-            self.export("task 0", path, "onnx")
-        self.assertEqual(os.listdir(self.folder), [])
+class ComparisonTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (np.array([1, 0]), 0.5),
+        (np.array([[1], [0]]), 0.5),
+        (np.array([[0.0, 1.0], [1.0, 0.0]]), 0.5),
+        (np.array([1, 0, 1]), None),
+    )
+    def test_forms_of_labels(self, labels, accuracy):
+        logits = np.array([[0.0, 1.0], [2.0, 3.0]])
+        found = verification.compare(logits, logits, labels)
+        self.assertEqual(found.accuracy, accuracy)
 
-    def test_formats_of_several_files(self):
-        def two_files(model, path, **arguments):
-            for suffix in (".xml", ".bin"):
-                pathlib.Path(path).with_suffix(suffix).write_text(suffix)
-
-        path = os.path.join(self.folder, "task.xml")
-        with mock.patch.object(keras.Model, "export", two_files):
-            self.export("task 0", path, "openvino")
-        self.assertCountEqual(
-            os.listdir(self.folder), ["task.bin", "task.xml"]
-        )
-
-    def test_saved_model_twice(self):
-        path = os.path.join(self.folder, "saved")
-        for task in ("task 0", "task 1"):
-            self.export(task, path, "tf_saved_model")
-        x, _ = digits(1, TEST)
-        loaded = tf.saved_model.load(path)
-        np.testing.assert_allclose(
-            loaded.serve(x),
-            logits(self.model, 1),
-            rtol=1e-5,
-            atol=1e-5,
-        )
-        self.assertEqual(os.listdir(self.folder), ["saved"])
+    def test_a_single_number_has_no_accuracy(self):
+        logits = np.array([[0.5], [-0.5]])
+        found = verification.compare(logits, logits, np.array([0, 1]))
+        self.assertIsNone(found.accuracy)
 
 
 if __name__ == "__main__":

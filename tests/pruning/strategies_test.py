@@ -4,14 +4,16 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tests.pruning.task_masks_test import task_mask
+import tsn_keras
+from tests.pruning.masks_test import task_mask
 from tsn_keras import tfmot
 from tsn_keras.pruning import (
     FisherPruning,
     MagnitudePruning,
     ScorePruning,
-    allocation,
+    budget,
     kept_slots,
+    second_moment,
 )
 
 STRATEGIES = (FisherPruning, MagnitudePruning, ScorePruning)
@@ -165,7 +167,7 @@ class BudgetTest(parameterized.TestCase):
         masks[1].kernel.kernel.assign(5 * np.asarray(masks[1].kernel.kernel))
         MagnitudePruning(budget=40).finish(masks, 9, 9)
         counts = [int(mask.own.sum()) for mask in masks]
-        cost = sum(allocation.code_bytes(count, 80, 2) for count in counts)
+        cost = sum(budget.code_bytes(count, 80, 2) for count in counts)
         self.assertLessEqual(cost, 40)
         self.assertGreater(cost, 36)
         self.assertGreater(counts[1], max(counts[0], counts[2]))
@@ -178,3 +180,180 @@ class BudgetTest(parameterized.TestCase):
         ):
             pruning.check_budget([78400], 2)
         pruning.check_budget([800], 2)
+
+
+def update(pruning, mask, sparsity):
+    mask.prune(pruning.importance(mask), sparsity)
+    mask.apply()
+
+
+class MagnitudePruningTest(parameterized.TestCase):
+    def test_largest_magnitudes(self):
+        mask = task_mask()
+        update(MagnitudePruning(), mask, 0.8)
+        magnitude = np.abs(mask.values())
+        left = mask.available & ~mask.own
+        self.assertEqual(mask.own.sum(), 16)
+        self.assertGreaterEqual(
+            magnitude[mask.own].min(), magnitude[left].max()
+        )
+        np.testing.assert_array_equal(mask.kernel.effective(), mask.effective())
+
+    def test_pruned_slots_come_back(self):
+        mask = task_mask()
+        pruning = MagnitudePruning(0.8)
+        update(pruning, mask, 0.8)
+        left = mask.available & ~mask.own
+        mask.kernel.kernel.assign(np.where(left, 9.0, mask.kernel.kernel))
+        update(pruning, mask, 0.8)
+        self.assertTrue(left[mask.own].any())
+        self.assertEqual(np.asarray(mask.kernel.effective())[left].max(), 9.0)
+
+    def test_diverged_weights(self):
+        mask = task_mask()
+        mask.kernel.kernel.assign(np.full((8, 10), np.nan))
+        with self.assertRaisesRegex(ValueError, "NaN.*diverged"):
+            update(MagnitudePruning(), mask, 0.5)
+
+
+class ScorePruningTest(parameterized.TestCase):
+    def test_highest_scores_though_negative(self):
+        mask = task_mask(learned_scores=True)
+        scores = np.random.default_rng(5).normal(size=(8, 10)) - 1
+        mask.kernel.scores.assign(scores)
+        update(ScorePruning(), mask, 0.8)
+        left = mask.available & ~mask.own
+        self.assertEqual(mask.own.sum(), 16)
+        self.assertGreaterEqual(scores[mask.own].min(), scores[left].max())
+        np.testing.assert_array_equal(mask.kernel.effective(), mask.effective())
+
+
+class FisherPruningTest(parameterized.TestCase):
+    @parameterized.parameters(0.0, 0.25, 0.5)
+    def test_formula(self, power):
+        mask = task_mask()
+        moment = np.random.default_rng(1).random((8, 10)).astype(np.float32)
+        mask.use_second_moment(lambda: moment)
+        np.testing.assert_allclose(
+            FisherPruning(power=power).importance(mask),
+            np.abs(mask.values()) * moment**power,
+            rtol=1e-5,
+        )
+
+    def test_magnitudes_before_the_first_step(self):
+        mask = task_mask()
+        mask.use_second_moment(lambda: np.zeros((8, 10), np.float32))
+        np.testing.assert_array_equal(
+            FisherPruning().importance(mask), np.abs(mask.values())
+        )
+
+    @parameterized.parameters(-0.1, 1.1, float("nan"))
+    def test_bad_power(self, power):
+        with self.assertRaisesRegex(ValueError, f"power={power}"):
+            FisherPruning(power=power)
+
+
+class SecondMomentTest(parameterized.TestCase):
+    @parameterized.parameters("adam", "adamw", "nadam", "rmsprop")
+    def test_grows_with_the_gradient(self, name):
+        optimizer = keras.optimizers.get(name)
+        other, variable = (keras.Variable(np.ones(3, "float32")) for _ in "ab")
+        np.testing.assert_array_equal(second_moment(optimizer, variable), 0)
+        gradient = np.array([0.0, 1.0, 2.0], np.float32)
+        optimizer.build([other, variable])
+        optimizer.apply([gradient * 0, gradient])
+        moment = second_moment(optimizer, variable)
+        np.testing.assert_allclose(moment / moment[1], [0, 1, 4], rtol=1e-5)
+        np.testing.assert_array_equal(second_moment(optimizer, other), 0)
+
+    def test_behind_loss_scaling(self):
+        inner = keras.optimizers.Adam()
+        optimizer = keras.optimizers.LossScaleOptimizer(inner)
+        variable = keras.Variable(np.ones(2, "float32"))
+        optimizer.build([variable])
+        np.testing.assert_array_equal(second_moment(optimizer, variable), 0)
+
+    @parameterized.parameters("sgd", "lion", "adagrad")
+    def test_optimizers_without(self, name):
+        optimizer = keras.optimizers.get(name)
+        variable = keras.Variable(np.ones(2, "float32"))
+        optimizer.build([variable])
+        with self.assertRaisesRegex(ValueError, "Adam.*keeps none"):
+            second_moment(optimizer, variable)
+
+
+STEPS = 12
+
+
+def make_model(**arguments):
+    backbone = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(6, activation="relu")]
+    )
+    pruning = ScorePruning(0.5, score_frequency=4)
+    model = tsn_keras.ContinualModel(backbone, pruning=pruning, sharing=None)
+    model.compile("adam", "mse", **arguments)
+    model.add_task("a", keras.layers.Dense(2))
+    return model
+
+
+class Watch(keras.callbacks.Callback):
+    """Keeps the scores and weights of the kernel after each batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.scores, self.weights = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        (kernel,) = self.model.switch.kernels
+        self.scores.append(np.array(kernel.scores))
+        self.weights.append(np.array(kernel.kernel))
+
+
+def changes(arrays):
+    pairs = zip(arrays, arrays[1:])
+    return [number for number, (a, b) in enumerate(pairs, 1) if (a != b).any()]
+
+
+class LearnedScoresTest(parameterized.TestCase):
+    def fit(self, model):
+        random = np.random.default_rng(0)
+        x = random.normal(size=(8 * STEPS, 8)).astype(np.float32)
+        y = random.normal(size=(8 * STEPS, 2)).astype(np.float32)
+        watch = Watch()
+        model.fit(x, y, batch_size=8, callbacks=[watch], verbose=0)
+        return watch
+
+    @parameterized.parameters(False, True)
+    def test_every_so_many_steps(self, jit_compile):
+        watch = self.fit(make_model(jit_compile=jit_compile))
+        self.assertEqual(changes(watch.scores), [4, 8])
+        self.assertEqual(changes(watch.weights), list(range(1, STEPS)))
+
+    def test_in_groups_of_steps(self):
+        model = make_model(steps_per_execution=2)
+        watch = self.fit(model)
+        # The groups that begin with steps 4 and 8, of steps 0, 2, ..., 10.
+        self.assertEqual(changes(watch.scores), [2, 4])
+
+    def test_the_scores_stay_trainable(self):
+        model = make_model()
+        (kernel,) = model.switch.kernels
+        self.fit(model)
+        self.assertTrue(kernel.learns_scores)
+        before = np.array(kernel.scores)
+        model.train_on_batch(np.ones((8, 8), "f"), np.ones((8, 2), "f"))
+        self.assertTrue((np.array(kernel.scores) != before).any())
+
+    def test_frozen_scores_stay_frozen(self):
+        model = make_model()
+        (kernel,) = model.switch.kernels
+        self.fit(model)
+        kernel.scores.trainable = False
+        self.fit(model)
+        self.assertFalse(kernel.learns_scores)
+
+    def test_bad_frequency(self):
+        with self.assertRaisesRegex(ValueError, "score_frequency=0"):
+            ScorePruning(score_frequency=0)
+        config = ScorePruning(score_frequency=3).get_config()
+        self.assertEqual(ScorePruning.from_config(config).score_frequency, 3)

@@ -1,4 +1,6 @@
-"""The budget of 32 bits a slot."""
+"""What a slot may hold, in bits, and what the bank takes, in bytes."""
+
+import dataclasses
 
 import numpy as np
 
@@ -23,15 +25,10 @@ def widest_width(
     that the task would share need no new bits.
 
     Args:
-        used_bits: integer array of the kernel's shape.
+        used_bits: Integer array of the kernel's shape.
         owned: bool array, the slots that the task could share.
-        count: int, number of slots that the task's mask will have.
-        min_width: int, narrowest acceptable code in bits.
-        max_width: int, widest wanted code in bits.
-        path: str, the kernel's name for the error.
-
-    Returns:
-        int between `min_width` and `max_width`.
+        count: Number of slots that the task's mask will have.
+        path: The kernel's name for the error.
 
     Raises:
         BudgetError: If even `min_width` leaves fewer than `count` slots.
@@ -50,3 +47,37 @@ def widest_width(
         "`threshold`), prune more (a higher `sparsity`), use fewer bits (a "
         "lower `max_width`), or take a larger backbone."
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Capacity:
+    """The size of the saved bank against one dense network.
+
+    `fraction = total_bytes / dense_bytes`
+
+    Args:
+        bytes: Bytes by kind: `codes`, `masks`, `codebooks`, `private`,
+            `statistics`, `base` (frozen weights, stored once), `metadata` and
+            `container` (the file format's own bytes around the bank).
+        dense_bytes: Bytes of one dense float32 network with one head.
+    """
+
+    bytes: dict[str, int]
+    dense_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.bytes.values())
+
+    @property
+    def fraction(self) -> float:
+        return self.total_bytes / self.dense_bytes
+
+    def to_dict(self) -> dict:
+        """Returns the entries of a report's `capacity`."""
+        return {
+            "bytes": dict(self.bytes),
+            "total_bytes": self.total_bytes,
+            "dense_bytes": self.dense_bytes,
+            "fraction": self.fraction,
+        }

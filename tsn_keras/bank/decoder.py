@@ -1,233 +1,247 @@
-"""From the records of a bank to slots and kernels."""
+"""Decodes the components that tasks have in a kernel to slots and values."""
 
 import bisect
 import math
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tsn_keras.bank.plane import Plane
-from tsn_keras.bank.task_record import TaskRecord
+from tsn_keras.bank.records import Component
 
 # How much decoded state is kept for each kernel. A plane takes 6 bytes a slot,
 # and a reference one bit.
 KEPT_PLANES = 4
 KEPT_REFERENCES = 8
-# Used slots of the tasks that were put to work last, for all kernels.
-KEPT_SLOTS_BYTES = 64 * 2**20
 
 
-class Decoder:
-    """Decodes what tasks own and share, and keeps what was used last.
+class RecentlyUsed:
+    """Keeps the values that were used last, up to a total size.
 
-    That includes what a new task has just been found to own.
-
-    Args:
-        shapes: list of tuples of int, the kernels' shapes.
-
-    Attributes:
-        numbers: dict, the number of each task by its name.
+    `size_of` gives the size of a value; without it, values are counted. A
+    single value may be larger than the total.
     """
 
-    def __init__(self, shapes: list[tuple[int, ...]]):
-        self.shapes = shapes
-        self._records: list[TaskRecord] = []
-        self.numbers: dict[str, int] = {}
-        # The numbers of the tasks on each plane of each kernel, in order.
-        self._members: dict[tuple[int, int], list[int]] = {}
-        # Decoded state of each kernel: planes and references used last.
-        self._planes: list[dict[int, Plane]] = [{} for _ in shapes]
-        self._references: list[dict[int, np.ndarray]] = [{} for _ in shapes]
-        # Positions and values in each kernel, of tasks used last.
-        self._slots: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-        # Counted as they come and go: a switch must not look at all tasks.
-        self._kept_bytes = 0
+    def __init__(self, most: int, size_of: Callable[[Any], int] | None = None):
+        self._most = most
+        self._size_of = size_of or (lambda value: 1)
+        self._values: dict[Hashable, Any] = {}
+        # Counted as values come and go: no lookup may look at all of them.
+        self.size = 0
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
+    def get(self, key: Hashable) -> Any:
+        """Returns a value, or `None`. It is now the one used last."""
+        value = self._values.pop(key, None)
+        if value is not None:
+            self._values[key] = value
+        return value
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keeps a value of a new key, and forgets the oldest of too many."""
+        self._values[key] = value
+        self.size += self._size_of(value)
+        while len(self._values) > 1 and self.size > self._most:
+            oldest = self._values.pop(next(iter(self._values)))
+            self.size -= self._size_of(oldest)
+
+
+class Plane:
+    """Who owns each slot of a plane of a kernel, and the frozen value there.
+
+    Later tasks change nothing of it, so one state serves every task's view.
+    """
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.count = 0
+        self.frozen = np.zeros(shape, np.float32)
+        # 0 for a free slot, else 1 + the number of its owner on the plane.
+        self._owner = np.zeros(shape, np.uint16)
+
+    def lay(self, own: np.ndarray, values: np.ndarray) -> None:
+        """Adds the own slots of the plane's next task, and their values."""
+        self.count += 1
+        slots = np.flatnonzero(own)
+        self._owner.reshape(-1)[slots] = self.count
+        self.frozen.reshape(-1)[slots] = values
+
+    def owned(self, count: int) -> np.ndarray:
+        """Returns the slots that the first `count` tasks of the plane own."""
+        # Free slots wrap around to the highest number.
+        return self._owner - np.uint16(1) < count
+
+
+class UsedSlots(NamedTuple):
+    """The slots that a task uses in a kernel, own and shared.
+
+    `positions` are their places in flat order.
+    """
+
+    positions: np.ndarray
+    values: np.ndarray
+
+    @property
+    def num_bytes(self) -> int:
+        return self.positions.nbytes + self.values.nbytes
+
+    def kernel(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Returns the float32 kernel, zeros in all other slots."""
+        kernel = np.zeros(math.prod(shape), np.float32)
+        kernel[self.positions] = self.values
+        return kernel.reshape(shape)
+
+
+class Entry(NamedTuple):
+    """One task's component in a kernel, and what its masks depend on.
+
+    `number` and `reference` are the numbers of the task and of its reference.
+    `rank` is the number of earlier tasks on the plane.
+    """
+
+    component: Component
+    number: int
+    plane: int
+    rank: int
+    reference: int | None
+
+
+class KernelDecoder:
+    """Decodes what tasks own and share in a kernel, and keeps the latest."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self._shape = shape
+        self._entries: list[Entry] = []
+        # The numbers of the tasks on each plane, in order.
+        self._members: dict[int, list[int]] = {}
+        self._planes = RecentlyUsed(KEPT_PLANES)
+        self._references = RecentlyUsed(KEPT_REFERENCES)
+        self._used_bits: np.ndarray | None = None
+
+    @property
+    def num_planes(self) -> int:
+        return len(self._members)
+
+    @property
+    def used_bits(self) -> np.ndarray:
+        """The used bits of every slot, counted when they are first needed."""
+        if self._used_bits is None:
+            used = np.zeros(self._shape, np.uint8)
+            for entry in self._entries:
+                used[self.own_slots(entry)] += np.uint8(entry.component.width)
+            self._used_bits = used
+        return self._used_bits
+
+    def next_entry(
+        self, component: Component, plane: int, reference: int | None
+    ) -> Entry:
+        """Returns the entry of the next task, which is not entered yet."""
+        rank = len(self._members.get(plane, ()))
+        return Entry(component, len(self._entries), plane, rank, reference)
 
     def enter(
-        self, record: TaskRecord, own_slots: list[np.ndarray] | None = None
+        self,
+        entry: Entry,
+        own_slots: np.ndarray | None = None,
+        used_bits: np.ndarray | None = None,
     ) -> None:
-        """Adds the record of the next task.
+        """Adds the next entry, as `next_entry` made it.
 
-        Args:
-            record: `TaskRecord`.
-            own_slots: list of bool arrays or `None`, its own slots, if they
-                are decoded already.
+        Its own slots, and the kernel's used bits with it, may be given if
+        they are known already.
         """
-        for index, plane in enumerate(record.planes if own_slots else ()):
-            laid = self._planes[index].get(plane)
-            if laid and laid.count == self._rank(record, index):
-                values = record.components[index].own_values()
-                laid.lay(own_slots[index], values)
-        number = len(self._records)
-        self._records.append(record)
-        self.numbers[record.name] = number
-        for key in enumerate(record.planes):
-            self._members.setdefault(key, []).append(number)
-        if own_slots:
-            pairs = enumerate(own_slots)
-            parts = [self._used_values(record, *pair) for pair in pairs]
-            self._keep_slots(number, parts)
+        if own_slots is not None:
+            laid = self._planes.get(entry.plane)
+            if laid and laid.count == entry.rank:
+                laid.lay(own_slots, entry.component.own_values())
+        self._entries.append(entry)
+        self._members.setdefault(entry.plane, []).append(entry.number)
+        self._used_bits = used_bits
 
-    def plane(
-        self, kernel: int, plane: int, before: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the owned slots of a plane and their values.
+    def plane(self, plane: int, before: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the owned slots of a plane, and their values, zero elsewhere.
 
-        Args:
-            kernel: int, the kernel's index.
-            plane: int.
-            before: int. Leaves out the task of this number and all after it.
-
-        Returns:
-            bool and float32 array of the kernel's shape, zeros in free slots.
+        Only tasks with a number below `before` count.
         """
-        members = self._members.get((kernel, plane), ())
-        rank = bisect.bisect_left(members, before)
-        shape = self.shapes[kernel]
-        if not rank:
-            return np.zeros(shape, bool), np.zeros(shape, np.float32)
-        laid = self._laid(kernel, plane, rank)
+        rank = bisect.bisect_left(self._members.get(plane, ()), before)
+        laid = self._laid(plane, rank) if rank else Plane(self._shape)
         owned, frozen = laid.owned(rank), laid.frozen.copy()
         if laid.count > rank:
             frozen[~owned] = 0
         return owned, frozen
 
-    def _laid(self, kernel: int, plane: int, count: int) -> Plane:
+    def _laid(self, plane: int, count: int) -> Plane:
         """The state of a plane with at least `count` components laid."""
-        kept = self._planes[kernel]
-        laid = kept.pop(plane, None) or Plane(self.shapes[kernel])
-        _keep(kept, plane, laid, KEPT_PLANES)
+        laid = self._planes.get(plane)
+        if laid is None:
+            laid = Plane(self._shape)
+            self._planes.put(plane, laid)
         while laid.count < count:
-            number = self._members[kernel, plane][laid.count]
-            record = self._records[number]
-            own = self.own_slots(record, kernel)
-            laid.lay(own, record.components[kernel].own_values())
+            entry = self._entries[self._members[plane][laid.count]]
+            laid.lay(self.own_slots(entry), entry.component.own_values())
         return laid
 
-    def _rank(self, record: TaskRecord, kernel: int) -> int:
-        """How many tasks came before on a task's plane."""
-        number = self.numbers.get(record.name, len(self._records))
-        members = self._members.get((kernel, record.planes[kernel]), ())
-        return bisect.bisect_left(members, number)
+    def _owned(self, entry: Entry) -> np.ndarray:
+        """The slots of earlier tasks of an entry's plane."""
+        return self._laid(entry.plane, entry.rank).owned(entry.rank)
 
-    def _owned(self, record: TaskRecord, kernel: int) -> np.ndarray:
-        rank = self._rank(record, kernel)
-        return self._laid(kernel, record.planes[kernel], rank).owned(rank)
+    def own_slots(self, entry: Entry) -> np.ndarray:
+        """Returns the bool mask of the slots that a task owns.
 
-    def own_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
-        """Returns the slots that a task owns in a kernel.
-
-        Args:
-            record: `TaskRecord`, which need not have been entered.
-            kernel: int, the kernel's index.
-
-        Returns:
-            bool array of the kernel's shape.
+        The entry need not have been entered, here and below.
         """
-        component = record.components[kernel]
-        owned = None
-        if component.needs_owned:
-            owned = self._owned(record, kernel)
-        reference = self._reference(record, kernel)
-        return component.own_slots(self.shapes[kernel], owned, reference)
+        component = entry.component
+        owned = self._owned(entry) if component.needs_owned else None
+        reference = self._reference(entry)
+        return component.own_slots(self._shape, owned, reference)
 
-    def shared_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
-        """Returns the slots of earlier tasks that a task uses in a kernel."""
-        component = record.components[kernel]
-        if not component.shares:
-            return np.zeros(self.shapes[kernel], bool)
-        owned = self._owned(record, kernel)
-        return component.shared_slots(owned, self._reference(record, kernel))
+    def shared_slots(self, entry: Entry) -> np.ndarray:
+        """Returns the bool mask of earlier tasks' slots that a task uses."""
+        if not entry.component.shares:
+            return np.zeros(self._shape, bool)
+        owned, reference = self._owned(entry), self._reference(entry)
+        return entry.component.shared_slots(owned, reference)
 
-    def used_slots(self, record: TaskRecord, kernel: int) -> np.ndarray:
-        """Returns the slots that a task uses in a kernel, own and shared."""
-        own = self.own_slots(record, kernel)
-        if not record.components[kernel].shares:
-            return own
-        return own | self.shared_slots(record, kernel)
+    def used_mask(self, entry: Entry) -> np.ndarray:
+        """Returns the bool mask of all slots that a task uses."""
+        return self.own_slots(entry) | self.shared_slots(entry)
 
-    def _reference(self, record: TaskRecord, kernel: int) -> np.ndarray | None:
-        """The slots that a component's masks refer to, if they do."""
-        if not record.components[kernel].needs_reference:
+    def used_slots(
+        self, entry: Entry, own_slots: np.ndarray | None = None
+    ) -> UsedSlots:
+        """Returns the slots that a task uses, with their values.
+
+        The task's own slots may be given, if they are decoded already.
+        """
+        if own_slots is None:
+            own_slots = self.own_slots(entry)
+        positions = np.flatnonzero(own_slots)
+        values = entry.component.own_values()
+        if entry.component.shares:
+            shared = np.flatnonzero(self.shared_slots(entry))
+            frozen = self._laid(entry.plane, entry.rank).frozen.reshape(-1)
+            positions = np.concatenate([positions, shared])
+            values = np.concatenate([values, frozen[shared]])
+        kind = np.int32 if positions.max(initial=0) < 2**31 else np.int64
+        return UsedSlots(positions.astype(kind), values)
+
+    def _reference(self, entry: Entry) -> np.ndarray | None:
+        """The slots that an entry's masks refer to, if they do."""
+        if not entry.component.needs_reference:
             return None
         # A chain of references is followed to one that is known or needs
         # none, and then decoded from there.
-        kept = self._references[kernel]
-        chain = [record.reference]
-        while chain[-1] not in kept:
-            last = self._records[chain[-1]]
-            if not last.components[kernel].needs_reference:
+        chain = [entry.reference]
+        while chain[-1] not in self._references:
+            last = self._entries[chain[-1]]
+            if not last.component.needs_reference:
                 break
             chain.append(last.reference)
         for number in reversed(chain):
-            bits = kept.pop(number, None)
+            bits = self._references.get(number)
             if bits is None:
-                referred = self._records[number]
-                bits = np.packbits(self.used_slots(referred, kernel))
-            _keep(kept, number, bits, KEPT_REFERENCES)
-        shape = self.shapes[kernel]
-        flat = np.unpackbits(bits, count=math.prod(shape))
-        return flat.view(bool).reshape(shape)
-
-    def effective(self, number: int) -> list[np.ndarray]:
-        """Returns the kernels that a task computes with.
-
-        Args:
-            number: int, of the task.
-
-        Returns:
-            list of float32 arrays, zeros outside the task's mask.
-        """
-        parts = self._slots.pop(number, None)
-        if parts is not None:
-            # It is now the one used last.
-            self._slots[number] = parts
-        else:
-            record = self._records[number]
-            kernels = range(len(self.shapes))
-            parts = [
-                self._used_values(record, index, self.own_slots(record, index))
-                for index in kernels
-            ]
-            self._keep_slots(number, parts)
-        kernels = []
-        for shape, (slots, values) in zip(self.shapes, parts):
-            kernel = np.zeros(math.prod(shape), np.float32)
-            kernel[slots] = values
-            kernels.append(kernel.reshape(shape))
-        return kernels
-
-    def _used_values(
-        self, record: TaskRecord, kernel: int, own_slots: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The positions of a task's slots in a kernel, and their values."""
-        component = record.components[kernel]
-        slots = np.flatnonzero(own_slots)
-        values = component.own_values()
-        if component.shares:
-            shared = np.flatnonzero(self.shared_slots(record, kernel))
-            rank = self._rank(record, kernel)
-            laid = self._laid(kernel, record.planes[kernel], rank)
-            slots = np.concatenate([slots, shared])
-            values = np.concatenate([values, laid.frozen.reshape(-1)[shared]])
-        kind = np.int32 if slots.max(initial=0) < 2**31 else np.int64
-        return slots.astype(kind), values
-
-    def _keep_slots(
-        self, number: int, parts: list[tuple[np.ndarray, np.ndarray]]
-    ) -> None:
-        self._slots[number] = parts
-        self._kept_bytes += _num_bytes(parts)
-        while len(self._slots) > 1 and self._kept_bytes > KEPT_SLOTS_BYTES:
-            oldest = self._slots.pop(next(iter(self._slots)))
-            self._kept_bytes -= _num_bytes(oldest)
-
-
-def _num_bytes(parts: list[tuple[np.ndarray, np.ndarray]]) -> int:
-    return sum(slots.nbytes + values.nbytes for slots, values in parts)
-
-
-def _keep(kept: dict, key, value, most: int) -> None:
-    """Keeps a value as the one used last, and forgets the oldest of many."""
-    kept[key] = value
-    if len(kept) > most:
-        del kept[next(iter(kept))]
+                bits = np.packbits(self.used_mask(self._entries[number]))
+                self._references.put(number, bits)
+        flat = np.unpackbits(bits, count=math.prod(self._shape))
+        return flat.view(bool).reshape(self._shape)

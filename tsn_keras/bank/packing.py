@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-_MAX_WIDTH = 16
+MAX_WIDTH = 8
 
 
 def pack_codes(codes: np.ndarray, width: int) -> np.ndarray:
@@ -13,22 +13,20 @@ def pack_codes(codes: np.ndarray, width: int) -> np.ndarray:
     Bit `j` of code `i` becomes bit `i * width + j` of the stream, and bit `t`
     of the stream is bit `t % 8` of byte `t // 8` (little-endian, no gaps).
     The last byte is filled up with zero bits. Eight codes always fill
-    `width` whole bytes, so they are moved together in 64-bit words.
+    `width` whole bytes, so they are moved together in one 64-bit word.
 
     >>> pack_codes(np.array([1, 2, 3]), width=2)
     array([57], dtype=uint8)
 
     Args:
-        codes: Integer array of shape `(count,)` with values in
-            `[0, 2**width)`.
-        width: Bits a code, from 1 to 16.
+        codes: Integer array of shape `(count,)`, from 0 to `2**width - 1`.
+        width: Bits a code, from 1 to 8.
 
     Returns:
         `uint8` array of shape `(ceil(count * width / 8),)`.
 
     Raises:
-        ValueError: If `width` is out of range, `codes` is not a 1-D integer
-            array, or a code does not fit `width` bits.
+        ValueError: If an argument is not as described.
     """
     _check_width(width)
     codes = np.asarray(codes)
@@ -48,16 +46,11 @@ def pack_codes(codes: np.ndarray, width: int) -> np.ndarray:
             "fewer centroids."
         )
 
-    lane = 8 if width <= 8 else 16
-    groups = -(-codes.size // 8)
-    lanes = np.zeros(groups * 8, f"<u{lane // 8}")
+    lanes = np.zeros(-(-codes.size // 8) * 8, np.uint8)
     lanes[: codes.size] = codes
-    words = _join_lanes(lanes.view("<u8"), lane, width)
-    if lane == 16:
-        words = _join_pairs(words, 4 * width)
-    group_bytes = words.view(np.uint8).reshape(groups, lane)
-    stream = group_bytes[:, :width].reshape(-1)
-    return stream[: _stream_length(codes.size, width)].copy()
+    words = _join_lanes(lanes.view("<u8"), width)
+    stream = words.view(np.uint8).reshape(-1, 8)[:, :width].reshape(-1)
+    return stream[: num_bytes(codes.size, width)].copy()
 
 
 def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
@@ -69,21 +62,20 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
 
     Args:
         packed: `uint8` array of shape `(ceil(count * width / 8),)`.
-        width: Bits a code, from 1 to 16.
+        width: Bits a code, from 1 to 8.
         count: Number of codes in the stream.
 
     Returns:
-        Array of shape `(count,)`; `uint8` for widths up to 8, else `uint16`.
+        `uint8` array of shape `(count,)`.
 
     Raises:
-        ValueError: If `width` is out of range, `count` is negative, or
-            `packed` is not the stream of `count` codes of that width.
+        ValueError: If `packed` is not a stream of `count` codes of that width.
     """
     _check_width(width)
     packed = np.asarray(packed)
     if count < 0:
         raise ValueError(f"`count` must not be negative. Received: {count}")
-    length = _stream_length(count, width)
+    length = num_bytes(count, width)
     if packed.dtype != np.uint8 or packed.shape != (length,):
         raise ValueError(
             f"`packed` must be {length} bytes (uint8, 1-D) for {count} codes "
@@ -100,17 +92,12 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
     if 8 % width == 0:
         return _codes_of_bytes(width)[packed].view(np.uint8)[:count]
 
-    lane = 8 if width <= 8 else 16
-    groups = -(-count // 8)
-    padded = np.zeros(groups * width, np.uint8)
+    groups = np.zeros((-(-count // 8), 8), np.uint8)
+    padded = np.zeros(len(groups) * width, np.uint8)
     padded[:length] = packed
-    group_bytes = np.zeros((groups, lane), np.uint8)
-    group_bytes[:, :width] = padded.reshape(groups, width)
-    words = group_bytes.reshape(-1).view("<u8")
-    if lane == 16:
-        words = _split_pairs(words, 4 * width)
-    lanes = _split_lanes(words, lane, width).view(f"<u{lane // 8}")
-    return lanes[:count].astype(np.uint8 if lane == 8 else np.uint16)
+    groups[:, :width] = padded.reshape(-1, width)
+    words = _split_lanes(groups.reshape(-1).view("<u8"), width)
+    return words.view(np.uint8)[:count].copy()
 
 
 @functools.cache
@@ -122,63 +109,37 @@ def _codes_of_bytes(width: int) -> np.ndarray:
 
 
 def _check_width(width):
-    if not 1 <= width <= _MAX_WIDTH:
+    if not 1 <= width <= MAX_WIDTH:
         raise ValueError(
-            f"`width` must be from 1 to {_MAX_WIDTH} bits. Received: {width}"
+            f"`width` must be from 1 to {MAX_WIDTH} bits. Received: {width}"
         )
 
 
-def _stream_length(count, width):
+def num_bytes(count: int, width: int) -> int:
+    """Returns the length of a stream of `count` codes."""
     return -(-count * width // 8)
 
 
 @functools.cache
 def _low_bits(bits, field):
     """The low `bits` bits of every `field`-bit field of a 64-bit word."""
-    return np.uint64(
-        sum((2**bits - 1) << start for start in range(0, 64, field))
-    )
+    ones = 2**bits - 1
+    return np.uint64(sum(ones << start for start in range(0, 64, field)))
 
 
-def _join_lanes(words, lane, width):
-    """Closes the gaps between the codes of a word, pair by pair of lanes."""
-    while lane < 64:
+def _join_lanes(words, width):
+    """Closes the gaps between the eight codes of a word, pair by pair."""
+    for lane, width in ((8, width), (16, 2 * width), (32, 4 * width)):
         low = _low_bits(lane, 2 * lane)
         upper = (words >> np.uint64(lane)) & low
         words = (words & low) | (upper << np.uint64(width))
-        lane, width = 2 * lane, 2 * width
     return words
 
 
-def _split_lanes(words, lane, width):
+def _split_lanes(words, width):
     """Inverse of `_join_lanes`."""
-    steps = []
-    while lane < 64:
-        steps.append((lane, width))
-        lane, width = 2 * lane, 2 * width
-    for lane, width in reversed(steps):
+    for lane, width in ((32, 4 * width), (16, 2 * width), (8, width)):
         low = _low_bits(width, 2 * lane)
         upper = (words >> np.uint64(width)) & low
         words = (words & low) | (upper << np.uint64(lane))
     return words
-
-
-def _join_pairs(words, bits):
-    """Moves the `bits` of every second word down to those of the first."""
-    first, second = words[0::2], words[1::2]
-    # NumPy defines a shift by 64 as zero, which the width 16 relies on.
-    joined = np.empty_like(words)
-    joined[0::2] = first | (second << np.uint64(bits))
-    joined[1::2] = second >> np.uint64(64 - bits)
-    return joined
-
-
-def _split_pairs(words, bits):
-    """Inverse of `_join_pairs`."""
-    low, high = words[0::2], words[1::2]
-    keep = np.uint64(2**bits - 1)
-    split = np.empty_like(words)
-    split[0::2] = low & keep
-    upper = high << np.uint64(64 - bits)
-    split[1::2] = ((low >> np.uint64(bits)) | upper) & keep
-    return split

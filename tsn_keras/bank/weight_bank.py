@@ -1,15 +1,17 @@
 """The store of all consolidated tasks."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from tsn_keras.bank import serialization
+from tsn_keras.bank import file_format
 from tsn_keras.bank.budget import SLOT_BITS, BudgetError
-from tsn_keras.bank.decoder import Decoder
-from tsn_keras.bank.private_code import FULL, SAME, PrivateCode
-from tsn_keras.bank.task_record import TaskRecord
+from tsn_keras.bank.decoder import Entry, KernelDecoder, RecentlyUsed
+from tsn_keras.bank.records import FLOAT_WIDTH, PrivateCode, TaskRecord
+
+# Used slots of the tasks that were put to work last, in all kernels.
+KEPT_SLOTS_BYTES = 64 * 2**20
 
 
 @dataclasses.dataclass
@@ -17,20 +19,60 @@ class PlaneView:
     """What a task sees of the plane it joins, one array a kernel.
 
     Args:
-        owned: list of bool arrays, the slots that earlier tasks own.
-        frozen: list of float32 arrays, their values; zeros elsewhere.
+        owned: bool arrays, the slots that earlier tasks own.
+        frozen: float32 arrays, their values; zeros elsewhere.
     """
 
     owned: list[np.ndarray]
     frozen: list[np.ndarray]
 
 
+@dataclasses.dataclass(frozen=True)
+class KernelUsage:
+    """What one task uses of one kernel.
+
+    Args:
+        path: The kernel's name.
+        plane: The plane that the task lies on there.
+        width: Bits of a code.
+        own: bool array of the kernel's shape, the own slots.
+        shared: The same for the shared slots.
+    """
+
+    path: str
+    plane: int
+    width: int
+    own: np.ndarray
+    shared: np.ndarray
+
+    @property
+    def num_own(self) -> int:
+        return int(self.own.sum())
+
+    @property
+    def num_shared(self) -> int:
+        return int(self.shared.sum())
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of slots outside the mask."""
+        return 1.0 - (self.num_own + self.num_shared) / self.own.size
+
+    @property
+    def dead_units(self) -> float:
+        """The fraction of units without an incoming weight."""
+        used = (self.own | self.shared).reshape(-1, self.own.shape[-1])
+        return 1.0 - used.any(axis=0).mean()
+
+
 class WeightBank:
     """Holds what every consolidated task stores, and never changes it.
 
     Args:
-        shapes: list of tuples of int, the kernels' shapes.
-        paths: list of str, the kernels' names for messages.
+        shapes: The kernels' shapes.
+        paths: The kernels' names for messages.
+        records: Tasks that were checked before.
+        base: The frozen weights that all tasks share.
 
     Example:
 
@@ -39,13 +81,44 @@ class WeightBank:
     ((), np.uint8(0))
     """
 
-    def __init__(self, shapes: list[tuple[int, ...]], paths: list[str]):
+    def __init__(
+        self,
+        shapes: list[tuple[int, ...]],
+        paths: list[str],
+        records: Iterable[TaskRecord] = (),
+        base: Iterable[PrivateCode] = (),
+    ):
         self.shapes = list(shapes)
         self.paths = list(paths)
-        self.base: tuple[PrivateCode, ...] = ()
+        self._hold(records, base)
+
+    def _hold(
+        self, records: Iterable[TaskRecord], base: Iterable[PrivateCode]
+    ) -> None:
+        """Forgets everything, and takes over these contents."""
+        self.base = tuple(base)
         self._records: dict[str, TaskRecord] = {}
-        self._decoder = Decoder(self.shapes)
-        self._used_bits: list[np.ndarray] | None = None
+        # What each task has in each kernel.
+        self._entries: dict[str, list[Entry]] = {}
+        self._kernels = [KernelDecoder(shape) for shape in self.shapes]
+        self._used_slots = RecentlyUsed(
+            KEPT_SLOTS_BYTES, lambda used: sum(s.num_bytes for s in used)
+        )
+        for record in records:
+            self._records[record.name] = record
+            self._entries[record.name] = self._new_entries(record)
+            # Nothing is decoded before it is needed.
+            for kernel, entry in self._in_kernels(record.name):
+                kernel.enter(entry)
+
+    def _new_entries(self, record: TaskRecord) -> list[Entry]:
+        """What a task that is not in the bank yet has in each kernel."""
+        return [
+            kernel.next_entry(component, plane, record.reference)
+            for kernel, component, plane in zip(
+                self._kernels, record.components, record.planes, strict=True
+            )
+        ]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -55,8 +128,7 @@ class WeightBank:
     @property
     def num_planes(self) -> int:
         """The number of planes of the kernel that has most of them."""
-        planes = [record.planes for record in self._records.values()]
-        return max((len(set(kernel)) for kernel in zip(*planes)), default=0)
+        return max((kernel.num_planes for kernel in self._kernels), default=0)
 
     def __contains__(self, task: str) -> bool:
         return task in self._records
@@ -65,46 +137,21 @@ class WeightBank:
         return self._records[task]
 
     def used_bits(self, kernel: int) -> np.ndarray:
-        """Returns the used bits of every slot, over all planes.
-
-        Args:
-            kernel: int, the kernel's index.
-
-        Returns:
-            uint8 array of the kernel's shape, no entry above 32.
-        """
-        return self._bits_of_slots()[kernel]
-
-    def _bits_of_slots(self) -> list[np.ndarray]:
-        """The used bits of all kernels, counted when they are first needed."""
-        if self._used_bits is None:
-            used = [np.zeros(shape, np.uint8) for shape in self.shapes]
-            for record in self._records.values():
-                for index, component in enumerate(record.components):
-                    own = self._decoder.own_slots(record, index)
-                    used[index][own] += np.uint8(component.width)
-            self._used_bits = used
-        return self._used_bits
+        """Returns the used bits of every slot of a kernel, as `uint8`."""
+        return self._kernels[kernel].used_bits
 
     def set_base(self, values: list[np.ndarray]) -> None:
-        """Stores the frozen weights that all tasks share, exactly and once.
-
-        Args:
-            values: list of arrays.
-        """
+        """Stores the frozen weights that all tasks share, exactly and once."""
         if self._records:
             raise ValueError("The base of a bank with tasks never changes.")
-        self.base = tuple(PrivateCode.encode(v, FULL) for v in values)
+        self.base = tuple(PrivateCode.encode(v, FLOAT_WIDTH) for v in values)
 
     def base_values(self) -> list[np.ndarray]:
         """Returns the frozen weights, in the model's order."""
         return [code.decode() for code in self.base]
 
     def add(self, record: TaskRecord) -> None:
-        """Stores a task, if the budget of its slots allows.
-
-        Args:
-            record: `TaskRecord` of a new task.
+        """Stores a new task, if the budget of its slots allows.
 
         Raises:
             BudgetError: If a slot would hold more than 32 bits.
@@ -114,40 +161,47 @@ class WeightBank:
         if record.name in self._records:
             raise ValueError(f"Task '{record.name}' is in the bank already.")
         self._check_reference(record)
-        used, own_slots = [], []
-        for index, component in enumerate(record.components):
-            own = self._decoder.own_slots(record, index)
-            if np.count_nonzero(own) != component.own_count:
-                raise ValueError(
-                    f"Task '{record.name}' has {component.own_count} own slots "
-                    f"in kernel '{self.paths[index]}', and its mask holds "
-                    f"{own.sum()}: it belongs to another architecture."
-                )
-            bits = self.used_bits(index).copy()
-            bits[own] += component.width
-            if bits.max(initial=0) > SLOT_BITS:
-                raise BudgetError(
-                    f"Kernel '{self.paths[index]}': a slot would hold "
-                    f"{bits.max()} bits, and its budget is {SLOT_BITS}. Share "
-                    "weights, prune more, or use fewer bits."
-                )
-            used.append(bits)
-            own_slots.append(own)
-        self._used_bits = used
-        self._enter(record, own_slots)
-
-    def _enter(
-        self, record: TaskRecord, own_slots: list[np.ndarray] | None = None
-    ) -> None:
-        self._decoder.enter(record, own_slots)
+        entries = self._new_entries(record)
+        decoded = [
+            self._decode_new(record.name, index, entry)
+            for index, entry in enumerate(entries)
+        ]
+        parts = list(zip(self._kernels, entries, decoded))
+        used = [k.used_slots(entry, own) for k, entry, (own, _) in parts]
+        # Up to here nothing of the bank has changed.
+        for kernel, entry, (own, bits) in parts:
+            kernel.enter(entry, own, bits)
         self._records[record.name] = record
+        self._entries[record.name] = entries
+        self._used_slots.put(record.name, used)
+
+    def _decode_new(
+        self, task: str, index: int, entry: Entry
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The own slots of a new entry, and the used bits with it, checked."""
+        kernel, path = self._kernels[index], self.paths[index]
+        width, count = entry.component.width, entry.component.own_count
+        own = kernel.own_slots(entry)
+        found = np.count_nonzero(own)
+        if found != count:
+            raise ValueError(
+                f"Task '{task}' has {count} own slots in kernel '{path}', and "
+                f"its mask holds {found}: it belongs to another architecture."
+            )
+        bits = kernel.used_bits.copy()
+        bits[own] += width
+        if bits.max(initial=0) > SLOT_BITS:
+            raise BudgetError(
+                f"Kernel '{path}': a slot would hold {bits.max()} bits, and "
+                f"its budget is {SLOT_BITS}. Share weights, prune more, or use "
+                "fewer bits."
+            )
+        return own, bits
 
     def _check_reference(self, record: TaskRecord) -> None:
         reference = record.reference
         if reference is None:
-            if any(c.needs_reference for c in record.components) or any(
-                code.width == SAME for code in record.private
-            ):
+            if any(c.needs_reference for c in record.components):
                 raise ValueError(
                     f"Task '{record.name}' is coded by reference to another "
                     "task and does not say which. Give its `reference`."
@@ -162,134 +216,95 @@ class WeightBank:
     def plane_view(
         self, planes: Sequence[int], before: str | None = None
     ) -> PlaneView:
-        """Returns the frozen components of a plane of each kernel.
+        """Returns the frozen components of one plane of each kernel.
 
         Args:
-            planes: sequence of int, one a kernel.
-            before: str or `None`. Leaves out this task and all after it.
-
-        Returns:
-            A `PlaneView`, all free if no task lies on the planes.
+            planes: One a kernel.
+            before: A task to leave out, with all after it.
         """
-        number = len(self._records)
+        end = len(self._records)
         if before is not None:
-            number = self._decoder.numbers[before]
-        parts = [
-            self._decoder.plane(kernel, plane, number)
-            for kernel, plane in enumerate(planes)
-        ]
-        owned, frozen = zip(*parts)
-        return PlaneView(list(owned), list(frozen))
+            end = self._entries[before][0].number
+        pairs = zip(self._kernels, planes)
+        parts = [kernel.plane(plane, end) for kernel, plane in pairs]
+        return PlaneView(*map(list, zip(*parts)))
 
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
-        """Returns the slots that a task owns in a kernel.
-
-        Args:
-            task: str.
-            kernel: int, the kernel's index.
-
-        Returns:
-            bool array of the kernel's shape.
-        """
-        return self._decoder.own_slots(self._records[task], kernel)
+        """Returns the bool mask of the slots that a task owns in a kernel."""
+        return self._kernels[kernel].own_slots(self._entries[task][kernel])
 
     def masks(self, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Returns the own and the shared slots of a task, for each kernel."""
-        record, decoder = self._records[task], self._decoder
         return [
-            (
-                decoder.own_slots(record, index),
-                decoder.shared_slots(record, index),
+            (kernel.own_slots(entry), kernel.shared_slots(entry))
+            for kernel, entry in self._in_kernels(task)
+        ]
+
+    def usage(self, task: str) -> list[KernelUsage]:
+        """Returns what a task uses of each kernel."""
+        record = self._records[task]
+        return [
+            KernelUsage(path, plane, component.width, *masks)
+            for path, plane, component, masks in zip(
+                self.paths, record.planes, record.components, self.masks(task)
             )
-            for index in range(len(self.shapes))
         ]
 
     def used_slots(self, task: str) -> list[np.ndarray]:
-        """Returns the slots that a task uses, own and shared.
+        """Returns the bool masks of the slots that a task uses, one a kernel.
 
-        That is the `reference` to give to `Component.encode` for a task
+        Each one is the `reference` to give to `Component.encode` for a task
         whose record has `reference=bank.tasks.index(task)`.
-
-        Returns:
-            list of bool arrays, one a kernel.
         """
-        record = self._records[task]
-        kernels = range(len(self.shapes))
-        return [self._decoder.used_slots(record, index) for index in kernels]
+        entries = self._in_kernels(task)
+        return [kernel.used_mask(entry) for kernel, entry in entries]
 
     def effective(self, task: str) -> list[np.ndarray]:
-        """Returns the kernels that a task computes with.
+        """Returns the kernels that a task computes with, zero elsewhere."""
+        used = self._used_slots.get(task)
+        if used is None:
+            entries = self._in_kernels(task)
+            used = [kernel.used_slots(entry) for kernel, entry in entries]
+            self._used_slots.put(task, used)
+        return [slots.kernel(shape) for slots, shape in zip(used, self.shapes)]
 
-        Args:
-            task: str.
-
-        Returns:
-            list of float32 arrays, zeros outside the task's mask.
-        """
-        return self._decoder.effective(self._decoder.numbers[task])
+    def _in_kernels(self, task: str) -> Iterable[tuple[KernelDecoder, Entry]]:
+        """The decoder of each kernel, and what a task has there."""
+        return zip(self._kernels, self._entries[task])
 
     def private(self, task: str) -> list[np.ndarray]:
         """Returns the private variables of a task, in the model's order."""
-        return [code.decode() for code in self.private_codes(task)]
-
-    def private_codes(self, task: str) -> tuple[PrivateCode, ...]:
-        """Returns the codes of a task's private variables.
-
-        Those that are the same as another task's are that task's codes.
-        """
-        record = self._records[task]
-        return tuple(
-            self._private_code(record, index)
-            for index in range(len(record.private))
-        )
-
-    def _private_code(self, record: TaskRecord, index: int) -> PrivateCode:
-        while record.private[index].width == SAME:
-            record = self._records[self.tasks[record.reference]]
-        return record.private[index]
+        return [code.decode() for code in self._records[task].private]
 
     def count_bytes(self) -> dict[str, int]:
         """Returns the bytes of `to_bytes()` by kind."""
         records = list(self._records.values())
-        return serialization.count_bytes(records, self.base, self.shapes)
+        return file_format.count_bytes(records, self.base, self.shapes)
 
     def to_bytes(self) -> bytes:
         """Returns the saved form of the bank."""
         records = list(self._records.values())
-        return serialization.to_bytes(records, self.base, self.shapes)
+        return file_format.to_bytes(records, self.base, self.shapes)
 
     def load_bytes(
         self, data: bytes, check: Callable[["WeightBank"], None] | None = None
     ) -> None:
-        """Replaces the contents by a saved bank's.
+        """Replaces the contents by a saved bank's, as `to_bytes` made it.
 
         Args:
-            data: bytes, as `to_bytes` made them.
-            check: function of the bank that was read, or `None`. Raises if it
-                is not to replace this one.
+            check: Raises if the bank that was read must not replace this one.
 
         Raises:
             ValueError: If the data are damaged or belong to a network with
                 other kernels; the bank is then as it was.
         """
-        fresh = WeightBank(self.shapes, self.paths)
-        records, base, shapes = serialization.from_bytes(data)
-        if shapes is not None and shapes != self.shapes:
+        records, base, shapes = file_format.from_bytes(data)
+        if shapes != self.shapes:
             raise ValueError(
                 f"The saved bank has kernels of shapes {shapes} and this model "
                 f"{self.shapes}. Load it into the architecture that it was "
                 "saved with."
             )
-        for record in records:
-            if len(record.components) != len(self.shapes):
-                raise ValueError(
-                    f"The saved bank has {len(record.components)} kernels and "
-                    f"this model {len(self.shapes)}. Load it into the "
-                    "architecture that it was saved with."
-                )
-            # Nothing is decoded before it is needed, but to check the shapes.
-            fresh.add(record) if shapes is None else fresh._enter(record)
-        fresh.base = base
         if check is not None:
-            check(fresh)
-        vars(self).update(vars(fresh))
+            check(WeightBank(self.shapes, self.paths, records, base))
+        self._hold(records, base)

@@ -12,7 +12,7 @@ from tsn_keras.bank import SLOT_BITS, WeightBank
 
 
 class TaskScalars:
-    """Goes through the tasks of a bank and tells what each one uses.
+    """Goes through the tasks of a bank, and tells which slots each one uses.
 
     Scalars are tuples of tag and value:
 
@@ -21,22 +21,19 @@ class TaskScalars:
     - `own/KERNEL`, `shared/KERNEL`: numbers of slots;
     - `used_budget/KERNEL`: the fraction of the budget of 32 bits a slot that
       this and all earlier tasks use;
-    - `mask_overlap/KERNEL/TASK`: of its mask and that of the earlier `TASK`,
-      slots in both divided by slots in either.
-
-    Args:
-        bank: `WeightBank`.
+    - `mask_overlap/KERNEL/TASK`: slots in both its mask and that of the earlier
+      `TASK`, divided by slots in either.
     """
 
     def __init__(self, bank: WeightBank):
         self.bank = bank
-        # Masks of the tasks gone through, as bits: decoding takes longer.
+        # Masks so far, as bits. Decoding them again would take longer.
         self._masks: dict[str, list[np.ndarray]] = {}
         self._used_bits = [0] * len(bank.paths)
 
     @property
     def num_tasks(self) -> int:
-        """The number of tasks gone through."""
+        """Number of tasks so far."""
         return len(self._masks)
 
     def of_next_task(self) -> list[tuple[str, float]]:
@@ -67,30 +64,17 @@ class TaskScalars:
             yield f"mask_overlap/{path}/{earlier}", both / max(1, either)
 
 
-def _write(tag: str, value: float, step: int) -> None:
-    # `tf.summary.scalar` is a part of the tensorboard package.
-    messages = tf.compat.v1.SummaryMetadata
-    metadata = messages(
-        plugin_data=messages.PluginData(plugin_name="scalars"),
-        data_class="DATA_CLASS_SCALAR",
-    )
-    tf.summary.write(tag, np.float32(value), step, metadata)
-
-
 class TaskTensorBoard(keras.callbacks.Callback):
     """Writes what every task uses of every kernel, for TensorBoard.
 
-    During training, `training/TASK/sparsity/KERNEL` is written after each
-    epoch, over the steps of the task. After `consolidate`, sparsity, bits,
-    own and shared slots, used budget and the overlap with the masks of
-    earlier tasks are written over the number of the task, from 0 (see
-    `TaskScalars`). Tasks that the model has learned before it was given this
-    callback are written when `fit` begins.
+    Each epoch writes `training/TASK/sparsity/KERNEL`, over the steps of the
+    task. `consolidate` writes sparsity, bits, own and shared slots, used budget
+    and the overlap with the masks of earlier tasks, over the number of the
+    task, from 0 (see `TaskScalars`). Tasks that the model learned before it was
+    given this callback are written when `fit` begins.
 
-    To write, the tensorboard package is not needed.
-
-    Args:
-        log_dir: str or path, the folder for TensorBoard's `--logdir`.
+    `tensorboard --logdir` shows the curves in the folder `log_dir`. The
+    tensorboard package is not needed to write them.
 
     Example:
 
@@ -113,7 +97,7 @@ class TaskTensorBoard(keras.callbacks.Callback):
         self._write_tasks()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        running = self.model._running
+        running = self.model.running_task
         tag = f"training/{running.name}/sparsity"
         scalars = [
             (f"{tag}/{mask.path}", 1.0 - mask.mask.mean())
@@ -132,13 +116,17 @@ class TaskTensorBoard(keras.callbacks.Callback):
             self._write_all(self._scalars.of_next_task(), number)
 
     def _write_all(self, scalars, step: int) -> None:
-        # Of several workers the first one writes, as with Keras' callbacks.
+        # Only the first of several workers writes, as in Keras' callbacks.
         strategy = self.model.distribute_strategy
         if not strategy.extended.should_save_summary:
             return
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(self.log_dir)
+        # `tf.summary.scalar` needs the tensorboard package.
+        messages = tf.compat.v1.SummaryMetadata
+        plugin = messages.PluginData(plugin_name="scalars")
+        kind = messages(plugin_data=plugin, data_class="DATA_CLASS_SCALAR")
         with self._writer.as_default():
             for tag, value in scalars:
-                _write(tag, value, step)
+                tf.summary.write(tag, np.float32(value), step, kind)
         self._writer.flush()

@@ -12,18 +12,14 @@ class AccuracyMatrix:
 
     Entry `R[i, j]` is the test quality on task `j` (column) right after task
     `i` (row) was learned; NaN where nothing was measured. Every entry is
-    measured: `evaluate_row` runs the model on each task again, and what
-    cannot change according to theory is not copied from the row above. The
-    upper triangle, tasks not learned yet, may be filled with `record`.
+    measured: `evaluate_row` runs the model on each task again and never copies
+    the row above, even though it should be equal. `record` may fill the upper
+    triangle, the tasks that are not learned yet.
 
-    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
-    Continual Learning.
+    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory.
 
     Args:
         tasks: Number of tasks, or their names in the order of learning.
-
-    Raises:
-        ValueError: If there is no task, or a name occurs twice.
 
     Example:
 
@@ -67,16 +63,7 @@ class AccuracyMatrix:
         return self._values.copy()
 
     def record(self, row: int, column: int, value: float) -> None:
-        """Stores one measured entry.
-
-        Args:
-            row: Number of the task that was learned last.
-            column: Number of the task that was evaluated.
-            value: The quality, a finite number.
-
-        Raises:
-            ValueError: If the position or the value is not valid.
-        """
+        """Stores the quality on task `column` after task `row` was learned."""
         for name, index in (("row", row), ("column", column)):
             if not 0 <= index < len(self):
                 raise ValueError(
@@ -91,30 +78,18 @@ class AccuracyMatrix:
         self._values[row, column] = value
 
     def evaluate_row(
-        self,
-        model: Any,
-        tasks: Sequence,
-        row: int,
-        metric: str = "accuracy",
+        self, model: Any, tasks: Sequence, row: int, metric: str = "accuracy"
     ) -> np.ndarray:
         """Evaluates every task learned so far, and stores the row.
 
         Args:
-            model: The model, a `ContinualModel`: its method
-                `evaluate(x, task=name, return_dict=True, verbose=0)` is
-                called once for each of the tasks 0 to `row`.
-            tasks: The tasks, each with `name` and `test`. They are taken one
-                at a time.
+            model: `ContinualModel`.
+            tasks: Each with `name` and `test`. They are taken one at a time.
             row: Number of the task that was learned last.
             metric: Which of the compiled metrics to store.
 
         Returns:
             The stored values, float64 `[row + 1]`.
-
-        Raises:
-            ValueError: If `row` is not valid, there are fewer tasks than
-                that, a task has another name than the matrix has for it, or
-                the model has no such metric.
         """
         if not 0 <= row < min(len(self), len(tasks)):
             raise ValueError(
@@ -124,7 +99,12 @@ class AccuracyMatrix:
             )
         for column in range(row + 1):
             task = tasks[column]
-            self._check_name(task.name, column)
+            if self.names is not None and task.name != self.names[column]:
+                raise ValueError(
+                    f"`tasks[{column}]` must be {self.names[column]!r}, as the "
+                    f"matrix was told. Received: {task.name!r}. Pass the tasks "
+                    "in the order of learning."
+                )
             results = model.evaluate(
                 task.test, task=task.name, return_dict=True, verbose=0
             )
@@ -142,11 +122,3 @@ class AccuracyMatrix:
             [None if np.isnan(value) else float(value) for value in row]
             for row in self._values
         ]
-
-    def _check_name(self, name, column):
-        if self.names is not None and name != self.names[column]:
-            raise ValueError(
-                f"`tasks[{column}]` must be {self.names[column]!r}, as the "
-                f"matrix was told. Received: {name!r}. Pass the tasks in the "
-                "order of learning."
-            )

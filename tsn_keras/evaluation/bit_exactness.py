@@ -9,23 +9,14 @@ import tensorflow as tf
 
 
 def hash_logits(logits: Any) -> str:
-    """Computes a hash that two results share if they are equal to the bit.
+    """Computes a hash that is equal for results that are equal to the bit.
 
     The SHA-256 is taken over the path, dtype, shape and bytes of every array,
-    so 0.0 and -0.0 differ, and so do float32 and float64.
-
-    Args:
-        logits: A NumPy array, a tensor, or a nest of them.
-
-    Returns:
-        64 hexadecimal digits.
-
-    Raises:
-        ValueError: If something in the nest is no numeric array.
+    so 0.0 and -0.0 differ, and so do float32 and float64. `logits` may be a
+    nest of arrays. The result has 64 hexadecimal digits.
 
     Example:
 
-    >>> import numpy as np
     >>> a = np.array([1.0, 2.0], "float32")
     >>> hash_logits(a) == hash_logits(a.copy())
     True
@@ -46,18 +37,11 @@ def hash_logits(logits: Any) -> str:
 
 
 class BitExactness:
-    """Compares the logits of earlier tasks with those at their time, by hash.
+    """Compares each task's logits with those at its consolidation, by hash.
 
-    `record` is called right after the consolidation of a task, `verify` after
-    the last one. The inputs are kept, so both see the same ones in batches of
-    the same size, which matters since the order of summation may depend on
-    it.
-
-    Args:
-        batch_size: Batch size of the predictions.
-
-    Raises:
-        ValueError: If the batch size is less than 1.
+    Call `record` right after the consolidation of each task, and `verify`
+    after the last one. The inputs are kept, so that both see the same ones, in
+    batches of the same size: the order of summation may depend on it.
 
     Example:
 
@@ -98,21 +82,12 @@ class BitExactness:
         return bool(self._hashes) and verified and all(self._results.values())
 
     def record(self, model: Any, task_name: str, x: Any) -> str:
-        """Stores the hash of a task's logits.
+        """Stores and returns the hash of a task's logits.
 
         Args:
-            model: The model: its method
-                `predict(x, task=name, verbose=0, batch_size=n)` is called.
-            task_name: Name of the task.
+            model: `ContinualModel`.
             x: Inputs of the task, an array or a nest of arrays, batch first.
                 A copy is kept.
-
-        Returns:
-            The hash.
-
-        Raises:
-            ValueError: If the task was recorded before, or `x` is a
-                `tf.data.Dataset`, which may give other inputs next time.
         """
         inputs = self._checked(task_name, x)
         logits_hash = self._hash(model, task_name, inputs)
@@ -121,13 +96,7 @@ class BitExactness:
         return logits_hash
 
     def resume(self, task_name: str, x: Any, logits_hash: str) -> None:
-        """Takes over a hash that was recorded in another process.
-
-        Args:
-            task_name: Name of the task.
-            x: The inputs that were recorded.
-            logits_hash: What `record` returned for them.
-        """
+        """Takes over what `record` stored of a task in another process."""
         self._inputs[task_name] = self._checked(task_name, x)
         self._hashes[task_name] = logits_hash
 
@@ -143,16 +112,13 @@ class BitExactness:
                 "tf.data.Dataset, which may give other inputs next time. "
                 "Pass `next(iter(dataset))[0]`."
             )
-        return keras.tree.map_structure(lambda part: np.array(part), x)
+        return keras.tree.map_structure(np.array, x)
 
     def verify(self, model: Any) -> dict[str, bool]:
-        """Predicts the kept inputs of every task again and compares.
+        """Predicts the kept inputs of every task again, and compares.
 
-        Args:
-            model: The model, or the same one loaded from a file.
-
-        Returns:
-            For each recorded task whether its logits are the same bits.
+        `model` may also be the same one loaded from a file. The result tells
+        for each recorded task whether its logits are the same bits.
         """
         self._results = {
             name: self._hash(model, name, inputs) == self._hashes[name]
@@ -161,11 +127,7 @@ class BitExactness:
         return dict(self._results)
 
     def _hash(self, model, task_name, inputs):
-        return hash_logits(
-            model.predict(
-                inputs,
-                task=task_name,
-                verbose=0,
-                batch_size=self.batch_size,
-            )
+        logits = model.predict(
+            inputs, task=task_name, verbose=0, batch_size=self.batch_size
         )
+        return hash_logits(logits)

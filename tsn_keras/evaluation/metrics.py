@@ -1,6 +1,7 @@
 """Numbers that sum up an accuracy matrix.
 
-`R[i, j]` is the quality on task j after task i of T was learned.
+`R[i, j]` is the quality on task j after task i of T was learned. A matrix that
+is not square, or that lacks an entry which a formula needs, is a `ValueError`.
 """
 
 from collections.abc import Sequence
@@ -17,17 +18,7 @@ def average_accuracy(matrix: Matrix) -> float:
 
     `A = 1/T * sum_j R[T-1, j]`
 
-    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
-    Continual Learning.
-
-    Args:
-        matrix: The accuracy matrix `[T, T]`.
-
-    Returns:
-        The mean of the last row.
-
-    Raises:
-        ValueError: If the matrix is not square or an entry is missing.
+    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory.
 
     Example:
 
@@ -46,17 +37,7 @@ def backward_transfer(matrix: Matrix) -> float:
     Negative values are forgetting. A model that forgets nothing has exactly
     0.0. With one task there is nothing to change: 0.0.
 
-    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
-    Continual Learning.
-
-    Args:
-        matrix: The accuracy matrix `[T, T]`.
-
-    Returns:
-        The mean change.
-
-    Raises:
-        ValueError: If the matrix is not square or an entry is missing.
+    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory.
 
     Example:
 
@@ -78,27 +59,17 @@ def forward_transfer(
 
     `FWT = 1/(T-1) * sum_{j>=1} (R[j, j] - single[j])`
 
-    Here `single[j]` is the quality of a network of the same architecture that
-    learned nothing but task j, so positive values say that it helped to have
-    learned tasks before. The formula of Lopez-Paz and Ranzato (2017) takes
-    `R[j-1, j]`, the quality on a task before it was learned, which a model
-    with a head of its own for each task does not have. The difference to
-    separately trained networks follows Diaz-Rodriguez et al., 2018, Don't
-    Forget, There Is More than Forgetting, in its aim, and Wolczyk et al.,
-    2021, Continual World, in its baseline; Continual World normalizes areas
-    under learning curves where we take the final quality.
+    `single[j]` is the quality of a network of the same architecture that
+    learned task j alone. Positive values say that earlier tasks helped.
 
-    Args:
-        matrix: The accuracy matrix `[T, T]`.
-        single: Quality of a separately trained network on each task, `[T]`;
-            entry 0 is not used.
+    Lopez-Paz and Ranzato (2017) take `R[j-1, j]`, the quality on a task before
+    it was learned. A model with a head for each task has no such quality. The
+    aim of our formula is that of Diaz-Rodriguez et al., 2018, Don't Forget,
+    There Is More than Forgetting. The baseline is that of Wolczyk et al., 2021,
+    Continual World, who normalize areas under learning curves where we take
+    the final quality.
 
-    Returns:
-        The mean difference; 0.0 with one task; None if `single` is not given.
-
-    Raises:
-        ValueError: If the matrix is not square, an entry is missing, or
-            `single` has another length than the matrix.
+    With one task: 0.0. Without `single`: None. Entry 0 of `single` is not used.
 
     Example:
 
@@ -130,15 +101,6 @@ def forgetting(matrix: Matrix) -> float:
 
     Source: Chaudhry et al., 2018, Riemannian Walk for Incremental Learning.
 
-    Args:
-        matrix: The accuracy matrix `[T, T]`, its lower triangle known.
-
-    Returns:
-        The mean fall.
-
-    Raises:
-        ValueError: If the matrix is not square or an entry is missing.
-
     Example:
 
     >>> forgetting([[0.9, float("nan")], [0.7, 0.8]])
@@ -159,11 +121,7 @@ def _square(matrix):
     if isinstance(matrix, AccuracyMatrix):
         return matrix.values
     values = np.asarray(matrix, dtype=np.float64)
-    if (
-        values.ndim != 2
-        or values.shape[0] != values.shape[1]
-        or not len(values)
-    ):
+    if values.ndim != 2 or len(set(values.shape)) > 1 or not values.size:
         raise ValueError(
             "`matrix` must have one row and one column for each task. "
             f"Received the shape {values.shape}. Pass an AccuracyMatrix."

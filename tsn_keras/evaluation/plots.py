@@ -10,9 +10,13 @@ from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
 _INK = "#22313f"
 _FAINT = "#b8c2cc"
 _LOST = "#c0392b"
-_OVER_GRID = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-# Grid lines are drawn at 0.5, bars at 1.
-_UNDER_BARS = 0.9
+_LABEL = {
+    "va": "center",
+    "fontsize": 9,
+    "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+    # Above the grid lines, which are drawn at 0.5, and below the bars, at 1.
+    "zorder": 0.9,
+}
 # Beyond this many tasks the numbers in the cells can no longer be read.
 _MAX_ANNOTATED = 20
 
@@ -25,24 +29,18 @@ def plot_accuracy_matrix(
     """Draws an accuracy matrix as a heat map with percentages.
 
     Args:
-        matrix: The accuracy matrix, with qualities between 0 and 1.
+        matrix: Qualities between 0 and 1.
         path: The picture to write; its ending says the format.
-        title: Title of the picture.
-
-    Raises:
-        ImportError: If `matplotlib` is not installed.
     """
     percent = 100 * matrix.values
     count = len(matrix)
     names = [str(name) for name in matrix.names or range(count)]
-    width = min(3.4 + 0.62 * count, 16)
-    figure = _figure(width, min(2.2 + 0.5 * count, 14))
+    figure = _figure(min(3.4 + 0.62 * count, 16), min(2.2 + 0.5 * count, 14))
     axes = figure.add_subplot()
     known = percent[~np.isnan(percent)]
     low = max(0.0, float(known.min()) - 5.0) if known.size else 0.0
-    image = axes.imshow(
-        np.ma.masked_invalid(percent), cmap="YlGnBu", vmin=low, vmax=100
-    )
+    shown = np.ma.masked_invalid(percent)
+    image = axes.imshow(shown, cmap="YlGnBu", vmin=low, vmax=100)
     axes.set_facecolor("#f4f6f8")
     if count <= _MAX_ANNOTATED:
         _annotate(axes, percent, low)
@@ -63,32 +61,23 @@ def plot_capacity(
 ) -> None:
     """Draws the bytes of the weight bank by kind, and against a dense network.
 
-    The upper bar stacks the kinds beside a line at the size of one dense
-    float32 network; the lower bars show every kind for itself.
+    The upper bar stacks the kinds. A line marks the size of one dense float32
+    network. The lower bars show each kind.
 
     Args:
-        capacity: What `ContinualModel.capacity()` returned: it has `bytes`
-            by kind, `total_bytes`, `dense_bytes` and `fraction`.
+        capacity: What `ContinualModel.capacity()` returned.
         path: The picture to write; its ending says the format.
-        title: Title of the picture.
-
-    Raises:
-        ImportError: If `matplotlib` is not installed.
     """
     kinds = sorted(capacity.bytes.items(), key=lambda item: -item[1])
     figure = _figure(8.0, 2.6 + 0.38 * len(kinds))
-    top, bottom = figure.subplots(
-        2, 1, height_ratios=[1.0, 0.5 + 0.42 * len(kinds)]
-    )
+    ratios = [1.0, 0.5 + 0.42 * len(kinds)]
+    top, bottom = figure.subplots(2, 1, height_ratios=ratios)
     colours = _colours(len(kinds))
     _draw_total(top, capacity, kinds, colours)
     _draw_kinds(bottom, capacity.total_bytes, kinds, colours)
-    figure.suptitle(
-        f"{title}: {_bytes(capacity.total_bytes)}, "
-        f"{100 * capacity.fraction:.1f} % of one dense network",
-        color=_INK,
-        fontsize=12,
-    )
+    size, percent = _bytes(capacity.total_bytes), 100 * capacity.fraction
+    text = f"{title}: {size}, {percent:.1f} % of one dense network"
+    figure.suptitle(text, color=_INK, fontsize=12)
     _save(figure, path)
 
 
@@ -107,24 +96,17 @@ def _figure(width, height):
 
 
 def _save(figure, path):
-    figure.savefig(
-        os.fspath(path), dpi=150, bbox_inches="tight", pad_inches=0.15
-    )
+    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
 
 
 def _annotate(axes, percent, low):
     for (row, column), value in np.ndenumerate(percent):
         if np.isnan(value):
             continue
-        dark = (value - low) / (100 - low) > 0.55 if low < 100 else True
+        text = f"{value:.1f}"
+        ink = "white" if value - low > 0.55 * (100 - low) else _INK
         axes.text(
-            column,
-            row,
-            f"{value:.1f}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if dark else _INK,
+            column, row, text, ha="center", va="center", fontsize=8, color=ink
         )
 
 
@@ -133,13 +115,10 @@ def _task_ticks(axes, names):
     step = max(1, -(-count // _MAX_ANNOTATED))
     shown = range(0, count, step)
     labels = [names[i] for i in shown]
-    slanted = max(map(len, labels)) > 4
+    long = max(map(len, labels)) > 4
+    slope, side = (40, "right") if long else (0, "center")
     axes.set_xticks(
-        shown,
-        labels,
-        rotation=40 if slanted else 0,
-        ha="right" if slanted else "center",
-        rotation_mode="anchor",
+        shown, labels, rotation=slope, ha=side, rotation_mode="anchor"
     )
     axes.set_yticks(shown, labels)
     axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)
@@ -154,20 +133,12 @@ def _draw_total(axes, capacity, kinds, colours):
     for (_, size), colour in zip(kinds, colours):
         axes.barh(0, size, left=start, color=colour, height=0.6)
         start += size
-    axes.axvline(capacity.dense_bytes, color=_LOST, linewidth=1.5)
-    limit = 1.04 * max(capacity.total_bytes, capacity.dense_bytes)
-    left_half = capacity.dense_bytes < 0.5 * limit
-    axes.text(
-        capacity.dense_bytes,
-        0.62,
-        f" one dense network, {_bytes(capacity.dense_bytes)} ",
-        ha="left" if left_half else "right",
-        va="center",
-        fontsize=9,
-        color=_LOST,
-        bbox=_OVER_GRID,
-        zorder=_UNDER_BARS,
-    )
+    dense = capacity.dense_bytes
+    axes.axvline(dense, color=_LOST, linewidth=1.5)
+    limit = 1.04 * max(capacity.total_bytes, dense)
+    text = f" one dense network, {_bytes(dense)} "
+    side = "left" if dense < 0.5 * limit else "right"
+    axes.text(dense, 0.62, text, ha=side, color=_LOST, **_LABEL)
     axes.set_xlim(0, limit)
     axes.set_ylim(-0.4, 0.9)
     axes.set_yticks([0], ["weight bank"])
@@ -180,16 +151,8 @@ def _draw_kinds(axes, total, kinds, colours):
     axes.barh(positions, sizes, color=colours, height=0.68)
     for position, size in zip(positions, sizes):
         share = 100 * size / total if total else 0.0
-        axes.text(
-            size,
-            position,
-            f" {_bytes(size)}, {share:.1f} %",
-            va="center",
-            fontsize=9,
-            color=_INK,
-            bbox=_OVER_GRID,
-            zorder=_UNDER_BARS,
-        )
+        text = f" {_bytes(size)}, {share:.1f} %"
+        axes.text(size, position, text, color=_INK, **_LABEL)
     axes.set_xlim(0, 1.3 * max(sizes, default=1) or 1)
     axes.set_yticks(positions, [kind.replace("_", " ") for kind, _ in kinds])
     axes.invert_yaxis()
@@ -198,18 +161,14 @@ def _draw_kinds(axes, total, kinds, colours):
 
 
 def _byte_axis(axes):
+    from matplotlib.ticker import MaxNLocator
+
     axes.xaxis.set_major_formatter(lambda size, _: _bytes(size))
-    axes.xaxis.set_major_locator(_locator())
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.tick_params(length=0, labelsize=9, colors=_INK)
     axes.grid(axis="x", color=_FAINT, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
-
-
-def _locator():
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(6)
 
 
 def _colours(count):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -11,6 +12,7 @@ import numpy as np
 
 from tsn_keras.evaluation import metrics
 from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
+from tsn_keras.files import complete_file
 
 _DISTRIBUTIONS = (
     "tensorflow",
@@ -37,28 +39,20 @@ def build_report(
     The keys are `tasks`, `accuracy_matrix`, `metrics` (see
     `tsn_keras.evaluation.metrics` for the formulas), `capacity`, `bit_exact`,
     `seconds`, `config`, `versions`, and those of `extra`. NaN, infinite and
-    unknown values become None; so does a metric whose entries of the matrix
-    are not all known, as after a run that was stopped.
+    unknown values become None. So do all metrics if an entry of the matrix is
+    missing, as after a run that was stopped.
 
     Args:
         tasks: The report of each task, as `consolidate` returned it.
-        matrix: The accuracy matrix.
-        capacity: What `ContinualModel.capacity()` returned: it has `bytes`
-            by kind, `total_bytes`, `dense_bytes` and `fraction`.
+        capacity: What `ContinualModel.capacity()` returned.
         bit_exact: Whether the logits of every earlier task were compared and
             found identical after the last task.
-        seconds: Duration of the run.
         config: Flags and other settings of the run.
         single: Quality of a separately trained network on each task, for the
             forward transfer.
-        **extra: Further keys.
-
-    Returns:
-        The report, made of what JSON knows only.
 
     Raises:
-        ValueError: If a key of `extra` is one of the report's own.
-        TypeError: If a value cannot be written as JSON.
+        TypeError: If JSON cannot hold a value.
     """
     report = {
         "tasks": list(tasks),
@@ -87,19 +81,8 @@ def build_report(
 def write_report(path: str | os.PathLike, **parts: Any) -> dict[str, Any]:
     """Writes the report of a run to a JSON file.
 
-    The file appears only when it is complete: it is written under another
-    name and then moved. Missing folders are made.
-
-    Args:
-        path: The file to write.
-        **parts: The arguments of `build_report`.
-
-    Returns:
-        The report.
-
-    Raises:
-        ValueError: If a key of `extra` is one of the report's own.
-        TypeError: If a value cannot be written as JSON.
+    The file appears only when it is complete. Missing folders are made.
+    `parts` are the arguments of `build_report`, and the report is returned.
 
     Example:
 
@@ -116,31 +99,28 @@ def write_report(path: str | os.PathLike, **parts: Any) -> dict[str, Any]:
     ```
     """
     report = build_report(**parts)
-    path = os.path.abspath(os.fspath(path))
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with complete_file(path) as unfinished:
+        with open(unfinished, "w", encoding="utf-8") as file:
             json.dump(report, file, indent=2, allow_nan=False)
             file.write("\n")
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
     return report
 
 
 def _metrics(matrix, single):
-    computations = {
-        "average_accuracy": lambda: metrics.average_accuracy(matrix),
-        "backward_transfer": lambda: metrics.backward_transfer(matrix),
-        "forward_transfer": lambda: metrics.forward_transfer(matrix, single),
-        "forgetting": lambda: metrics.forgetting(matrix),
+    known = ~np.isnan(matrix.values[np.tril_indices(len(matrix))])
+
+    def compute(metric, *more):
+        # The report of a long run that was stopped is worth more than an error.
+        return metric(matrix, *more) if known.all() else None
+
+    return {
+        "average_accuracy": compute(metrics.average_accuracy),
+        "backward_transfer": compute(metrics.backward_transfer),
+        "forward_transfer": compute(metrics.forward_transfer, single),
+        "forgetting": compute(metrics.forgetting),
     }
-    if not np.isnan(matrix.values[np.tril_indices(len(matrix))]).any():
-        return {name: compute() for name, compute in computations.items()}
-    # The report of a long run that was stopped is worth more than an error.
-    return dict.fromkeys(computations)
 
 
 def _versions():
@@ -164,15 +144,10 @@ def _plain(value, where):
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {
-            str(key): _plain(part, f"{where}[{key!r}]")
-            for key, part in value.items()
-        }
+        items = value.items()
+        return {str(k): _plain(v, f"{where}[{k!r}]") for k, v in items}
     if isinstance(value, (list, tuple)):
-        return [
-            _plain(part, f"{where}[{index}]")
-            for index, part in enumerate(value)
-        ]
+        return [_plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
     raise TypeError(
         f"`{where}` cannot be written as JSON. Received: {value!r} of type "
         f"{type(value).__name__}. Pass numbers, strings, lists, dicts or "

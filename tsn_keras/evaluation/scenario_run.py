@@ -13,22 +13,22 @@ from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
 from tsn_keras.evaluation.bit_exactness import BitExactness
 from tsn_keras.evaluation.plots import plot_accuracy_matrix, plot_capacity
 from tsn_keras.evaluation.report import write_report
+from tsn_keras.files import complete_file
 
 MODEL_FILE = "model.keras"
 PROGRESS_FILE = "progress.json"
 
 
 class ScenarioRun:
-    """Learns the tasks of a scenario and keeps account of everything.
+    """Learns the tasks of a scenario, measures them, and saves the results.
 
-    After each task the model and the account are saved, so that a run that
-    was stopped goes on with the next task.
+    The model and the measurements are saved after each task, so that a run
+    that was stopped goes on with the next task.
 
     Args:
         model: `ContinualModel`, compiled.
-        tasks: The scenario, a sequence of `tsn_keras.scenarios.Task`.
-        output_dir: Folder for `model.keras`, `report.json` and the plots. It
-            is made if missing.
+        tasks: A sequence of `tsn_keras.scenarios.Task`.
+        output_dir: Folder for `model.keras`, `report.json` and the plots.
         metric: Name of the compiled metric that is the accuracy.
         resume: Whether to go on with what `output_dir` holds.
 
@@ -73,13 +73,8 @@ class ScenarioRun:
     def learn(self, head: keras.layers.Layer, **fit_arguments: Any):
         """Learns the next task: add, fit, consolidate, evaluate, save.
 
-        Args:
-            head: The task's head.
-            **fit_arguments: Arguments of `ContinualModel.fit`, such as
-                `epochs`.
-
-        Returns:
-            The task's `TaskReport`.
+        Takes arguments of `ContinualModel.fit`, such as `epochs`, and returns
+        the task's `TaskReport`.
         """
         start = time.perf_counter()
         task = self.tasks[self.learned]
@@ -106,30 +101,23 @@ class ScenarioRun:
     ) -> dict[str, Any]:
         """Compares all bits once more, and writes the report and the plots.
 
-        Args:
-            config: Flags and other settings of the run.
-            single: Accuracy of a separate network on each task.
-            **extra: Further entries of the report.
-
-        Returns:
-            The report, as in `report.json`.
+        Takes `config`, `single` and further entries as `build_report` does, and
+        returns what `report.json` holds.
         """
         start = time.perf_counter()
         self.bit_exactness.verify(self.model)
         capacity = self.model.capacity()
-        plot_accuracy_matrix(
-            self.matrix, self.output_dir / "accuracy_matrix.png"
-        )
-        plot_capacity(capacity, self.output_dir / "capacity.png")
+        folder = self.output_dir
+        plot_accuracy_matrix(self.matrix, folder / "accuracy_matrix.png")
+        plot_capacity(capacity, folder / "capacity.png")
         reports = [self.model.report(name) for name in self.model.tasks]
-        seconds = self.seconds + time.perf_counter() - start
         return write_report(
-            self.output_dir / "report.json",
+            folder / "report.json",
             tasks=[report.to_dict() for report in reports],
             matrix=self.matrix,
             capacity=capacity,
             bit_exact=self.bit_exactness.all,
-            seconds=seconds,
+            seconds=self.seconds + time.perf_counter() - start,
             training_seconds=self.training_seconds,
             consolidation_seconds=self.consolidation_seconds,
             config=config,
@@ -138,7 +126,7 @@ class ScenarioRun:
         )
 
     def _account(self, task) -> None:
-        """Notes what the model computes for a task that it has learned."""
+        """Measures a task that was learned, and all tasks before it."""
         self.bit_exactness.record(self.model, task.name, _first_inputs(task))
         self.matrix.evaluate_row(
             self.model, self.tasks, self.learned, self.metric
@@ -155,9 +143,8 @@ class ScenarioRun:
             "matrix": self.matrix.to_list(),
             "hashes": self.bit_exactness.hashes,
         }
-        unfinished = self.output_dir / f"{PROGRESS_FILE}.tmp"
-        unfinished.write_text(json.dumps(progress))
-        unfinished.replace(self.output_dir / PROGRESS_FILE)
+        with complete_file(self.output_dir / PROGRESS_FILE) as unfinished:
+            unfinished.write_text(json.dumps(progress))
 
     def _resume(self) -> None:
         progress = json.loads((self.output_dir / PROGRESS_FILE).read_text())
@@ -182,8 +169,8 @@ class ScenarioRun:
             )
         following = [task.name for task in self.remaining[:1]]
         if following and list(self.model.tasks[self.learned :]) == following:
-            # It was stopped between the two files. How long the task took is
-            # not known.
+            # The run was stopped after it saved the model, and before it saved
+            # the measurements. How long the task took is not known.
             self._account(self.remaining[0])
 
 

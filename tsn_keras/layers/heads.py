@@ -1,31 +1,35 @@
 """The heads of all tasks, of which one is at work."""
 
+import contextlib
+import contextvars
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+from tsn_keras.keras_internals import holds_layers
+from tsn_keras.layers.given_values import call_given
+
 
 class _Shelf:
-    """Holds layers out of Keras' automatic tracking."""
+    """Hides layers from Keras' automatic tracking."""
 
     def __init__(self):
         self.layers: list[keras.layers.Layer] = []
 
 
 def _signature(head: keras.layers.Layer) -> str:
-    """Returns what two heads must have in common to be one layer."""
+    """Returns a text that is equal for heads that can be one layer."""
     config = keras.saving.serialize_keras_object(head)
     return json.dumps(_without_names(config, {}), sort_keys=True)
 
 
 def _without_names(config: Any, numbers: dict[str, int]) -> Any:
-    """Drops what Keras numbers by itself, and what building adds.
+    """Drops the names that Keras numbers by itself, and what building adds.
 
-    Args:
-        config: nest of a layer's configuration.
-        numbers: dict of the layers of a functional model, which stand for
-            their names where it says which layer's output goes where.
+    Where a functional model says which output goes where, the `numbers` of
+    its layers take the place of their names.
     """
     dropped = ("name", "build_config", "build_input_shape", "compile_config")
     if isinstance(config, dict):
@@ -38,56 +42,53 @@ def _without_names(config: Any, numbers: dict[str, int]) -> Any:
             for key, value in config.items()
             if key not in dropped
         }
-    if _is_history(config):
+    if not isinstance(config, (list, tuple)):
+        return config
+    if [type(entry) for entry in config] == [str, int, int]:
+        # A layer's name, the index of its call and the index of an output.
         name, *indices = config
         return [numbers.get(name, name), *indices]
-    if isinstance(config, (list, tuple)):
-        layers = [_without_names(value, numbers) for value in config]
-        return [layer for layer in layers if not _is_input(layer)]
-    return config
-
-
-def _is_history(config: Any) -> bool:
-    """Tells whether it is `[layer's name, index of call, of output]`."""
-    if not isinstance(config, (list, tuple)):
-        return False
-    return [type(entry) for entry in config] == [str, int, int]
+    layers = [_without_names(value, numbers) for value in config]
+    return [layer for layer in layers if not _is_input(layer)]
 
 
 def _is_input(config: Any) -> bool:
     return isinstance(config, dict) and config.get("class_name") == "InputLayer"
 
 
+def _selected_layers(heads: "Heads") -> list[keras.layers.Layer]:
+    return [] if heads.selected is None else [heads.head]
+
+
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@holds_layers(_selected_layers)
 class Heads(keras.layers.Layer):
     """Applies the selected one of several heads.
 
-    Tasks whose heads have equal configurations use one layer, whose weights
-    are private variables and change with the task. So a function that was
-    traced for one of them serves all. Only the selected head is tracked: the
+    Tasks whose heads have equal configurations use one layer. Its weights are
+    private variables and change with the task, so a function that was traced
+    for one of these tasks serves all. Only the selected head is tracked: the
     optimizer never sees the weights of the others.
 
     Args:
-        heads: list of `keras.layers.Layer`, one for each configuration.
-        **kwargs: Base layer keyword arguments.
+        heads: one layer for each configuration.
+        **kwargs: base layer keyword arguments.
     """
 
     def __init__(self, heads=(), **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_masking = True
         self._shelf = _Shelf()
-        self.selected = None
+        self._selected: int | None = None
+        # The head that a thread reads, if it is another one.
+        self._read = contextvars.ContextVar("read_head", default=None)
         for head in heads:
             self.add(head)
 
     def add(self, head: keras.layers.Layer) -> int:
-        """Adds a head, unless one of its configuration is there already.
+        """Returns the index of a head, which is added if it is a new one.
 
-        Args:
-            head: `keras.layers.Layer`.
-
-        Returns:
-            int, the index to select the head with.
+        Heads of one configuration have one index.
         """
         signature = _signature(head)
         for index, known in enumerate(self._shelf.layers):
@@ -97,18 +98,26 @@ class Heads(keras.layers.Layer):
         return len(self._shelf.layers) - 1
 
     def select(self, index: int) -> None:
-        """Puts the head of `index` to work.
+        """Makes the head of an index the one that is called."""
+        self._selected = index
 
-        Args:
-            index: int, as `add` returned it.
+    @contextlib.contextmanager
+    def reading(self, index: int | None) -> Iterator[None]:
+        """Makes this thread call the head of an index, in the context.
+
+        `None` is the head that was selected for all threads.
         """
-        # Keras locks its tracker once a layer is built; its own LoRA code
-        # opens it the same way.
-        self._tracker.unlock()
-        self._layers.clear()
-        self._layers.append(self._shelf.layers[index])
-        self._tracker.lock()
-        self.selected = index
+        token = self._read.set(index)
+        try:
+            yield
+        finally:
+            self._read.reset(token)
+
+    @property
+    def selected(self) -> int | None:
+        """The index of the head that this thread calls."""
+        read = self._read.get()
+        return self._selected if read is None else read
 
     @property
     def count(self) -> int:
@@ -123,9 +132,6 @@ class Heads(keras.layers.Layer):
         """Returns the names of a functional head's outputs, if in a list.
 
         Losses, metrics and labels given by name are put in their order.
-
-        Args:
-            index: int, as `add` returned it.
         """
         head = self._shelf.layers[index]
         names = getattr(head, "output_names", None)
@@ -133,7 +139,7 @@ class Heads(keras.layers.Layer):
         return names if in_list else None
 
     def call(self, inputs, *args, **kwargs):
-        return self.head(inputs, *args, **kwargs)
+        return call_given(self.head, inputs, *args, **kwargs)
 
     def compute_mask(self, inputs, previous_mask):
         # A head that supports masks has put them on its outputs.
@@ -151,9 +157,8 @@ class Heads(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None):
-        config = dict(config)
         heads = [
             keras.saving.deserialize_keras_object(head, custom_objects)
-            for head in config.pop("heads")
+            for head in config["heads"]
         ]
-        return cls(heads, **config)
+        return cls(**{**config, "heads": heads})

@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
+from tsn_keras.keras_internals import flatten_layers
 from tsn_keras.layers.weight_paths import weight_paths
 
-KERNEL_NAMES = ("embeddings",)
 CLASSES_KEY = "layer_classes"
 
 Kernels = (
@@ -25,45 +25,30 @@ def _is_maskable(variable: keras.Variable) -> bool:
     return floating and variable.trainable and variable.ndim >= 2
 
 
-def is_kernel(variable: keras.Variable) -> bool:
-    """Tells whether a weight is a kernel, where users give no rule.
-
-    A kernel is a trainable float weight of two or more axes whose name is
-    `embeddings` or ends in `kernel` (`kernel`, `depthwise_kernel`,
-    `pointwise_kernel`, `recurrent_kernel`).
-
-    Args:
-        variable: `keras.Variable`.
-
-    Returns:
-        bool.
-    """
-    return is_named_as_kernel(variable) and _is_maskable(variable)
-
-
 def is_named_as_kernel(variable: keras.Variable) -> bool:
     """Tells whether a weight has a kernel's name, whatever its type."""
-    return variable.name in KERNEL_NAMES or variable.name.endswith("kernel")
+    return variable.name == "embeddings" or variable.name.endswith("kernel")
 
 
 class KernelRule:
     """Finds the kernels of a layer, that is, its maskable weights.
 
-    Whatever the rule, a kernel is a trainable float weight of two or more
-    axes. All other weights are private variables of each task, or belong to
-    the dense base that all tasks share if they are frozen.
+    Under every rule a kernel is a trainable float weight of two or more axes.
+    All other weights are private variables of each task. If they are frozen,
+    they belong to the dense base that all tasks share.
 
     Args:
-        kernels: Which of these weights are kernels:
-            - `None`: those that `is_kernel` names.
-            - str: those whose path (see `weight_paths`) the regular
-              expression is found in, as `re.search` does it.
+        kernels: which of these weights are kernels:
+            - `None`: those whose name is `embeddings` or ends in `kernel`,
+              such as `recurrent_kernel`.
+            - str: those in whose path (see `weight_paths`) `re.search` finds
+              the regular expression.
             - layer class or tuple of them: all in layers of these classes.
             - function of a `keras.Variable`: those it returns `True` for.
 
     Raises:
         TypeError: If `kernels` is none of these.
-        ValueError: If it is no regular expression, or an empty tuple.
+        ValueError: If it is not a regular expression, or an empty tuple.
 
     Example:
 
@@ -77,54 +62,48 @@ class KernelRule:
         self.config = _normalized(kernels)
 
     def find(self, layer: keras.layers.Layer) -> list[keras.Variable]:
-        """Returns the kernels of a layer, in the order of its weights.
-
-        Args:
-            layer: `keras.layers.Layer`, built.
-        """
+        """Returns the kernels of a built layer, in the order of its weights."""
         chosen = self._chosen(layer)
         weights = layer.trainable_weights
         return [w for w in weights if _is_maskable(w) and chosen(w)]
 
     def _chosen(self, layer) -> Callable[[keras.Variable], bool]:
         if self.config is None:
-            return is_kernel
+            return is_named_as_kernel
         if isinstance(self.config, str):
-            pattern = re.compile(self.config)
             paths = weight_paths(layer)
-            return lambda weight: pattern.search(paths[id(weight)]) is not None
+            return lambda w: re.search(self.config, paths[id(w)]) is not None
         if isinstance(self.config, dict):
             names = set(self.config[CLASSES_KEY])
+            registered = keras.saving.get_registered_name
             inside = {
                 id(weight)
-                for one in layer._flatten_layers()
-                if names & _class_names(one)
+                for one in flatten_layers(layer)
+                if names.intersection(map(registered, type(one).__mro__))
                 for weight in one.weights
             }
             return lambda weight: id(weight) in inside
         return self.config
 
 
-def _class_names(layer: keras.layers.Layer) -> set[str]:
-    """Returns the registered names of a layer's class and its bases."""
-    return set(map(keras.saving.get_registered_name, type(layer).__mro__))
-
-
-def _is_layer_class(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, keras.layers.Layer)
-
-
 def _normalized(kernels: Any) -> Any:
     """Returns a rule in the form that layers keep in their config.
 
-    Classes are kept by name, so that nothing needs to be imported for them.
+    Classes are kept by name, so that loading needs no import of them.
     """
     if isinstance(kernels, dict):
         if list(kernels) == [CLASSES_KEY]:
             return kernels
         kernels = keras.saving.deserialize_keras_object(kernels)
     if isinstance(kernels, str):
-        _check_pattern(kernels)
+        try:
+            re.compile(kernels)
+        except re.error as error:
+            raise ValueError(
+                f"`kernels` is no regular expression: {error}. Received: "
+                f"kernels='{kernels}'. Escape special characters with a "
+                "backslash."
+            ) from error
         return kernels
     classes = (kernels,) if isinstance(kernels, type) else kernels
     if isinstance(classes, (tuple, list)):
@@ -138,16 +117,6 @@ def _normalized(kernels: Any) -> Any:
     )
 
 
-def _check_pattern(pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(
-            f"`kernels` is no regular expression: {error}. Received: "
-            f"kernels='{pattern}'. Escape special characters with a backslash."
-        ) from error
-
-
 def _names_of(classes: tuple | list) -> list[str]:
     if not classes:
         raise ValueError(
@@ -155,7 +124,8 @@ def _names_of(classes: tuple | list) -> list[str]:
             "all kernels."
         )
     for one in classes:
-        if not _is_layer_class(one):
+        is_class = isinstance(one, type)
+        if not is_class or not issubclass(one, keras.layers.Layer):
             raise TypeError(
                 "`kernels` must hold classes of layers, such as "
                 f"keras.layers.Dense. Received: {one!r}"

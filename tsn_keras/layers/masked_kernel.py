@@ -1,63 +1,62 @@
 """The state that decides what one kernel of a subnetwork computes with."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.layers.slot_selection import scored_slots, select_slots
+from tsn_keras.keras_internals import set_trainable
+from tsn_keras.layers.given_values import given_value
 
 
-class EffectiveRegularizer:
-    """Regularizes what a kernel computes with, not what lies in its slots.
+def select_slots(mask, chosen, other):
+    """Returns `where(mask, chosen, other)`, in the dtype of `other`.
 
-    The slots that are outside the mask of the task at work hold values, too.
-    Counted in, they would make its loss depend on what other tasks learn.
+    `tf.where` allows for broadcasting. On a CPU that makes it half as fast as
+    this operation, which wants equal shapes.
+    """
+    mask, chosen, other = map(tf.convert_to_tensor, (mask, chosen, other))
+    # In mixed precision the trained values come in the compute dtype.
+    chosen = tf.cast(chosen, other.dtype)
+    return tf.raw_ops.Select(condition=mask, x=chosen, y=other)
 
-    Args:
-        regularizer: `keras.Regularizer` or function that the layer gave its
-            kernel.
-        kernel: `MaskedKernel`.
+
+@tf.custom_gradient
+def scored_slots(mask, values, other, scores):
+    """Returns `where(mask, values, other)` and lets the scores learn.
+
+    The gradient of the mask is passed straight through to the scores: they
+    get `upstream * values`, and the values `where(mask, upstream, 0)`.
     """
 
-    def __init__(self, regularizer: Callable, kernel: "MaskedKernel"):
-        if isinstance(regularizer, EffectiveRegularizer):
-            # Of an earlier subnetwork of the same layer.
-            regularizer = regularizer.regularizer
-        self.regularizer = regularizer
-        self.kernel = kernel
+    def gradient(upstream):
+        upstream = tf.convert_to_tensor(upstream)
+        nothing = tf.zeros_like(upstream)
+        learned = tf.raw_ops.Select(condition=mask, x=upstream, y=nothing)
+        return None, learned, None, upstream * values
 
-    def __call__(self, value):
-        return self.regularizer(self.kernel.effective())
+    return select_slots(mask, values, other), gradient
 
 
 def assign(variable: keras.Variable, value: np.ndarray) -> None:
     """Gives a variable a value of its own shape and dtype.
 
-    `keras.Variable.assign`, and that of TensorFlow, also convert, and check
-    what is known here. That takes several times as long as to copy a small
-    array.
-
-    Args:
-        variable: `keras.Variable`.
-        value: array.
+    `assign` of Keras and of TensorFlow also convert and check. That takes
+    several times as long as copying a small array.
     """
     held = variable.value
     if isinstance(held, tf.distribute.DistributedValues):
         held.assign(value, read_value=False)
         return
-    # A copy: the raw operator may keep the memory of an array that it is given.
+    # A copy: the raw operation may keep the memory of the array it is given.
     tf.raw_ops.AssignVariableOp(resource=held.handle, value=np.array(value))
 
 
 def read(variable: keras.Variable) -> np.ndarray:
-    """Returns the value of a variable, as fast as `assign` sets it.
-
-    Args:
-        variable: `keras.Variable`.
-    """
+    """Returns the value of a variable, as fast as `assign` sets it."""
     held = variable.value
     if isinstance(held, tf.distribute.DistributedValues):
         return keras.ops.convert_to_numpy(variable)
@@ -66,6 +65,7 @@ def read(variable: keras.Variable) -> np.ndarray:
     )
 
 
+@dataclasses.dataclass(eq=False)
 class MaskedKernel:
     """A kernel and the variables that turn it into its effective value.
 
@@ -74,37 +74,28 @@ class MaskedKernel:
 
     `effective = where(own_mask, kernel, fixed)`
 
-    `fixed` holds the frozen values that the task shares with earlier tasks
-    and zeros in all slots outside its mask. It is the same as
-    `mask * where(owned_on_plane, frozen_value, kernel)` with one operation
-    a step. No optimizer sees `fixed`, so nothing can move it.
+    `fixed` holds the frozen values that the task shares with earlier tasks,
+    and zeros in all slots outside its mask. No optimizer sees `fixed`, so
+    nothing can move it.
 
     With learned scores the gradient of the mask is passed straight through to
-    a score of each slot (WSN, Kang et al., ICML 2022).
-
-    Args:
-        kernel: `keras.Variable`, float, any shape; the trainable values.
-        own_mask: `keras.Variable`, bool, shape of `kernel`.
-        fixed: `keras.Variable`, float, shape of `kernel`.
-        scores: `keras.Variable` or `None`, float, shape of `kernel`.
-        path: str or `None`, the name of the kernel for users; its own path
-            by default.
+    a score of each slot (WSN, Kang et al., ICML 2022). `path` is the kernel's
+    name for users.
     """
 
-    def __init__(
-        self,
-        kernel: keras.Variable,
-        own_mask: keras.Variable,
-        fixed: keras.Variable,
-        scores: keras.Variable | None = None,
-        path: str | None = None,
-    ):
-        self.kernel = kernel
-        self.own_mask = own_mask
-        self.fixed = fixed
-        self.scores = scores
-        self.path = path or kernel.path
+    kernel: keras.Variable
+    own_mask: keras.Variable
+    fixed: keras.Variable
+    scores: keras.Variable | None = None
+    path: str | None = None
+
+    def __post_init__(self):
+        self.path = self.path or self.kernel.path
         self._replacement = None
+
+    def rename(self, path: str) -> None:
+        """Sets the kernel's name for users, as it is in the whole network."""
+        self.path = path
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -125,13 +116,23 @@ class MaskedKernel:
         """Whether functions that are traced now train the scores."""
         return self.scores is not None and self.scores.trainable
 
-    @learns_scores.setter
-    def learns_scores(self, value: bool) -> None:
-        if self.scores is not None:
-            self.scores.trainable = value
+    @contextlib.contextmanager
+    def fixed_scores(self) -> Iterator[None]:
+        """Leaves the scores alone in functions traced in the context."""
+        learns = self.learns_scores
+        if learns:
+            set_trainable(self.scores, False)
+        try:
+            yield
+        finally:
+            if learns:
+                set_trainable(self.scores, True)
 
     def effective(self):
         """Returns the tensor that the layer computes with."""
+        given = given_value(self.kernel)
+        if given is not None:
+            return given
         if self._replacement is not None:
             return self._replacement()
         if not self.learns_scores:
@@ -145,16 +146,14 @@ class MaskedKernel:
         )
 
     def stored(self):
-        """Returns what `effective` does while no slot is trained."""
+        """Returns what `effective` returns while no slot is trained."""
         return tf.convert_to_tensor(self.fixed)
 
     def install(self, value: np.ndarray, is_stored: bool = False) -> None:
         """Makes `value` the effective kernel, to the bit.
 
-        Args:
-            value: float32 array of the kernel's shape.
-            is_stored: bool, whether another value was installed before and
-                no slot has been trained since.
+        With `is_stored` another value was installed before, and no slot has
+        been trained since.
         """
         assign(self.fixed, value)
         if not is_stored:
@@ -162,9 +161,27 @@ class MaskedKernel:
 
     @contextlib.contextmanager
     def replaced(self, effective: Callable) -> Iterator[None]:
-        """Computes with `effective()` for functions traced in the context."""
+        """Computes with `effective()` in functions traced in the context."""
         self._replacement = effective
         try:
             yield
         finally:
             self._replacement = None
+
+
+class EffectiveRegularizer:
+    """Regularizes what a kernel computes with, not what lies in its slots.
+
+    The slots outside the mask of the current task hold values, too. If they
+    counted, a task's loss would depend on what other tasks learn.
+    """
+
+    def __init__(self, regularizer: Callable, kernel: MaskedKernel):
+        if isinstance(regularizer, EffectiveRegularizer):
+            # Of an earlier subnetwork of the same layer.
+            regularizer = regularizer.regularizer
+        self.regularizer = regularizer
+        self.kernel = kernel
+
+    def __call__(self, value):
+        return self.regularizer(self.kernel.effective())

@@ -1,16 +1,18 @@
-"""The layer that gives any Keras layer a mask and frozen values a task."""
+"""The wrapper that gives a layer masks and frozen values for each task."""
 
 from typing import Any
 
 import keras
 from keras import tree
 
+from tsn_keras.keras_internals import flatten_layers, set_regularizer
+from tsn_keras.layers.given_values import LayerScope
 from tsn_keras.layers.kernel_rule import KernelRule, Kernels
 from tsn_keras.layers.masked_kernel import EffectiveRegularizer, MaskedKernel
 from tsn_keras.layers.weight_paths import weight_paths
 
-# Scores move by about the learning rate in each of their steps, and chance must
-# not outweigh what they learn.
+# Scores begin close together: a step moves them by about the learning rate, and
+# chance must not outweigh what they learn.
 SCORE_RANGE = 0.01
 
 
@@ -18,24 +20,20 @@ SCORE_RANGE = 0.01
 class Subnetwork(keras.layers.Wrapper):
     """Runs a layer or a whole model through one task's subnetwork.
 
-    Every kernel of the wrapped layer is replaced, for the duration of a
-    call, by its effective value (see `MaskedKernel`); all other weights are
-    used as they are. Until a task sets masks all slots are trainable and the
-    layer computes exactly what the wrapped layer would.
-
-    The kernels are replaced with `keras.StatelessScope`, so the wrapped layer
-    may be of any kind: one layer, a Sequential, functional or subclassed
-    model.
+    During a call every kernel of the wrapped layer is replaced by its
+    effective value (see `MaskedKernel`). All other weights are used as they
+    are. Until a task sets masks, all slots are trainable and the layer
+    computes exactly what the wrapped layer does.
 
     Args:
-        layer: `keras.layers.Layer` or `keras.Model` instance.
-        learned_scores: bool. Gives each kernel a trainable score a slot, for
+        layer: one layer, or a Sequential, functional or subclassed model.
+        learned_scores: whether each slot gets a trainable score, for
             `tsn_keras.pruning.ScorePruning`.
-        kernels: Which weights are kernels: `None` for all weights of two or
+        kernels: which weights are kernels: `None` for all weights of two or
             more axes named `embeddings` or `...kernel`, a regular expression
             over paths, a layer class or tuple of them, or a function of a
             variable (see `KernelRule`).
-        **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
+        **kwargs: base layer keyword arguments, such as `name` and `dtype`.
 
     Example:
 
@@ -63,76 +61,39 @@ class Subnetwork(keras.layers.Wrapper):
         if not self.layer.built:
             # A symbolic call builds subclassed models, which have no build().
             self.layer(tree.map_shape_structure(keras.KerasTensor, input_shape))
-        found = self.kernel_rule.find(self.layer)
         paths = weight_paths(self.layer)
         self.kernels = tuple(
-            self._add_state(kernel, paths[id(kernel)]) for kernel in found
+            self._add_state(kernel, paths[id(kernel)])
+            for kernel in self.kernel_rule.find(self.layer)
         )
         self.built = True
 
     def _add_state(self, kernel: keras.Variable, path: str) -> MaskedKernel:
-        name = path.replace("/", "_")
-        state = {
-            "own_mask": self.add_weight(
-                shape=kernel.shape,
-                dtype="bool",
-                initializer="ones",
-                trainable=False,
-                name=f"{name}_own_mask",
-            ),
-            "fixed": self.add_weight(
-                shape=kernel.shape,
-                dtype=kernel.dtype,
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                name=f"{name}_fixed",
-            ),
-        }
+        def add(kind, **settings):
+            name = f"{path.replace('/', '_')}_{kind}"
+            return self.add_weight(shape=kernel.shape, name=name, **settings)
+
+        own_mask = add(
+            "own_mask", dtype="bool", initializer="ones", trainable=False
+        )
+        alike = {"dtype": kernel.dtype, "autocast": False}
+        fixed = add("fixed", **alike, initializer="zeros", trainable=False)
+        scores = None
         if self.learned_scores:
-            state["scores"] = self.add_weight(
-                shape=kernel.shape,
-                dtype=kernel.dtype,
-                initializer=keras.initializers.RandomUniform(
-                    0.0, SCORE_RANGE, seed=0
-                ),
-                autocast=False,
-                name=f"{name}_scores",
-            )
-        masked = MaskedKernel(kernel, path=path, **state)
+            random = keras.initializers.RandomUniform(0.0, SCORE_RANGE, seed=0)
+            scores = add("scores", **alike, initializer=random)
+        masked = MaskedKernel(kernel, own_mask, fixed, scores, path)
         if kernel.regularizer is not None:
-            kernel.regularizer = EffectiveRegularizer(
-                kernel.regularizer, masked
-            )
+            regularizer = EffectiveRegularizer(kernel.regularizer, masked)
+            set_regularizer(kernel, regularizer)
         return masked
 
     def call(self, inputs, *args, **kwargs):
         effective = [(k.kernel, k.effective()) for k in self.kernels]
-        with keras.StatelessScope(
-            state_mapping=effective, collect_losses=True
-        ) as scope:
-            values = self._values_in(scope)
+        with LayerScope(self.layer, effective) as scope:
             outputs = self.layer(inputs, *args, **kwargs)
-        self._check_unassigned(values, self._values_in(scope))
-        kernels = {id(kernel.kernel) for kernel in self.kernels}
-        for variable in self.layer.variables:
-            updated = scope.get_current_value(variable)
-            if updated is not None and id(variable) not in kernels:
-                variable.assign(updated)
-        if scope.losses:
-            self.add_loss(scope.losses)
-        return outputs
-
-    def _values_in(self, scope: keras.StatelessScope) -> list:
-        return [scope.get_current_value(k.kernel) for k in self.kernels]
-
-    def _check_unassigned(self, before: list, after: list) -> None:
-        """Refuses layers that write to their kernels when they are called."""
-        written = [
-            kernel.path
-            for kernel, one, two in zip(self.kernels, before, after)
-            if one is not two
-        ]
+        kernels = self.kernels
+        written = [k.path for k in kernels if scope.is_assigned(k.kernel)]
         if written:
             raise ValueError(
                 f"Layer '{self.layer.name}' assigns to its kernels {written} "
@@ -141,6 +102,8 @@ class Subnetwork(keras.layers.Wrapper):
                 "layer out, compute with a normalized copy of the kernel, or "
                 "leave these kernels out with the argument `kernels`."
             )
+        scope.hand_on(self)
+        return outputs
 
     def compute_output_spec(self, *args, **kwargs):
         return self.layer.compute_output_spec(*args, **kwargs)
@@ -158,9 +121,40 @@ class Subnetwork(keras.layers.Wrapper):
         return self.layer.compute_mask(inputs, mask)
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
         return {
-            **config,
+            **super().get_config(),
             "learned_scores": self.learned_scores,
             "kernels": self.kernel_rule.config,
         }
+
+
+def subnetworks(backbone: keras.layers.Layer) -> list[Subnetwork]:
+    """Returns the `Subnetwork` layers within a backbone, itself included."""
+    layers = flatten_layers(backbone)
+    return [layer for layer in layers if isinstance(layer, Subnetwork)]
+
+
+def with_subnetwork(
+    backbone: keras.layers.Layer, learned_scores: bool, kernels: Kernels
+) -> keras.layers.Layer:
+    """Returns a backbone that holds `Subnetwork` layers.
+
+    One that holds some is returned as it is, any other one is wrapped.
+    """
+    found = subnetworks(backbone)
+    if not found:
+        return Subnetwork(backbone, learned_scores, kernels)
+    if kernels is not None:
+        raise ValueError(
+            f"Backbone '{backbone.name}' holds `Subnetwork` layers, which "
+            "choose their kernels themselves. Give `kernels` to them."
+        )
+    for layer in found:
+        if layer.learned_scores != learned_scores:
+            raise ValueError(
+                f"Layer '{layer.name}' has learned_scores="
+                f"{layer.learned_scores}, and the pruning strategy needs "
+                f"{learned_scores}. Make it with learned_scores="
+                f"{learned_scores}, or choose another `pruning`."
+            )
+    return backbone

@@ -1,4 +1,4 @@
-"""Keras layers that are born as subnetworks."""
+"""Keras layers that are subnetworks from the start."""
 
 from typing import Any
 
@@ -21,18 +21,11 @@ class _ThinForm(Subnetwork):
         **kwargs: Any,
     ):
         layer = self.wrapped_class(*args, **kwargs)
-        self._wrap(layer, learned_scores, kernels)
-
-    def _wrap(
-        self, layer: keras.layers.Layer, learned_scores: bool, kernels: Kernels
-    ) -> None:
-        settings = {"name": layer.name, "dtype": layer.dtype_policy}
-        super().__init__(layer, learned_scores, kernels, **settings)
+        super().__init__(layer, learned_scores, kernels, **_settings(layer))
 
     def get_config(self) -> dict[str, Any]:
-        config = self.layer.get_config()
         return {
-            **config,
+            **self.layer.get_config(),
             "learned_scores": self.learned_scores,
             "kernels": self.kernel_rule.config,
         }
@@ -44,37 +37,36 @@ class _ThinForm(Subnetwork):
         kernels = config.pop("kernels", None)
         layer = cls.wrapped_class.from_config(config)
         form = cls.__new__(cls)
-        form._wrap(layer, scores, kernels)
+        Subnetwork.__init__(form, layer, scores, kernels, **_settings(layer))
         return form
 
 
-def _thin_form(name: str, wrapped: type[keras.layers.Layer]) -> type:
+def _settings(layer: keras.layers.Layer) -> dict[str, Any]:
+    return {"name": layer.name, "dtype": layer.dtype_policy}
+
+
+def _thin_form(wrapped: type[keras.layers.Layer]) -> type:
     """Makes the class `Subnet...` of a Keras layer class."""
+    name = wrapped.__name__
     doc = (
-        f"`keras.layers.{wrapped.__name__}` with masks for its kernels.\n\n"
-        f"Short for `Subnetwork(keras.layers.{wrapped.__name__}(...))`; takes "
-        "the same arguments,\n`learned_scores` and `kernels` (see "
-        "`Subnetwork`)."
+        f"`keras.layers.{name}` with masks for its kernels.\n\n"
+        f"Short for `Subnetwork(keras.layers.{name}(...))`; takes the same "
+        "arguments,\n`learned_scores` and `kernels` (see `Subnetwork`)."
     )
     attributes = {"wrapped_class": wrapped, "__doc__": doc}
-    form = type(name, (_ThinForm,), {**attributes, "__module__": __name__})
+    attributes["__module__"] = __name__
+    form = type(f"Subnet{name}", (_ThinForm,), attributes)
     return keras.saving.register_keras_serializable(package="tsn_keras")(form)
 
 
-SubnetConv1D = _thin_form("SubnetConv1D", keras.layers.Conv1D)
-SubnetConv2D = _thin_form("SubnetConv2D", keras.layers.Conv2D)
-SubnetConv2DTranspose = _thin_form(
-    "SubnetConv2DTranspose", keras.layers.Conv2DTranspose
-)
-SubnetConv3D = _thin_form("SubnetConv3D", keras.layers.Conv3D)
-SubnetDense = _thin_form("SubnetDense", keras.layers.Dense)
-SubnetDepthwiseConv2D = _thin_form(
-    "SubnetDepthwiseConv2D", keras.layers.DepthwiseConv2D
-)
-SubnetEinsumDense = _thin_form("SubnetEinsumDense", keras.layers.EinsumDense)
-SubnetEmbedding = _thin_form("SubnetEmbedding", keras.layers.Embedding)
-SubnetGRU = _thin_form("SubnetGRU", keras.layers.GRU)
-SubnetLSTM = _thin_form("SubnetLSTM", keras.layers.LSTM)
-SubnetSeparableConv2D = _thin_form(
-    "SubnetSeparableConv2D", keras.layers.SeparableConv2D
-)
+SubnetConv1D = _thin_form(keras.layers.Conv1D)
+SubnetConv2D = _thin_form(keras.layers.Conv2D)
+SubnetConv2DTranspose = _thin_form(keras.layers.Conv2DTranspose)
+SubnetConv3D = _thin_form(keras.layers.Conv3D)
+SubnetDense = _thin_form(keras.layers.Dense)
+SubnetDepthwiseConv2D = _thin_form(keras.layers.DepthwiseConv2D)
+SubnetEinsumDense = _thin_form(keras.layers.EinsumDense)
+SubnetEmbedding = _thin_form(keras.layers.Embedding)
+SubnetGRU = _thin_form(keras.layers.GRU)
+SubnetLSTM = _thin_form(keras.layers.LSTM)
+SubnetSeparableConv2D = _thin_form(keras.layers.SeparableConv2D)

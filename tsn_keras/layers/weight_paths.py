@@ -2,12 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
-# What Keras and TensorFlow keep layers in beside the author's attributes.
+from tsn_keras.keras_internals import (
+    direct_layers,
+    keeps_layer_names,
+    own_variables,
+)
+
+# Where Keras and TensorFlow keep layers, besides the author's attributes.
 KEPT_BY_KERAS = (
     "_functional",
     "_layers",
@@ -21,31 +26,34 @@ def weight_paths(
     layer: keras.layers.Layer,
     transparent: type | tuple[type, ...] = (),
 ) -> dict[int, str]:
-    """Returns the paths of all weights of a layer by their id.
+    """Returns the paths of all weights of a built layer by their id.
 
     A path consists of the names of the layers around a weight, outermost
-    first, and its own. In Sequential and functional models these are the
-    layers' names, which the configuration keeps. The code of subclassed
-    layers makes its inner layers again when it is loaded, and Keras then
-    numbers those without a name by how many there were before. Such a layer
-    goes by the attribute that holds it, with the index or key in a list or
-    dict: `self.blocks = [Dense(4)]` gives `blocks_0`.
+    first, and the weight's own name. Sequential and functional models keep the
+    names of their layers in their configuration. Subclassed layers make their
+    inner layers again when they are loaded, and Keras numbers those without a
+    name by how many there were before. Such a layer goes by the attribute that
+    holds it, with its index or key in a list or dict:
+    `self.blocks = [Dense(4)]` gives `blocks_0`.
 
     Args:
-        layer: `keras.layers.Layer`, built.
-        transparent: class or tuple of classes of wrappers, whose `layer` is
-            named as they are.
+        layer: the outermost layer.
+        transparent: classes of wrappers. Their `layer` goes by their name.
     """
     paths: dict[int, str] = {}
 
     def visit(one, prefix, from_config):
         while isinstance(one, transparent):
             one = one.layer
-        from_config = from_config and _keeps_names(one)
-        for weight in one._trainable_variables + one._non_trainable_variables:
+        from_config = from_config and keeps_layer_names(one)
+        for weight in own_variables(one):
             paths.setdefault(id(weight), prefix + weight.name)
+        attributes = {} if from_config else _attributes(one)
         seen = Counter()
-        for inner, name in zip(one._layers, _names(one, from_config)):
+        for inner in direct_layers(one):
+            name = inner.name
+            if not from_config and _is_automatic(inner, one):
+                name = attributes.get(id(inner), _without_number(name))
             suffix = f"_{seen[name]}" if seen[name] else ""
             seen[name] += 1
             visit(inner, f"{prefix}{name}{suffix}/", from_config)
@@ -55,11 +63,6 @@ def weight_paths(
     name = _without_number(root.name) if automatic else root.name
     visit(layer, f"{name}/", True)
     return paths
-
-
-def _keeps_names(layer: keras.layers.Layer) -> bool:
-    """Tells whether a layer's configuration holds the names of those in it."""
-    return layer._obj_type() in ("Sequential", "Functional")
 
 
 def _without_number(name: str) -> str:
@@ -78,17 +81,8 @@ def _is_automatic(
     return name == own
 
 
-def _names(parent: keras.layers.Layer, from_config: bool) -> Iterator[str]:
-    attributes = {} if from_config else _attributes(parent)
-    for layer in parent._layers:
-        if from_config or not _is_automatic(layer, parent):
-            yield layer.name
-        else:
-            yield attributes.get(id(layer), _without_number(layer.name))
-
-
 def _attributes(parent: keras.layers.Layer) -> dict[int, str]:
-    """Returns what the attributes that hold layers are called, by their id."""
+    """Returns the names of the attributes that hold layers, by layer id."""
     found: dict[int, str] = {}
 
     def visit(value: Any, name: str) -> None:

@@ -4,21 +4,21 @@ from tsn_keras.lite.benchmark import Measurement as Measurement
 from tsn_keras.lite.benchmark import benchmark as benchmark
 from tsn_keras.lite.bundle import BundleReport as BundleReport
 from tsn_keras.lite.bundle import export_bundle as export_bundle
-from tsn_keras.lite.bundle_layout import packed_bytes as packed_bytes
-from tsn_keras.lite.comparison import Agreement as Agreement
-from tsn_keras.lite.dense_baseline import export_dense as export_dense
-from tsn_keras.lite.errors import ExportError as ExportError
-from tsn_keras.lite.flatbuffer import operators as operators
-from tsn_keras.lite.formats import PRECISIONS as PRECISIONS
+from tsn_keras.lite.bundles.layout import packed_bytes as packed_bytes
+from tsn_keras.lite.checks import ExportError as ExportError
+from tsn_keras.lite.files.flatbuffer import operators as operators
 from tsn_keras.lite.interpreter import make_interpreter as make_interpreter
 from tsn_keras.lite.microcontroller import (
     check_microcontroller as check_microcontroller,
 )
 from tsn_keras.lite.microcontroller import export_c_array as export_c_array
+from tsn_keras.lite.precision import PRECISIONS as PRECISIONS
 from tsn_keras.lite.samples import Samples as Samples
 from tsn_keras.lite.task_file import ExportReport as ExportReport
+from tsn_keras.lite.task_file import export_dense as export_dense
 from tsn_keras.lite.task_file import export_task as export_task
 from tsn_keras.lite.task_runner import TaskRunner as TaskRunner
+from tsn_keras.lite.verification import Agreement as Agreement
 from tsn_keras.lite.verification import run_file as run_file
 from tsn_keras.lite.verification import verify_content as verify_content
 from tsn_keras.lite.verification import verify_file as verify_file

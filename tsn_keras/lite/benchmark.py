@@ -10,11 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from tsn_keras.lite.arena import peak_arena
+from tsn_keras.lite.files.flatbuffer import FlatModel, schema
 from tsn_keras.lite.interpreter import make_interpreter
 
-# Calls in one measurement, so that the clock does not count.
+# Calls in one measurement, so that reading the clock takes no share of it.
 CALLS = 20
+# Bytes of an entry, by type; all other types take 1.
+BYTES = {
+    schema.TensorType.FLOAT32: 4,
+    schema.TensorType.INT32: 4,
+    schema.TensorType.INT64: 8,
+    schema.TensorType.FLOAT16: 2,
+    schema.TensorType.INT16: 2,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,18 +30,15 @@ class Measurement:
     """What one file takes.
 
     Args:
-        path: path of the file.
-        bytes: int, its size.
         compressed_bytes: int, its size after zlib at level 9.
-        arena_bytes: int, see `tsn_keras.lite.arena.peak_arena`.
+        arena_bytes: int, memory of all tensors alive at once at the worst
+            moment; of a bundle, while `select` runs.
         latency_ms: float, the median of a prediction; of a bundle, of the
             network that `select` puts out.
         select_ms: float or `None`, of a bundle the median of its signature
             `select`.
         load_ms: float or `None`, of a bundle the median time until the
             network that was put out is ready to run.
-        predict_ms: float or `None`, of a bundle the median of its signature
-            `predict`.
         network_bytes: int or `None`, of a bundle the size of the network that
             it puts out, which the host keeps in memory.
     """
@@ -45,102 +50,7 @@ class Measurement:
     latency_ms: float
     select_ms: float | None
     load_ms: float | None
-    predict_ms: float | None
     network_bytes: int | None
-
-
-class _Subject:
-    """A file that is ready to be run."""
-
-    def __init__(
-        self,
-        path: pathlib.Path,
-        num_threads: int,
-        xnnpack: bool,
-        open_size: int,
-    ):
-        self.content = path.read_bytes()
-        self.path = path
-        self.settings = (xnnpack, num_threads)
-        self.interpreter = make_interpreter(self.content, *self.settings)
-        self.is_bundle = "select" in self.interpreter.get_signature_list()
-        self.latencies: list[float] = []
-        self.selections: list[float] = []
-        self.loads: list[float] = []
-        self.predictions: list[float] = []
-        self.network_bytes: int | None = None
-        self.open_size = open_size
-        _allocate(self.interpreter, open_size)
-        _fill_inputs(self.interpreter)
-
-    def select(self) -> Any:
-        """Selects the first task and returns its network, ready to run."""
-        # While there is a runner, the interpreter cannot be invoked itself.
-        runner = self.interpreter.get_signature_runner("select")
-        start = time.perf_counter()
-        file = runner(task=np.zeros(1, np.int32))["file"]
-        selected = time.perf_counter()
-        self.network_bytes = file.nbytes
-        network = make_interpreter(file.tobytes(), *self.settings)
-        _allocate(network, self.open_size)
-        self.selections.append((selected - start) * 1e3)
-        self.loads.append((time.perf_counter() - selected) * 1e3)
-        _fill_inputs(network)
-        return network
-
-    def run(self) -> None:
-        if self.is_bundle:
-            self.latencies.append(_milliseconds(self.select()))
-            self.predictions.append(_milliseconds(self.interpreter))
-        else:
-            self.latencies.append(_milliseconds(self.interpreter))
-
-    def measurement(self) -> Measurement:
-        return Measurement(
-            path=self.path,
-            bytes=len(self.content),
-            compressed_bytes=len(zlib.compress(self.content, 9)),
-            arena_bytes=peak_arena(self.content),
-            latency_ms=float(np.median(self.latencies)),
-            select_ms=_median(self.selections),
-            load_ms=_median(self.loads),
-            predict_ms=_median(self.predictions),
-            network_bytes=self.network_bytes,
-        )
-
-
-def _median(values: list[float]) -> float | None:
-    return float(np.median(values)) if values else None
-
-
-def _allocate(interpreter: Any, open_size: int) -> None:
-    """Makes an interpreter ready, with sizes where a file takes any."""
-    for details in interpreter.get_input_details():
-        shape = [
-            open_size if size == -1 else size
-            for size in map(int, details["shape_signature"])
-        ]
-        # The first axis is the batch: one example if it is open.
-        shape[:1] = details["shape"][:1]
-        if shape != list(details["shape"]):
-            interpreter.resize_tensor_input(details["index"], shape)
-    interpreter.allocate_tensors()
-
-
-def _fill_inputs(interpreter: Any) -> None:
-    """Gives random values to the inputs of the first subgraph."""
-    random = np.random.default_rng(0)
-    for details in interpreter.get_input_details():
-        x = random.random(details["shape"]).astype(details["dtype"])
-        interpreter.set_tensor(details["index"], x)
-
-
-def _milliseconds(interpreter: Any) -> float:
-    """Returns how long one of several runs takes."""
-    start = time.perf_counter()
-    for _ in range(CALLS):
-        interpreter.invoke()
-    return (time.perf_counter() - start) / CALLS * 1e3
 
 
 def benchmark(
@@ -157,15 +67,10 @@ def benchmark(
 
     Args:
         paths: sequence of paths of .tflite files, task files or bundles.
-        repetitions: int.
-        num_threads: int.
         xnnpack: bool, whether XNNPACK may be used.
         open_size: int, what is taken for each size that a file leaves open,
             such as the length of a sequence. An open batch is of one example.
             In `arena_bytes` such sizes count as 1.
-
-    Returns:
-        list of `Measurement`, one a file.
 
     Raises:
         ValueError: If `open_size` is under 1.
@@ -175,11 +80,114 @@ def benchmark(
             "`open_size` must be at least 1, such as the length of a usual "
             f"sequence. Received: open_size={open_size}"
         )
+    settings = (xnnpack, num_threads)
     subjects = [
-        _Subject(pathlib.Path(path), num_threads, xnnpack, open_size)
-        for path in paths
+        _Subject(pathlib.Path(path), settings, open_size) for path in paths
     ]
     for _ in range(repetitions):
         for subject in subjects:
             subject.run()
     return [subject.measurement() for subject in subjects]
+
+
+class _Subject:
+    """A file that is ready to be run."""
+
+    def __init__(self, path: pathlib.Path, settings: tuple, open_size: int):
+        self.content = path.read_bytes()
+        self.path, self.settings, self.open_size = path, settings, open_size
+        self.interpreter = make_interpreter(self.content, *settings)
+        self.is_bundle = "select" in self.interpreter.get_signature_list()
+        self.latencies: list[float] = []
+        self.selections: list[float] = []
+        self.loads: list[float] = []
+        self.network_bytes: int | None = None
+        _allocate(self.interpreter, open_size)
+        _fill_inputs(self.interpreter)
+
+    def run(self) -> None:
+        network = self._selected() if self.is_bundle else self.interpreter
+        start = time.perf_counter()
+        for _ in range(CALLS):
+            network.invoke()
+        self.latencies.append(_milliseconds(start) / CALLS)
+
+    def _selected(self) -> Any:
+        """Selects the first task and returns its network, ready to run."""
+        # While there is a runner, the interpreter cannot be invoked itself.
+        runner = self.interpreter.get_signature_runner("select")
+        start = time.perf_counter()
+        file = runner(task=np.zeros(1, np.int32))["file"]
+        self.selections.append(_milliseconds(start))
+        self.network_bytes = file.nbytes
+        start = time.perf_counter()
+        network = make_interpreter(file.tobytes(), *self.settings)
+        _allocate(network, self.open_size)
+        self.loads.append(_milliseconds(start))
+        _fill_inputs(network)
+        return network
+
+    def measurement(self) -> Measurement:
+        return Measurement(
+            path=self.path,
+            bytes=len(self.content),
+            compressed_bytes=len(zlib.compress(self.content, 9)),
+            arena_bytes=peak_arena(self.content),
+            latency_ms=float(np.median(self.latencies)),
+            select_ms=_median(self.selections),
+            load_ms=_median(self.loads),
+            network_bytes=self.network_bytes,
+        )
+
+
+def _milliseconds(start: float) -> float:
+    return (time.perf_counter() - start) * 1e3
+
+
+def _median(values: list[float]) -> float | None:
+    return float(np.median(values)) if values else None
+
+
+def _allocate(interpreter: Any, open_size: int) -> None:
+    """Makes an interpreter ready, with sizes where a file takes any."""
+    for details in interpreter.get_input_details():
+        sizes = map(int, details["shape_signature"])
+        shape = [open_size if size == -1 else size for size in sizes]
+        # The first axis is the batch: one example if it is open.
+        shape[:1] = details["shape"][:1]
+        if shape != list(details["shape"]):
+            interpreter.resize_tensor_input(details["index"], shape)
+    interpreter.allocate_tensors()
+
+
+def _fill_inputs(interpreter: Any) -> None:
+    """Gives random values to the inputs of the first graph."""
+    random = np.random.default_rng(0)
+    for details in interpreter.get_input_details():
+        x = random.random(details["shape"]).astype(details["dtype"])
+        interpreter.set_tensor(details["index"], x)
+
+
+def peak_arena(content: bytes) -> int:
+    """Returns the bytes of all tensors alive at once, at the worst moment.
+
+    That is what a perfect planner of memory would need for the first graph of
+    the file, without constants and delegates. Open sizes count as 1.
+    """
+    graph = FlatModel.from_bytes(content).graphs[0]
+    last = len(graph.operators)
+    born = dict.fromkeys(graph.inputs, 0)
+    dies = dict.fromkeys(graph.outputs, last)
+    for step, operator in enumerate(graph.operators):
+        for index in operator.outputs:
+            born.setdefault(int(index), step)
+        for index in operator.inputs:
+            if index not in graph.outputs:
+                dies[int(index)] = step
+    alive = np.zeros(last + 1, np.int64)
+    for index, step in born.items():
+        tensor = graph.tensors[index]
+        count = int(np.abs(np.prod(tensor.shape, dtype=np.int64)))
+        size = count * BYTES.get(tensor.type, 1)
+        alive[step : dies.get(index, step) + 1] += size
+    return int(alive.max())

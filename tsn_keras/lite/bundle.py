@@ -3,44 +3,33 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from keras import tree
 
+from tsn_keras.files import complete_file
+from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
-from tsn_keras.lite.bundle_graph import BundleModule
-from tsn_keras.lite.bundle_metadata import describe, sign
-from tsn_keras.lite.comparison import Agreement, worst
-from tsn_keras.lite.conversion import convert
-from tsn_keras.lite.errors import ExportError
-from tsn_keras.lite.formats import get_precision
-from tsn_keras.lite.interpreter import SignatureRunner, make_interpreter
-from tsn_keras.lite.network_output import put_out_networks
-from tsn_keras.lite.slimming import slim
-from tsn_keras.lite.task_file import (
-    check_batch_size,
-    check_policies,
-    checked_path,
-    consolidated_task,
-    model_outputs,
-    unfinished,
-)
+from tsn_keras.lite.bundles.graph import BundleModule
+from tsn_keras.lite.bundles.metadata import describe, sign
+from tsn_keras.lite.bundles.network_output import put_out_networks
+from tsn_keras.lite.files.cleanup import slim
+from tsn_keras.lite.files.conversion import convert
+from tsn_keras.lite.precision import get_precision
 from tsn_keras.lite.task_runner import TaskRunner
-from tsn_keras.lite.verification import checked_float
+from tsn_keras.lite.verification import (
+    DELEGATES,
+    Agreement,
+    checked,
+    explained,
+    model_outputs,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class BundleReport:
-    """What was exported, and how it compares with the model.
-
-    Args:
-        path: path of the file.
-        bytes: int, size of the file.
-        tasks: tuple of str.
-        agreements: dict of `Agreement` by task.
-    """
+    """What was exported, and how each task compares with the model."""
 
     path: pathlib.Path
     bytes: int
@@ -60,9 +49,8 @@ def export_bundle(
 
     The file has built-in operators only. Its signature `select` decodes a
     task's masks, codes and private variables, and puts its network out as a
-    .tflite file of its own, as fast as any. It also leaves the weights in
-    resource variables, which the signature `predict` computes with.
-    `tsn_keras.lite.TaskRunner` runs it.
+    .tflite file of its own, as fast as any, which
+    `tsn_keras.lite.TaskRunner` runs.
 
     Every task is verified with and without XNNPACK before the file gets its
     name.
@@ -77,123 +65,68 @@ def export_bundle(
         verification_data: dict of arrays or datasets by task; seeded random
             inputs for tasks without.
 
-    Returns:
-        `BundleReport`.
-
     Raises:
         ExportError: If the file cannot be made or computes something else.
         ValueError: If an argument is unusable, or heads differ.
     """
-    path = checked_path(path)
-    check_batch_size(batch_size)
+    path = checks.checked_path(path)
+    checks.check_batch_size(batch_size)
     if tasks is None:
         tasks = model.bank.tasks if model.bank else ()
     names = list(dict.fromkeys(tasks))
     if not names:
         raise ValueError("There is no consolidated task to export.")
-    names = [consolidated_task(model, name) for name in names]
-    _check_heads(model, names)
-    check_policies(model, names[0])
-    _check_names("class_names", class_names, names)
-    _check_names("verification_data", verification_data, names)
-    samples = {
-        name: _samples(model, name, (verification_data or {}).get(name))
-        for name in names
-    }
+    names = [checks.consolidated_task(model, name) for name in names]
+    checks.check_equal_heads(model, names)
+    checks.check_policies(model, names[0])
+    checks.check_by_task("class_names", class_names, names)
+    checks.check_by_task("verification_data", verification_data, names)
+    data = verification_data or {}
+    samples = {name: _samples(model, name, data.get(name)) for name in names}
     expected = {}
     for name in names:
-        with model.working_as(name):
-            expected[name] = model_outputs(model, samples[name], model._inputs)
-    with model.working_as(names[0]):
+        with model.switch.using(name):
+            expected[name] = model_outputs(model, samples[name])
+    with model.switch.using(names[0]):
         module = BundleModule(model, names, batch_size)
         signatures = module.signatures()
-    settings = {"experimental_enable_resource_variables": True}
-    content = put_out_networks(slim(convert(module, signatures, settings)))
-    outputs = signatures["predict"].structured_outputs
-    metadata = describe(
-        model, names, class_names or {}, module.inputs, outputs
-    )
+    content = put_out_networks(slim(convert(module, signatures)))
+    outputs = signatures["compute"].structured_outputs
+    classes = class_names or {}
+    metadata = describe(model, names, classes, module.inputs, outputs)
     content = sign(content, metadata)
-    with unfinished(path) as file:
+    with complete_file(path) as file:
         file.write_bytes(content)
-        agreements = _verify(file, model._inputs, samples, expected)
+        agreements = _verify(file, model.switch.inputs, samples, expected)
     return BundleReport(path, len(content), tuple(names), agreements)
-
-
-def _check_heads(model: Any, names: list[str]) -> None:
-    first = model.bank[names[0]]
-    for name in names[1:]:
-        record = model.bank[name]
-        if record.head != first.head:
-            shapes = [[c.shape for c in r.private] for r in (first, record)]
-            raise ValueError(
-                f"The heads of '{names[0]}' and '{name}' are of different "
-                f"configurations (variables {shapes[0]} and {shapes[1]}), and "
-                "a bundle has one. Export the tasks of each head in a bundle "
-                "of their own, with `tasks=`."
-            )
-
-
-def _check_names(argument: str, given: dict | None, names: list[str]):
-    if given is not None and not isinstance(given, Mapping):
-        raise TypeError(
-            f"`{argument}` must be a dict with the names of tasks for keys, "
-            f"one of {names}. Received an object of type "
-            f"{type(given).__name__}."
-        )
-    unknown = sorted(set(given or ()) - set(names))
-    if unknown:
-        raise ValueError(
-            f"`{argument}` is a dict by task, and the bundle has no tasks "
-            f"{unknown}. It has: {names}"
-        )
 
 
 def _samples(model: Any, task: str, data: Any) -> sampling.Samples:
     if data is None:
-        return sampling.random_samples(model._inputs)
+        return sampling.random_samples(model.switch.inputs)
     outputs = model.heads.output_names(model.bank[task].head)
     return sampling.take_samples(
-        data, model._inputs, "verification_data", outputs
+        data, model.switch.inputs, "verification_data", outputs
     )
 
 
-def _verify(file: pathlib.Path, inputs: Any, samples: dict, expected: dict):
+def _verify(
+    file: pathlib.Path, inputs: Any, samples: dict, expected: dict
+) -> dict[str, Agreement]:
     """Runs every task in both ways, with and without XNNPACK."""
-    agreements = {}
-    for xnnpack in (False, True):
-        where = f"LiteRT {'with' if xnnpack else 'without'} XNNPACK"
-        try:
-            for name, outputs in _outputs(file, inputs, samples, xnnpack):
-                found = checked_float(
-                    outputs,
-                    expected[name],
-                    samples[name].y,
-                    get_precision("float32"),
-                    f"Task '{name}', {where}",
+    agreements, precision = {}, get_precision("float32")
+    for xnnpack, where in DELEGATES.items():
+        with explained(f"The bundle does not run in {where}"):
+            runner = TaskRunner(file, xnnpack=xnnpack)
+            for task, examples in samples.items():
+                runner.select(task)
+                x = tree.pack_sequence_as(inputs, examples.x)
+                outputs = runner.predict(x)
+                if len(runner.outputs) == 1:
+                    outputs = {runner.outputs[0]["name"]: outputs}
+                place = f"Task '{task}', {where}"
+                found = checked(
+                    outputs, expected[task], examples, precision, place
                 )
-                agreements[name] = worst(found)
-        except (RuntimeError, ValueError) as error:
-            if isinstance(error, ExportError):
-                raise
-            raise ExportError(
-                f"The bundle does not run in {where}: {error}"
-            ) from error
+                agreements.setdefault(task, found)
     return agreements
-
-
-def _outputs(file: pathlib.Path, inputs: Any, samples: dict, xnnpack: bool):
-    """Yields what each task computes, by `predict` and by its network."""
-    interpreter = make_interpreter(file.read_bytes(), xnnpack)
-    select = interpreter.get_signature_runner("select")
-    predict = SignatureRunner(interpreter, "predict")
-    runner = TaskRunner(file, xnnpack=xnnpack)
-    for index, (name, examples) in enumerate(samples.items()):
-        x = tree.pack_sequence_as(inputs, examples.x)
-        select(task=np.array([index], np.int32))
-        yield name, predict.run(x)
-        runner.select(name)
-        outputs = runner.predict(x)
-        if not isinstance(outputs, dict):
-            outputs = dict.fromkeys(predict.outputs, outputs)
-        yield name, outputs

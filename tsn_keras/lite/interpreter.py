@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from keras import tree
 
+from tsn_keras.lite.files.conversion import part_names
 from tsn_keras.lite.samples import Samples
-from tsn_keras.lite.signature import part_names
 
 
 def make_interpreter(
@@ -15,9 +15,8 @@ def make_interpreter(
     """Returns an interpreter of ai-edge-litert.
 
     Args:
-        content: bytes of a file.
         xnnpack: bool, whether XNNPACK may take operators over.
-        num_threads: int or `None`.
+        num_threads: int or `None`, for as many as LiteRT chooses.
     """
     try:
         from ai_edge_litert import interpreter as litert
@@ -34,34 +33,14 @@ def make_interpreter(
     )
 
 
-def to_stored(array: np.ndarray, details: dict) -> np.ndarray:
-    """Returns an input as the file takes it, quantized if it is integer."""
-    scale, zero = details["quantization"]
-    if not scale:
-        return array.astype(details["dtype"])
-    limits = np.iinfo(details["dtype"])
-    codes = np.rint(array / scale) + zero
-    return codes.clip(limits.min, limits.max).astype(details["dtype"])
-
-
-def from_stored(array: np.ndarray, details: dict) -> np.ndarray:
-    """Returns an output as the model gives it."""
-    scale, zero = details["quantization"]
-    if not scale:
-        return array
-    return np.float32(scale) * (array.astype(np.float32) - np.float32(zero))
-
-
 class SignatureRunner:
-    """Runs one signature of a file on any number of examples.
+    """Runs the only signature of a file on any number of examples.
 
-    Args:
-        interpreter: as `make_interpreter` returns.
-        name: str or `None`, the signature's name, if there are several.
+    Integer inputs and outputs are quantized and dequantized.
     """
 
-    def __init__(self, interpreter: Any, name: str | None = None):
-        self._runner = interpreter.get_signature_runner(name)
+    def __init__(self, interpreter: Any):
+        self._runner = interpreter.get_signature_runner()
         self.inputs = self._runner.get_input_details()
         self.outputs = self._runner.get_output_details()
 
@@ -73,65 +52,64 @@ class SignatureRunner:
         return sizes[0] if sizes and sizes[0] != -1 else None
 
     def run(self, x: Any) -> dict[str, np.ndarray]:
-        """Runs all rows, batch by batch, and returns outputs by name.
-
-        Args:
-            x: array, or nest of arrays as the model takes it, batch first.
-
-        Raises:
-            ValueError: If there are no rows, or not of the file's shapes.
-        """
+        """Runs all rows of a nest of arrays; returns outputs by name."""
         samples = Samples(self._checked(x), None, "x")
-        size = self.batch_size or max(len(samples), 1)
-        parts = [
-            self._run_batch(dict(zip(self._names(x), batch)))
-            for batch in samples.batches(size)
-        ]
-        return {
-            name: np.concatenate([part[name] for part in parts])[: len(samples)]
-            for name in self.outputs
-        }
+        parts = []
+        for batch in samples.batches(self.batch_size or len(samples)):
+            stored = {
+                name: _to_stored(array, self.inputs[name])
+                for name, array in zip(self._names(x), batch)
+            }
+            parts.append(self._runner(**stored))
+        outputs = {}
+        for name, details in self.outputs.items():
+            rows = np.concatenate([part[name] for part in parts])
+            outputs[name] = _from_stored(rows[: len(samples)], details)
+        return outputs
 
     def _names(self, x: Any) -> list[str]:
         names = part_names(x, "inputs")
         return list(self.inputs) if len(names) == 1 else names
 
     def _checked(self, x: Any) -> list[np.ndarray]:
-        """Returns the flat inputs, if the file takes them."""
+        """Returns the flat inputs, if they are those of the file exactly."""
         names = self._names(x)
         parts = [np.asarray(part) for part in tree.flatten(x)]
         received = {n: part.shape for n, part in zip(names, parts)}
-        wanted = {
-            name: (None, *map(int, details["shape_signature"][1:]))
-            for name, details in self.inputs.items()
-        }
+        wanted = {}
+        for name, details in self.inputs.items():
+            sizes = map(int, details["shape_signature"][1:])
+            wanted[name] = (None, *(None if s == -1 else s for s in sizes))
         fits = received.keys() == wanted.keys() and all(
             len(shape) == len(wanted[name])
-            and all(w in (None, -1, s) for s, w in zip(shape, wanted[name]))
+            and all(w in (None, s) for s, w in zip(shape, wanted[name]))
             for name, shape in received.items()
         )
         counts = {shape[0] for shape in received.values()} if fits else {0}
         if len(counts) > 1 or 0 in counts:
-            shapes = {
-                name: tuple(None if size == -1 else size for size in shape)
-                for name, shape in wanted.items()
-            }
             raise ValueError(
                 "`x` must have the inputs of the file, at least one row of "
-                f"each, of the shapes {shapes}. Received: {received}"
+                f"each, of the shapes {wanted}. Received: {received}"
             )
         return parts
 
-    def _run_batch(self, batch: dict) -> dict[str, np.ndarray]:
-        stored = {
-            name: to_stored(array, self.inputs[name])
-            for name, array in batch.items()
-        }
-        outputs = self._runner(**stored)
-        return {
-            name: from_stored(array, self.outputs[name])
-            for name, array in outputs.items()
-        }
+
+def _to_stored(array: np.ndarray, details: dict) -> np.ndarray:
+    """Returns an input as the file takes it."""
+    scale, zero = details["quantization"]
+    if not scale:
+        return array.astype(details["dtype"])
+    limits = np.iinfo(details["dtype"])
+    codes = np.rint(array / scale) + zero
+    return codes.clip(limits.min, limits.max).astype(details["dtype"])
+
+
+def _from_stored(array: np.ndarray, details: dict) -> np.ndarray:
+    """Returns an output as the model gives it."""
+    scale, zero = details["quantization"]
+    if not scale:
+        return array
+    return np.float32(scale) * (array.astype(np.float32) - np.float32(zero))
 
 
 def single_or_all(outputs: dict[str, np.ndarray]) -> Any:

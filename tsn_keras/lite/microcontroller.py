@@ -4,66 +4,35 @@ import os
 import pathlib
 import re
 
-from tsn_keras.lite import flatbuffer
-from tsn_keras.lite.errors import ExportError
-from tsn_keras.lite.task_file import unfinished
+from tsn_keras.files import complete_file
+from tsn_keras.lite.checks import ExportError
+from tsn_keras.lite.files.flatbuffer import operators
 
 # The operators of micro_mutable_op_resolver.h whose reference kernels take
 # int8, each with the highest version whose int8 form they have. Read from
 # tensorflow/tflite-micro at 90b983c2b3f1480642e040bbd2ddb37b998f3424
 # (20 August 2026).
 OPERATORS = {
-    "ADD": 2,
-    "ARG_MAX": 2,
-    "AVERAGE_POOL_2D": 2,
-    "BATCH_MATMUL": 2,
-    "CONCATENATION": 2,
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 3,
-    "DEQUANTIZE": 2,
-    "EXPAND_DIMS": 1,
-    "FULLY_CONNECTED": 5,
-    "GATHER": 2,
-    "HARD_SWISH": 1,
-    "LEAKY_RELU": 2,
-    "LOGISTIC": 2,
-    "MAX_POOL_2D": 2,
-    "MAXIMUM": 2,
-    "MEAN": 2,
-    "MINIMUM": 2,
-    "MUL": 2,
-    "PACK": 2,
-    "PAD": 2,
-    "PADV2": 2,
-    "PRELU": 1,
-    "QUANTIZE": 2,
-    "REDUCE_MAX": 2,
-    "RELU": 2,
-    "RELU6": 2,
-    "RESHAPE": 1,
-    "RESIZE_NEAREST_NEIGHBOR": 2,
-    "RSQRT": 2,
-    "SHAPE": 1,
-    "SLICE": 2,
-    "SOFTMAX": 2,
-    "SPLIT": 2,
-    "SQUARED_DIFFERENCE": 2,
-    "SQUEEZE": 1,
-    "STRIDED_SLICE": 2,
-    "SUB": 2,
-    "SUM": 2,
-    "TANH": 2,
-    "TRANSPOSE": 2,
-    "TRANSPOSE_CONV": 3,
-    "UNPACK": 2,
+    name: version
+    for version, names in {
+        1: "EXPAND_DIMS HARD_SWISH PRELU RESHAPE SHAPE SQUEEZE",
+        2: (
+            "ADD ARG_MAX AVERAGE_POOL_2D BATCH_MATMUL CONCATENATION "
+            "DEQUANTIZE GATHER LEAKY_RELU LOGISTIC MAX_POOL_2D "
+            "MAXIMUM MEAN MINIMUM MUL PACK PAD PADV2 QUANTIZE "
+            "REDUCE_MAX RELU RELU6 RESIZE_NEAREST_NEIGHBOR RSQRT "
+            "SLICE SOFTMAX SPLIT SQUARED_DIFFERENCE STRIDED_SLICE SUB "
+            "SUM TANH TRANSPOSE UNPACK"
+        ),
+        3: "CONV_2D DEPTHWISE_CONV_2D TRANSPOSE_CONV",
+        5: "FULLY_CONNECTED",
+    }.items()
+    for name in names.split()
 }
 
 
 def check_microcontroller(content: bytes) -> list[tuple[str, int]]:
     """Refuses a file that TFLite for Microcontrollers cannot run.
-
-    Args:
-        content: bytes of a file.
 
     Returns:
         list of `(name, version)`, the operators that the firmware must
@@ -72,7 +41,7 @@ def check_microcontroller(content: bytes) -> list[tuple[str, int]]:
     Raises:
         ExportError: If its reference kernels lack an operator or a version.
     """
-    found = flatbuffer.operators(content)
+    found = operators(content)
     missing = [
         f"{name} version {version}"
         for name, version in found
@@ -93,10 +62,8 @@ def export_c_array(
     """Writes a .tflite file as C++ source, beside it.
 
     Args:
-        path: str or path of the .tflite file, which
-            `check_microcontroller` must accept.
-        name: str or `None`, the array's name; made from the file's name by
-            default.
+        path: path of the file, which `check_microcontroller` must accept.
+        name: str, the array's name; made from the file's name by default.
 
     Returns:
         tuple of the paths of the `.cc` and the `.h` file.
@@ -129,7 +96,7 @@ def export_c_array(
         + ",\n".join(lines)
         + f"}};\nextern const unsigned int {name}_size = {len(content)};\n"
     )
-    with unfinished(source) as new_source, unfinished(header) as new_header:
-        new_source.write_text(source_text)
+    with complete_file(source) as file, complete_file(header) as new_header:
+        file.write_text(source_text)
         new_header.write_text(header_text)
     return source, header

@@ -1,6 +1,7 @@
 """Examples of a task that a file is calibrated and verified with."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras.input_checks import in_order
+from tsn_keras.data import check_shapes, in_order
 
 MAX_SAMPLES = 256
 
@@ -30,7 +31,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.x[0])
 
-    def batches(self, size: int):
+    def batches(self, size: int) -> Iterator[list[np.ndarray]]:
         """Yields the inputs in lists of arrays of `size` rows each.
 
         The last one is filled up with its own last row.
@@ -58,23 +59,12 @@ def take_samples(
             `tf.data.Dataset` or `PyDataset` of batches of either.
         inputs: nest of `KerasTensor`, what the model takes.
         name: str, the argument's name, for errors.
-        outputs: list of str or `None`, names of outputs in a list, for labels
-            that are given by name.
-        limit: int, examples at most.
-
-    Returns:
-        `Samples`.
-
-    Raises:
-        ValueError: If there are none or their shapes are not the model's.
+        outputs: names of outputs in a list, for labels given by name.
     """
-    batches = _batches(data)
     rows, labels, count = [], [], 0
-    for batch in batches:
+    for batch in _batches(data):
         x, y = _split(batch, inputs)
-        x = tree.flatten(in_order(x, inputs))
-        x = [np.asarray(part) for part in x]
-        _check_shapes(x, inputs, name)
+        x = _checked_inputs(x, inputs, name)
         rows.append([part[: limit - count] for part in x])
         if y is not None:
             if outputs and isinstance(y, dict) and set(outputs) <= set(y):
@@ -93,12 +83,10 @@ def take_samples(
     return Samples(x, y, name)
 
 
-def _batches(data: Any):
+def _batches(data: Any) -> Iterator:
     if isinstance(data, tf.data.Dataset):
         return data.as_numpy_iterator()
-    if isinstance(data, keras.utils.PyDataset):
-        return iter(data)
-    return [data]
+    return iter(data if isinstance(data, keras.utils.PyDataset) else [data])
 
 
 def _split(batch: Any, inputs: Any) -> tuple[Any, Any]:
@@ -110,29 +98,28 @@ def _split(batch: Any, inputs: Any) -> tuple[Any, Any]:
     return batch[0], batch[1]
 
 
-def _check_shapes(x: list[np.ndarray], inputs: Any, name: str) -> None:
-    expected = [tuple(part.shape) for part in tree.flatten(inputs)]
-    received = [part.shape for part in x]
-    fits = len(expected) == len(received) and all(
-        len(shape) == len(wanted)
-        and all(w in (None, s) for s, w in zip(shape[1:], wanted[1:]))
-        for shape, wanted in zip(received, expected)
-    )
-    if not fits:
-        raise ValueError(
-            f"`{name}` must have the shape of the model's inputs, "
-            f"{expected}. Received: {received}"
-        )
+def _checked_inputs(x: Any, inputs: Any, name: str) -> list[np.ndarray]:
+    """Returns the flat inputs, with as many axes as the model's."""
+    parts = [np.asarray(part) for part in tree.flatten(in_order(x, inputs))]
+    try:
+        check_shapes(parts, inputs)
+    except ValueError as error:
+        raise ValueError(f"`{name}`: {error}") from error
+    ranks = [len(spec.shape) for spec in tree.flatten(inputs)]
+    return [_with_axes(part, rank) for part, rank in zip(parts, ranks)]
+
+
+def _with_axes(part: np.ndarray, rank: int) -> np.ndarray:
+    """Adds or takes away an axis of 1 at the end, as Keras does."""
+    if part.ndim < rank:
+        return part[..., None]
+    return part[..., 0] if part.ndim > rank else part
 
 
 def random_samples(inputs: Any, count: int = 32) -> Samples:
     """Makes seeded inputs for a model of which no example is at hand.
 
     Floats are standard normal, integers 0 or 1, which any vocabulary has.
-
-    Args:
-        inputs: nest of `KerasTensor`.
-        count: int.
     """
     random = np.random.default_rng(0)
 

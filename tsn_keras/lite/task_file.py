@@ -1,25 +1,38 @@
 """Exports one task as a .tflite file."""
 
-import contextlib
 import dataclasses
 import os
 import pathlib
-import tempfile
-from collections.abc import Iterator
+import warnings
 from typing import Any
 
-import keras
 import numpy as np
+import tensorflow as tf
 from keras import tree
 
+from tsn_keras.files import complete_file
+from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
-from tsn_keras.lite.comparison import Agreement
-from tsn_keras.lite.errors import ExportError
-from tsn_keras.lite.formats import get_precision
-from tsn_keras.lite.replay import task_values
-from tsn_keras.lite.signature import flat_outputs
-from tsn_keras.lite.task_content import task_content
-from tsn_keras.lite.verification import verify_content
+from tsn_keras.lite.files.conversion import (
+    convert,
+    flat_outputs,
+    input_specs,
+    refuse_loops,
+)
+from tsn_keras.lite.files.int4 import to_int4
+from tsn_keras.lite.files.sparse_integers import (
+    guard_sparse_integers,
+    loses_weights,
+)
+from tsn_keras.lite.networks.links import unwrapped
+from tsn_keras.lite.networks.rewriting import rewrite_network
+from tsn_keras.lite.networks.run_with_values import (
+    run_with_values,
+    task_values,
+    task_variables,
+)
+from tsn_keras.lite.precision import Precision, get_precision
+from tsn_keras.lite.verification import Agreement, model_outputs, verify_content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +40,10 @@ class ExportReport:
     """What was exported, and how it compares with the model.
 
     Args:
-        path: path of the file.
-        precision: str.
-        bytes: int, size of the file.
+        precision: str, a key of `tsn_keras.lite.PRECISIONS`.
         removed_units: dict by layer name, dead units left out.
         samples: str, what the file was verified with:
             `verification_data`, `representative_data` or `random`.
-        agreement: `Agreement`.
     """
 
     path: pathlib.Path
@@ -64,7 +74,7 @@ def export_task(
     Args:
         model: `tsn_keras.ContinualModel`.
         path: str or path, ending in `.tflite`.
-        task: str or `None`. The task's name; the active one by default.
+        task: str, the active one by default.
         precision: str, a key of `tsn_keras.lite.PRECISIONS`.
         batch_size: int, or `None` for a file that takes any.
         representative_data: arrays or dataset of the task's inputs, which
@@ -74,38 +84,33 @@ def export_task(
             seeded random inputs.
         min_agreement: float, the fraction of the predictions on given data
             that must equal the model's if the file computes with integers.
-        remove_dead_units: bool.
-
-    Returns:
-        `ExportReport`.
+        remove_dead_units: bool, whether units that nothing reads are left
+            out of the file.
 
     Raises:
         ExportError: If the file cannot be made or computes something else.
         ValueError: If an argument is unusable.
     """
-    path = checked_path(path)
-    check_batch_size(batch_size)
+    path = checks.checked_path(path)
+    checks.check_batch_size(batch_size)
     kind = get_precision(precision)
     if not 0 <= min_agreement <= 1:
         raise ValueError(
             "`min_agreement` is a fraction of the predictions, from 0 to 1. "
             f"Received: {min_agreement!r}"
         )
-    name = consolidated_task(model, task)
-    check_policies(model, name)
-    inputs = model._inputs
+    name = checks.consolidated_task(model, task)
+    checks.check_policies(model, name)
+    inputs = model.switch.inputs
     representative = verification = None
     if representative_data is not None:
         representative = sampling.take_samples(
             representative_data, inputs, "representative_data"
         )
     if verification_data is not None:
+        outputs = model.heads.output_names(model.bank[name].head)
         verification = sampling.take_samples(
-            verification_data,
-            inputs,
-            "verification_data",
-            model.heads.output_names(model.bank[name].head),
-            limit=10000,
+            verification_data, inputs, "verification_data", outputs, 10000
         )
     if kind.integer and representative is None:
         raise ValueError(
@@ -113,8 +118,8 @@ def export_task(
             "hundred of the task's inputs, such as its validation data."
         )
     samples = verification or representative or sampling.random_samples(inputs)
-    with model.working_as(name):
-        expected = model_outputs(model, samples, inputs)
+    with model.switch.using(name):
+        expected = model_outputs(model, samples)
         content, removed = task_content(
             model,
             task_values(model, name),
@@ -126,98 +131,100 @@ def export_task(
     agreement = verify_content(
         content, expected, samples, inputs, kind, min_agreement
     )
-    with unfinished(path) as file:
+    with complete_file(path) as file:
         file.write_bytes(content)
-    return ExportReport(
-        path, precision, len(content), removed, samples.source, agreement
-    )
+    size, source = len(content), samples.source
+    return ExportReport(path, precision, size, removed, source, agreement)
 
 
-def consolidated_task(model: Any, task: str | None) -> str:
-    """Returns the name of a task that can be exported."""
-    name = model._resolved(task)
-    if name not in model.bank.tasks:
-        raise ValueError(
-            f"Task '{name}' is not consolidated yet. Call "
-            "`model.consolidate(validation_data)` before `export`."
-        )
-    return name
+def export_dense(
+    model: Any, path: str | os.PathLike, batch_size: int | None = 1
+) -> pathlib.Path:
+    """Exports ONE dense float32 network of the model's architecture.
 
+    Its weights are random. It is what a user without tsn_keras would ship
+    for a single task: the yardstick of sizes and latencies.
 
-def checked_path(path: str | os.PathLike) -> pathlib.Path:
-    """Returns a path that a .tflite file can be written to."""
-    path = pathlib.Path(path)
-    if path.suffix != ".tflite":
-        raise ValueError(
-            f"The name of a LiteRT file ends in '.tflite'. Received: {path}"
-        )
-    check_folder(path)
-    if path.is_dir():
-        raise ValueError(f"'{path}' is a folder. Choose another name.")
+    Args:
+        model: `tsn_keras.ContinualModel`, with a head selected.
+        path: str or path, ending in `.tflite`.
+        batch_size: int, or `None` for a file that takes any.
+    """
+    path = checks.checked_path(path)
+    random = np.random.default_rng(0)
+    values = [
+        random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
+        for variable in task_variables(model)
+    ]
+    precision = get_precision("float32")
+    content, _ = task_content(model, values, precision, batch_size)
+    with complete_file(path) as file:
+        file.write_bytes(content)
     return path
 
 
-def check_folder(path: pathlib.Path) -> None:
-    """Refuses a path in a folder that nothing can be written to."""
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ValueError(
-            f"The folder '{path.parent}' does not exist or cannot be written "
-            "to. Create it, or choose another one."
-        )
+class _Module(tf.Module):
+    """Holds the variables of a function that is converted."""
+
+    def __init__(self, variables: list):
+        super().__init__()
+        self.used = variables
 
 
-def check_batch_size(batch_size: int | None) -> None:
-    """Refuses a batch size that no file can have."""
-    is_count = isinstance(batch_size, int) and batch_size > 0
-    if batch_size is not None and not is_count:
-        raise ValueError(
-            "`batch_size` must be a positive integer, or `None` for a file "
-            f"that takes any. Received: {batch_size!r}"
-        )
+def task_content(
+    model: Any,
+    values: list,
+    precision: Precision,
+    batch_size: int | None,
+    representative: sampling.Samples | None = None,
+    remove_dead_units: bool = True,
+) -> tuple[bytes, dict[str, int]]:
+    """Converts backbone and selected head with constants for variables.
 
-
-def check_policies(model: Any, task: str) -> None:
-    """Refuses layers that compute in 16 bits, which LiteRT has no kernels for.
-
-    Args:
-        model: `tsn_keras.ContinualModel`.
-        task: str.
-
-    Raises:
-        ExportError: If there are some.
+    Values are in the order of `task_variables`; integer files need
+    representative samples. Returns the file's bytes, and the number of units
+    removed by layer name.
     """
-    with model.working_as(task):
-        layers = [*model.backbone._flatten_layers()]
-        layers += model.heads.head._flatten_layers()
-    names = {
-        f"'{layer.name}' ({layer.dtype_policy.name})"
-        for layer in layers
-        if layer.weights and layer.compute_dtype in ("float16", "bfloat16")
-    }
-    if names:
-        raise ExportError(
-            "LiteRT has no kernels for layers that compute in 16 bits: "
-            f"{', '.join(sorted(names))}. For export, make the model and its "
-            "heads under `keras.config.set_dtype_policy('float32')` and load "
-            "the tasks with `load_weights`."
+    rewritten = rewrite_network(
+        unwrapped(model.backbone),
+        model.heads.head,
+        task_variables(model) + model.switch.base,
+        values + model.switch.base_values(),
+        remove_dead_units,
+        # Codes of four bits are exact for the weights as they are.
+        equalize_channels=precision.weights == "int8",
+    )
+    structure = model.switch.inputs
+    specs = input_specs(structure, batch_size)
+
+    def compute(*parts):
+        x = tree.pack_sequence_as(structure, parts)
+        if rewritten:
+            return flat_outputs(rewritten(x))
+        return flat_outputs(run_with_values(model, x, values))
+
+    function = tf.function(compute, input_signature=specs)
+    function = function.get_concrete_function()
+    if precision.integer:
+        refuse_loops(function)
+    module = _Module(list(function.graph.variables))
+
+    def calibrate():
+        for batch in representative.batches(batch_size or 1):
+            yield dict(zip([spec.name for spec in specs], batch))
+
+    signatures = {"serving_default": function}
+    content = convert(module, signatures, precision.settings(calibrate))
+    if precision.sparse and loses_weights(content):
+        warnings.warn(
+            "The file holds its zeros: the converter would lose weights, since "
+            "they lie in blocks that do not fill a layer's inputs.",
+            stacklevel=4,
         )
-
-
-@contextlib.contextmanager
-def unfinished(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a temporary path, which gets its name if nothing fails."""
-    with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name}."
-    ) as folder:
-        file = pathlib.Path(folder) / path.name
-        yield file
-        file.replace(path)
-
-
-def model_outputs(
-    model: Any, samples: sampling.Samples, inputs: Any
-) -> dict[str, np.ndarray]:
-    """Returns what Keras computes, with the task at work already."""
-    x = tree.pack_sequence_as(inputs, samples.x)
-    outputs = keras.Model.predict(model, x, verbose=0)
-    return flat_outputs(tree.map_structure(np.asarray, outputs))
+        precision = dataclasses.replace(precision, sparse=False)
+        content = convert(module, signatures, precision.settings(calibrate))
+    if precision.weights == "int4":
+        content = to_int4(content)
+    elif precision.weights == "int8" and precision.sparse:
+        content = guard_sparse_integers(content)
+    return content, rewritten.removed if rewritten else {}

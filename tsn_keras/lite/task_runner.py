@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tsn_keras.lite.bundle_metadata import read_bundle
+from tsn_keras.lite.bundles.metadata import read_bundle
 from tsn_keras.lite.interpreter import (
     SignatureRunner,
     make_interpreter,
@@ -16,14 +16,12 @@ from tsn_keras.lite.interpreter import (
 class TaskRunner:
     """Predicts with the tasks of a bundle, one at a time.
 
-    A thin layer over ai-edge-litert. It calls the signature `select` and
-    gives the file that comes out to an interpreter of its own, so that
-    predictions take no longer than those of an ordinary file. Other hosts
-    may do that too, or call `predict`.
+    It calls the signature `select` of the bundle, and runs the file that comes
+    out with ai-edge-litert. So predictions take no longer than those of an
+    ordinary file.
 
     Args:
         path: str or path of a file from `tsn_keras.lite.export_bundle`.
-        num_threads: int or `None`.
         xnnpack: bool, whether XNNPACK may be used.
 
     Raises:
@@ -71,9 +69,6 @@ class TaskRunner:
 
     def select(self, name: str) -> None:
         """Puts a task to work.
-
-        Args:
-            name: str.
 
         Raises:
             ValueError: If the bundle has no such task.

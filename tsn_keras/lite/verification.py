@@ -1,32 +1,64 @@
 """Runs an exported file and compares it with Keras."""
 
+import contextlib
+import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 from keras import tree
 
-from tsn_keras.lite.comparison import (
-    Agreement,
-    compare_all,
-    has_classes,
-    worst,
-)
-from tsn_keras.lite.errors import ExportError
-from tsn_keras.lite.formats import Precision
+from tsn_keras.lite.checks import ExportError
+from tsn_keras.lite.files.conversion import flat_outputs
 from tsn_keras.lite.interpreter import (
     SignatureRunner,
     make_interpreter,
     single_or_all,
 )
+from tsn_keras.lite.precision import Precision
 from tsn_keras.lite.samples import Samples
-from tsn_keras.lite.signature import flat_outputs
 
+# The outputs of a file or a model, by name.
+Arrays = dict[str, np.ndarray]
+# Every file is run in both ways, by whether XNNPACK may be used.
+DELEGATES = {True: "LiteRT with XNNPACK", False: "LiteRT without XNNPACK"}
+# Two numbers are equal if they differ by no more than this part of the range.
+SAME_NUMBER = 0.1
 # Largest difference of an output, relative to the largest of it or to 1.
 BOUNDS = {"float32": 1e-4, "float16": 1e-2}
 # Two outputs of the model nearer than this may change their order.
 TIES = {"float32": 2e-6, "float16": 2e-2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """How an exported file compares with the model.
+
+    Of several outputs it is the worst that counts: all predictions, the
+    largest difference, the lowest agreement. `logits` and the accuracies are
+    those of the first.
+
+    Args:
+        predictions_equal: bool, whether the largest output is the same for
+            every example; of a single output, whether none differs by more
+            than a tenth of the range of all.
+        largest_difference: float, the largest absolute difference of any
+            output.
+        logits: float32 array, what the file computed.
+        agreement: float, the fraction of equal predictions.
+        accuracy: float or `None`, with labels the file's accuracy.
+        model_accuracy: float or `None`, with labels the model's.
+    """
+
+    predictions_equal: bool
+    largest_difference: float
+    logits: np.ndarray
+    agreement: float = 1.0
+    accuracy: float | None = None
+    model_accuracy: float | None = None
 
 
 def run_file(path: str | os.PathLike, x: Any, xnnpack: bool = True) -> Any:
@@ -36,7 +68,6 @@ def run_file(path: str | os.PathLike, x: Any, xnnpack: bool = True) -> Any:
     outputs are quantized and dequantized.
 
     Args:
-        path: str or path.
         x: array of shape `(batch, ...)`, or nest of arrays.
         xnnpack: bool, whether XNNPACK may be used.
 
@@ -55,12 +86,7 @@ def verify_file(
 
     Args:
         model: `tsn_keras.ContinualModel`.
-        path: str or path of the .tflite file.
         x: array of shape `(batch, ...)`, or nest of arrays.
-        task: str.
-
-    Returns:
-        `Agreement`.
     """
     expected = flat_outputs(model.predict(x, task=task, verbose=0))
     interpreter = make_interpreter(pathlib.Path(path).read_bytes())
@@ -71,7 +97,7 @@ def verify_file(
 
 def verify_content(
     content: bytes,
-    expected: dict[str, np.ndarray],
+    expected: Arrays,
     samples: Samples,
     inputs: Any,
     precision: Precision,
@@ -83,9 +109,7 @@ def verify_content(
         content: bytes of the file.
         expected: dict of arrays by output name, what the model computes for
             the samples.
-        samples: `Samples`.
         inputs: nest of `KerasTensor`, the structure of the inputs.
-        precision: `Precision` of the file.
         min_agreement: float, the fraction of the predictions that must be
             equal if the file computes with integers.
 
@@ -97,53 +121,133 @@ def verify_content(
     """
     x = tree.pack_sequence_as(inputs, samples.x)
     agreements = []
-    for xnnpack in (True, False):
-        where = f"LiteRT {'with' if xnnpack else 'without'} XNNPACK"
-        try:
+    for xnnpack, where in DELEGATES.items():
+        with explained(f"The file does not run in {where}"):
             interpreter = make_interpreter(content, xnnpack)
             outputs = SignatureRunner(interpreter).run(x)
-        except (RuntimeError, ValueError) as error:
-            raise ExportError(
-                f"The file does not run in {where}: {error}"
-            ) from error
-        if precision.is_float:
-            found = checked_float(
-                outputs, expected, samples.y, precision, where
-            )
-        else:
-            check_shapes_and_values(outputs, expected, where)
-            found = compare_all(outputs, expected, samples.y)
-            if samples.source != "random":
-                _check_integers(found, min_agreement, len(samples), where)
-        agreements.append(worst(found))
+        agreements.append(
+            checked(outputs, expected, samples, precision, where, min_agreement)
+        )
     return agreements[0]
 
 
-def _check_integers(
-    agreements: dict[str, Agreement],
-    min_agreement: float,
-    count: int,
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Raises what LiteRT raises as an `ExportError`."""
+    try:
+        yield
+    except ExportError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        raise ExportError(f"{what}: {error}") from error
+
+
+def model_outputs(model: Any, samples: Samples) -> Arrays:
+    """Returns what Keras computes, with the task at work already."""
+    x = tree.pack_sequence_as(model.switch.inputs, samples.x)
+    outputs = keras.Model.predict(model, x, verbose=0)
+    return flat_outputs(tree.map_structure(np.asarray, outputs))
+
+
+def compare(
+    logits: np.ndarray, expected: np.ndarray, labels: np.ndarray | None = None
+) -> Agreement:
+    """Compares an output `(batch, ..., classes)` of a file and of the model.
+
+    >>> compare(np.array([[1.0, 2.0]]), np.array([[1.0, 2.5]])).agreement
+    1.0
+
+    Labels are an array `(batch, ...)` of classes, or with a last axis of
+    probabilities. There is no accuracy of a single class.
+    """
+    accuracies = ()
+    classes = _classes(labels, expected)
+    if classes is not None:
+        accuracies = (
+            float((array.argmax(axis=-1) == classes).mean())
+            for array in (logits, expected)
+        )
+    equal = _equal_predictions(logits, expected)
+    difference = float(np.abs(logits - expected).max())
+    return Agreement(
+        bool(equal.all()), difference, logits, float(equal.mean()), *accuracies
+    )
+
+
+def _has_classes(outputs: np.ndarray) -> bool:
+    return outputs.ndim > 1 and outputs.shape[-1] > 1
+
+
+def _equal_predictions(logits: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    if _has_classes(expected):
+        return logits.argmax(axis=-1) == expected.argmax(axis=-1)
+    size = np.ptp(expected) or np.abs(expected).max() or 1.0
+    return np.abs(logits - expected) <= SAME_NUMBER * size
+
+
+def _classes(labels: Any, expected: np.ndarray) -> np.ndarray | None:
+    """Returns labels as classes, if they are of a classification."""
+    if labels is None or not _has_classes(expected):
+        return None
+    if labels.shape == expected.shape:
+        return labels.argmax(axis=-1)
+    shape = expected.shape[:-1]
+    fits = labels.shape in (shape, (*shape, 1))
+    return labels.reshape(shape) if fits else None
+
+
+def compare_all(
+    outputs: Arrays, expected: Arrays, labels: list[np.ndarray] | None = None
+) -> dict[str, Agreement]:
+    """Compares every output of a file and of the model, by name.
+
+    Labels, in the order of `expected`, are only used if there are as many.
+    """
+    known = labels if labels and len(labels) == len(expected) else ()
+    by_name = dict(zip(expected, known))
+    return {
+        name: compare(outputs[name], array, by_name.get(name))
+        for name, array in expected.items()
+    }
+
+
+def worst(agreements: dict[str, Agreement]) -> Agreement:
+    """Joins the agreements of all outputs into one."""
+    found = list(agreements.values())
+    return dataclasses.replace(
+        found[0],
+        predictions_equal=all(a.predictions_equal for a in found),
+        largest_difference=max(a.largest_difference for a in found),
+        agreement=min(a.agreement for a in found),
+    )
+
+
+def checked(
+    outputs: Arrays,
+    expected: Arrays,
+    samples: Samples,
+    precision: Precision,
     where: str,
-) -> None:
+    min_agreement: float = 1.0,
+) -> Agreement:
+    """Compares all outputs, and refuses any that is beyond its bound.
+
+    What was run is `where`, for errors. Integers have no bound for random
+    inputs.
+    """
+    check_shapes_and_values(outputs, expected, where)
+    agreements = compare_all(outputs, expected, samples.y)
     for name, agreement in agreements.items():
-        if agreement.agreement < min_agreement:
-            raise ExportError(
-                f"{_place(where, name, agreements)}: "
-                f"{agreement.agreement:.1%} of {count} "
-                f"predictions equal the model's, and {min_agreement:.1%} are "
-                "asked for. Give more `representative_data`, choose another "
-                "precision, or lower `min_agreement`."
-            )
-
-
-def _place(where: str, name: str, outputs: dict) -> str:
-    return f"{where}, output '{name}'" if len(outputs) > 1 else where
+        place = _place(where, name, expected)
+        if precision.is_float:
+            _check_float(agreement, expected[name], precision, place)
+        elif samples.source != "random":
+            _check_integers(agreement, min_agreement, len(samples), place)
+    return worst(agreements)
 
 
 def check_shapes_and_values(
-    outputs: dict[str, np.ndarray],
-    expected: dict[str, np.ndarray],
-    where: str,
+    outputs: Arrays, expected: Arrays, where: str
 ) -> None:
     """Refuses outputs of other names or shapes, and NaN."""
     if set(outputs) != set(expected):
@@ -162,42 +266,28 @@ def check_shapes_and_values(
             raise ExportError(f"{place}: outputs are NaN or infinite.")
 
 
-def checked_float(
-    outputs: dict[str, np.ndarray],
-    expected: dict[str, np.ndarray],
-    labels: list[np.ndarray] | None,
-    precision: Precision,
-    where: str,
-) -> dict[str, Agreement]:
-    """Compares outputs, and refuses any that is beyond its bound.
+def _check_integers(
+    agreement: Agreement, min_agreement: float, count: int, where: str
+) -> None:
+    if agreement.agreement < min_agreement:
+        raise ExportError(
+            f"{where}: {agreement.agreement:.1%} of {count} predictions equal "
+            f"the model's, and {min_agreement:.1%} are asked for. Give more "
+            "`representative_data`, choose another precision, or lower "
+            "`min_agreement`."
+        )
 
-    Args:
-        outputs: dict of arrays, of the file.
-        expected: dict of arrays, of the model.
-        labels: list of arrays or `None`.
-        precision: `Precision`.
-        where: str, what was run, for errors.
 
-    Returns:
-        dict of `Agreement` by output.
-    """
-    check_shapes_and_values(outputs, expected, where)
-    agreements = compare_all(outputs, expected, labels)
-    for name, agreement in agreements.items():
-        place = _place(where, name, expected)
-        _check_float(agreement, expected[name], precision, place)
-    return agreements
+def _place(where: str, name: str, outputs: dict) -> str:
+    return f"{where}, output '{name}'" if len(outputs) > 1 else where
 
 
 def _check_float(
-    agreement: Agreement,
-    expected: np.ndarray,
-    precision: Precision,
-    where: str,
+    agreement: Agreement, expected: np.ndarray, precision: Precision, where: str
 ) -> None:
     """Refuses float outputs beyond the bound or with other predictions."""
     # Class by class: one may be masked by a large negative constant.
-    others = tuple(range(expected.ndim - has_classes(expected)))
+    others = tuple(range(expected.ndim - _has_classes(expected)))
     scale = np.abs(expected).max(axis=others, initial=1.0, keepdims=True)
     excess = np.abs(agreement.logits - expected) / scale
     bound = BOUNDS[precision.weights]
@@ -206,7 +296,7 @@ def _check_float(
             f"{where}: the outputs differ from the model's by up to "
             f"{excess.max():.3g} of the largest, and the bound is {bound:.3g}."
         )
-    if not has_classes(expected):
+    if not _has_classes(expected):
         return
     ours, theirs = agreement.logits.argmax(-1), expected.argmax(-1)
     scale = np.broadcast_to(scale, expected.shape)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tsn_keras.pruning.threshold import largest
+from tsn_keras.pruning.masks import largest
 
 SMALLEST_FRACTION = 0.1
 
@@ -16,46 +16,31 @@ def refine(
     tolerance: float,
     steps: int = 4,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Removes a task's own smallest weights while quality holds.
+    """Returns kernels and own slots without weights that hardly matter.
 
-    For one kernel after the other, largest first, the number of own slots is
-    searched by bisection between a tenth of what training kept and all of
-    it. A removal counts only if the quality with all removals so far is not
-    more than `tolerance` under the quality at the start.
-
-    Args:
-        kernels: list of float32 arrays, the effective kernels.
-        own: list of bool arrays, the task's own slots.
-        quality: function of a list of effective kernels; higher is better.
-        tolerance: float, quality that may be lost in all.
-        steps: int, evaluations a kernel.
-
-    Returns:
-        The pruned effective kernels and own slots.
+    For one kernel after the other, largest first, bisection finds the number
+    of own slots, between a tenth of what training kept and all of it. The
+    smallest weights are removed. A removal counts only if the quality with all
+    removals so far is at most `tolerance` below the quality at the start.
+    `quality`, a function of all effective kernels, is called at most `steps`
+    times for each of them.
     """
     kernels, own = list(kernels), list(own)
     acceptable = quality(kernels) - tolerance
     for index in np.argsort([-mask.sum() for mask in own]):
-        kernels[index], own[index] = _searched(
-            kernels, own[index], index, quality, acceptable, steps
-        )
+        values, mask = kernels[index], own[index]
+        most = int(mask.sum())
+        too_few = max(1, int(SMALLEST_FRACTION * most)) - 1
+        worthwhile = max(2, most // 100)
+        for _ in range(steps):
+            if most - too_few < worthwhile:
+                break
+            kept = (too_few + most) // 2
+            trial = largest(values, kept, mask)
+            candidate = [*kernels]
+            candidate[index] = np.where(mask & ~trial, np.float32(0), values)
+            if quality(candidate) >= acceptable:
+                most, kernels, own[index] = kept, candidate, trial
+            else:
+                too_few = kept
     return kernels, own
-
-
-def _searched(kernels, mask, index, quality, acceptable, steps):
-    """Returns a kernel and its own slots with as few of them as will do."""
-    values, accepted = kernels[index], (kernels[index], mask)
-    most = int(mask.sum())
-    too_few = max(1, int(SMALLEST_FRACTION * most)) - 1
-    for _ in range(steps):
-        if most - too_few < max(2, mask.sum() // 100):
-            break
-        kept = (too_few + most) // 2
-        trial = largest(values, kept, mask)
-        candidate = [*kernels]
-        candidate[index] = np.where(mask & ~trial, np.float32(0), values)
-        if quality(candidate) >= acceptable:
-            most, accepted = kept, (candidate[index], trial)
-        else:
-            too_few = kept
-    return accepted

@@ -1,6 +1,15 @@
-"""Which values: 1-D clustering, codebooks, the search for widths."""
+"""Which values a task stores: codebooks, their widths, their fine-tuning."""
 
+from tsn_keras.quantization.centroid_tuning import (
+    CentroidTuning as CentroidTuning,
+)
+from tsn_keras.quantization.centroid_tuning import (
+    without_noise as without_noise,
+)
 from tsn_keras.quantization.codebook import Codebook as Codebook
+from tsn_keras.quantization.private_widths import (
+    search_private_widths as search_private_widths,
+)
 from tsn_keras.quantization.strategies import (
     AdaptiveCodebook as AdaptiveCodebook,
 )

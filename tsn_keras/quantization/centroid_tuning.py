@@ -1,15 +1,18 @@
 """Fine-tuning of centroids while the codes stay as they are."""
 
 import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from tsn_keras import tfmot
-from tsn_keras.batch_loop import BatchLoop, stacked
+from tsn_keras.data import BatchLoop, stacked
+from tsn_keras.keras_internals import flatten_layers, set_argument
 from tsn_keras.layers.masked_kernel import MaskedKernel
 from tsn_keras.quantization.codebook import Codebook
 
@@ -21,17 +24,23 @@ class _ClusteredKernel:
 
     def __init__(self, kernel: MaskedKernel):
         self.kernel = kernel
-        self.centroids = keras.Variable(np.zeros(MOST_CENTROIDS, np.float32))
-        if isinstance(kernel.kernel.constraint, keras.constraints.NonNeg):
-            # The one constraint of Keras on single weights. Others are on the
-            # whole kernel, which centroids cannot keep.
-            self.centroids.constraint = kernel.kernel.constraint
+        constraint = kernel.kernel.constraint
+        # The one constraint of Keras on single weights. Others are on the
+        # whole kernel, which centroids cannot keep.
+        is_of_weights = isinstance(constraint, keras.constraints.NonNeg)
+        self.centroids = layers.Layer(name="codebook").add_weight(
+            shape=(MOST_CENTROIDS,),
+            dtype="float32",
+            initializer="zeros",
+            constraint=constraint if is_of_weights else None,
+            name="centroids",
+        )
         self._algorithm = tfmot.clustering_algorithm(self.centroids.value)
 
     def load(
         self, own: np.ndarray, codebook: Codebook
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Takes over the centroids; returns the own slots and their codes."""
+        """Takes over centroids; returns indices of own slots, and codes."""
         centroids = np.zeros(MOST_CENTROIDS, np.float32)
         centroids[: codebook.centroids.size] = codebook.centroids
         self.centroids.assign(centroids)
@@ -40,8 +49,8 @@ class _ClusteredKernel:
         return tf.constant(slots), tf.constant(codes)
 
     def effective(self, slots: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
-        # The algorithm only wants to know the sign of weights + 1e6. `fixed`
-        # is float32 in mixed precision too.
+        # The algorithm only uses the sign of weights + 1e6. `fixed` is float32
+        # in mixed precision, too.
         fixed = tf.convert_to_tensor(self.kernel.fixed.value)
         clustered = self._algorithm.get_clustered_weight(
             codes, tf.zeros(tf.shape(codes), fixed.dtype)
@@ -54,7 +63,7 @@ class _ClusteredKernel:
     def read(self, codebook: Codebook) -> Codebook:
         centroids = keras.ops.convert_to_numpy(self.centroids)
         centroids = centroids[: codebook.centroids.size]
-        return Codebook(codebook.width, centroids, codebook.codes)
+        return dataclasses.replace(codebook, centroids=centroids)
 
 
 class CentroidTuning:
@@ -65,12 +74,12 @@ class CentroidTuning:
     `ClusteringAlgorithm`). The traced step is kept and serves later tasks.
 
     Args:
-        kernels: list of `MaskedKernel`.
-        private: list of `keras.Variable`, the trainable private variables.
+        kernels: all kernels of the network.
+        private: the trainable private variables.
         loss: function of a batch, as a dataset gives it; runs the model in
             training mode and returns the scalar loss.
-        learning_rate: float, at the start; falls linearly to 0.
-        run_eagerly: bool, whether the loss is computed without a graph.
+        learning_rate: at the start; falls linearly to 0.
+        run_eagerly: whether the loss is computed without a graph.
     """
 
     def __init__(
@@ -83,20 +92,18 @@ class CentroidTuning:
     ):
         self._kernels = [_ClusteredKernel(kernel) for kernel in kernels]
         self._centroids = [kernel.centroids for kernel in self._kernels]
-        self._private = list(private)
+        self._variables = [*self._centroids, *private]
         self._loss = loss
-        # A number would be fixed in the traced step.
+        # A plain number would be fixed in the traced step.
         self._steps = keras.Variable(1.0, trainable=False)
-        # Resetting the optimizer's count of steps starts the rate anew.
+        # With the optimizer's count of steps set to 0 the rate starts anew.
         self._optimizer = keras.optimizers.Adam(
             keras.optimizers.schedules.PolynomialDecay(
                 learning_rate, self._steps, end_learning_rate=0.0
             )
         )
-        self._optimizer.build(self._centroids + self._private)
-        self._loop = BatchLoop(
-            self._replicated_step, run_eagerly=run_eagerly
-        )
+        self._optimizer.build(self._variables)
+        self._loop = BatchLoop(self._replicated_step, run_eagerly=run_eagerly)
 
     def _replicated_step(self, *arguments):
         # All replicas take the same batch; Keras scales the loss for that.
@@ -104,7 +111,6 @@ class CentroidTuning:
         strategy.run(self._train_step, args=arguments)
 
     def _train_step(self, batch, coded, tunes_centroids):
-        variables = self._centroids + self._private
         with tf.GradientTape() as tape:
             with contextlib.ExitStack() as stack:
                 for clustered, slots_and_codes in zip(self._kernels, coded):
@@ -115,13 +121,13 @@ class CentroidTuning:
                 loss = self._loss(batch)
         gradients = tape.gradient(
             loss,
-            [variable.value for variable in variables],
+            [variable.value for variable in self._variables],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         gradients = [tf.convert_to_tensor(g) for g in gradients]
         for index in range(len(self._centroids)):
             gradients[index] *= tunes_centroids
-        self._optimizer.apply(gradients, variables)
+        self._optimizer.apply(gradients, self._variables)
 
     def run(
         self,
@@ -131,19 +137,10 @@ class CentroidTuning:
         steps: int,
         tunes_centroids: bool = True,
     ) -> list[Codebook]:
-        """Fine-tunes the codebooks of one task.
+        """Returns codebooks with new centroids; changes private variables.
 
-        Args:
-            own: list of bool arrays, the own slots.
-            codebooks: list of `Codebook`.
-            batches: iterable of batches.
-            steps: int, how many batches these are.
-            tunes_centroids: bool. Whether the centroids move, beside the
-                private variables.
-
-        Returns:
-            list of `Codebook` with new centroids. The private variables are
-            changed in place.
+        `steps` is the number of batches. Without `tunes_centroids` only the
+        private variables change.
         """
         coded = [
             kernel.load(mask, codebook)
@@ -157,3 +154,35 @@ class CentroidTuning:
             self._loop(stack, coded, moves)
         tuned = [k.read(c) for k, c in zip(self._kernels, codebooks)]
         return tuned if tunes_centroids else list(codebooks)
+
+
+# The argument that says how much noise there is, for each kind of layer.
+_AMOUNTS = {
+    layers.Dropout: "rate",
+    layers.AlphaDropout: "rate",
+    layers.GaussianDropout: "rate",
+    layers.GaussianNoise: "stddev",
+}
+
+
+@contextlib.contextmanager
+def without_noise(model: keras.Model) -> Iterator[None]:
+    """Turns `Dropout` and the like off for what is traced in the context.
+
+    This holds for layers at all depths of the model. Everything else stays in
+    training mode, batch normalization too. Dropout that is an argument of
+    another layer, such as a recurrent one, stays on.
+    """
+    amounts = [
+        (layer, name, getattr(layer, name))
+        for layer in flatten_layers(model)
+        for kind, name in _AMOUNTS.items()
+        if isinstance(layer, kind)
+    ]
+    try:
+        for layer, name, _ in amounts:
+            set_argument(layer, name, 0.0)
+        yield
+    finally:
+        for layer, name, amount in amounts:
+            set_argument(layer, name, amount)

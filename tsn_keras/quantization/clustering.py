@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from tsn_keras.quantization.ordered_bins import OrderedBins
-
 _MAX_SORTED = 2**18
 _MIN_BINS = 2**13
-# A codebook of more bits would outweigh the codes it is meant to shorten.
-_MAX_CLUSTERS = 1024
+# Codes have 8 bits at most.
+_MAX_CLUSTERS = 256
 _MIN_POINTS = 2048
 _POINTS_PER_CLUSTER = 32
 _MAX_LLOYD_PASSES = 20
@@ -16,25 +14,22 @@ _MAX_LLOYD_PASSES = 20
 def cluster_values(
     values: np.ndarray, num_clusters: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the optimal codebook of `num_clusters` centroids for `values`.
+    """Finds the codebook of at most `num_clusters` centroids for `values`.
 
-    Minimizes the inertia
+    It has the least inertia, `sum((values - centroids[codes])**2)`. In one
+    dimension a cluster is an interval of the sorted values, and dynamic
+    programming over the intervals finds the global optimum (Wang and Song,
+    2011, Ckmeans.1d.dp). The best start of the last interval moves to the
+    right with its end, so that one cluster more costs `O(n log n)` (Grønlund
+    et al., 2017).
 
-        sum_i (values[i] - centroids[codes[i]])**2
-
-    In one dimension a cluster is an interval of the sorted values, and
-    dynamic programming over the intervals finds the global optimum (Wang and
-    Song, 2011, Ckmeans.1d.dp). The best start of the last interval moves to
-    the right with its end, so that one cluster more costs `O(n log n)`
-    (Grønlund et al., 2017). It is done here with weighted points, which the
-    library kmeans1d does not take: equal values are one point, and when
-    there are more than `max(2048, 32 * num_clusters)` distinct ones, runs of
-    neighbours are merged into their mean. The runs are spaced with the
-    density `f**(1/3)` that an optimal quantizer has (Panter and Dite, 1951),
-    and a few passes of Lloyd's algorithm over all values follow. The inertia
-    then is typically within 0.01 % of the optimum, for heavy tails as well.
-    More than 262,144 values are not sorted: those with the same upper 20 bits
-    are one point from the start (see `ordered_bins`).
+    Equal values are one point with a weight, which the library kmeans1d does
+    not take. If there are more than `max(2048, 32 * num_clusters)` distinct
+    values, runs of neighbours are merged into their mean. The runs have the
+    density `f**(1/3)` of an optimal quantizer (Panter and Dite, 1951), and a
+    few passes of Lloyd's algorithm over all values follow. The inertia is then
+    typically within 0.01 % of the optimum, for heavy tails as well. More than
+    262,144 values are not sorted: see `OrderedBins`.
 
     >>> values = np.array([0.9, -1.0, 1.1, -1.0, 5.0])
     >>> centroids, codes = cluster_values(values, num_clusters=3)
@@ -44,19 +39,12 @@ def cluster_values(
     array([1, 0, 1, 0, 2], dtype=uint8)
 
     Args:
-        values: Finite real array of shape `(n,)`, `n > 0`. Taken as float32.
-        num_clusters: Largest number of centroids, from 1 to 1024.
+        values: finite real array of shape `(n,)`, `n > 0`. Taken as float32.
+        num_clusters: from 1 to 256. Fewer distinct values are the centroids.
 
     Returns:
-        A tuple `(centroids, codes)`: `float32` array of shape `(k,)` in
-        ascending order, and the index of the nearest centroid of every
-        value, shape `(n,)`, `uint8` for `k <= 256`, else `uint16`. `k` is
-        `num_clusters`, or the number of distinct values if that is smaller;
-        the centroids then are the values themselves.
-
-    Raises:
-        ValueError: If `values` is empty, not 1-D or not finite, or
-            `num_clusters` is out of range.
+        The centroids in ascending order, and the index of the nearest one for
+        every value.
     """
     values = _check_values(values)
     if not 1 <= num_clusters <= _MAX_CLUSTERS:
@@ -75,18 +63,15 @@ def cluster_values(
     if bins is None:
         points, weights = np.unique(values, return_counts=True)
         points = points.astype(np.float64)
-    if points.size <= num_clusters:
-        centroids = points
-    else:
-        centroids = _optimal_centroids(
-            *_merged(points, weights, num_clusters), num_clusters
-        )
-        centroids = _lloyd(points, weights, centroids)
+    centroids = points
+    if points.size > num_clusters:
+        runs = _merged(points, weights, num_clusters)
+        start = _optimal_centroids(*runs, num_clusters)
+        centroids = _lloyd(points, weights, start)
     centroids = centroids.astype(np.float32)
     if bins is None:
         return centroids, _nearest(centroids, values)
-    codes = bins.codes(_middles(centroids.astype(np.float64)))
-    return centroids, codes.astype(_code_type(centroids))
+    return centroids, bins.codes(_middles(centroids.astype(np.float64)))
 
 
 def linear_values(
@@ -109,23 +94,13 @@ def linear_values(
     >>> codes
     array([0, 4, 5], dtype=uint8)
 
-    Args:
-        values: Finite real array of shape `(n,)`, `n > 0`. Taken as float32.
-        num_clusters: A power of two from 2 to 65536.
-
-    Returns:
-        A tuple `(centroids, codes)` as of `cluster_values`. There are
-        `num_clusters - 1` centroids, or 2 for `num_clusters=2`, or the one
-        centroid 0 if all values are zero.
-
-    Raises:
-        ValueError: If `values` is empty, not 1-D or not finite, or
-            `num_clusters` is not such a power of two.
+    If all values are zero there is one centroid, 0. Values and results are as
+    of `cluster_values`, and `num_clusters` is a power of two from 2 to 256.
     """
     values = _check_values(values)
-    if not 2 <= num_clusters <= 2**16 or num_clusters & (num_clusters - 1):
+    if num_clusters not in {2**bits for bits in range(1, 9)}:
         raise ValueError(
-            "`num_clusters` must be a power of two from 2 to 65536. "
+            f"`num_clusters` must be a power of two from 2 to {_MAX_CLUSTERS}. "
             f"Received: {num_clusters}"
         )
     magnitudes = np.abs(values)
@@ -163,13 +138,9 @@ def _check_values(values):
 
 
 def _nearest(centroids, values):
-    """The index of the nearest of the sorted centroids (ties: the lower)."""
+    """Returns the nearest of the sorted centroids (ties: the lower)."""
     middles = _middles(centroids.astype(np.float64))
-    return np.searchsorted(middles, values).astype(_code_type(centroids))
-
-
-def _code_type(centroids):
-    return np.uint8 if centroids.size <= 256 else np.uint16
+    return np.searchsorted(middles, values).astype(np.uint8)
 
 
 def _middles(centroids):
@@ -177,7 +148,7 @@ def _middles(centroids):
 
 
 def _merged(points, weights, num_clusters):
-    """Ascending points, merged if they are many, and their weights."""
+    """Returns ascending points, merged if they are many, and weights."""
     max_points = max(_MIN_POINTS, _POINTS_PER_CLUSTER * num_clusters)
     if points.size <= max_points:
         return points, weights
@@ -263,3 +234,53 @@ def _lloyd(points, weights, centroids):
             break
         centroids = moved
     return centroids
+
+
+_BITS = 20
+_SIGN = np.uint32(2**31)
+
+
+def _keys(values: np.ndarray) -> np.ndarray:
+    """Returns the bin of each value: the upper bits of its rank among floats.
+
+    As unsigned numbers, the bits of positive floats ascend with the value and
+    those of negative floats descend.
+    """
+    # A negative zero becomes a positive one.
+    bits = (values + np.float32(0)).view(np.uint32)
+    flips = np.where(bits < _SIGN, _SIGN, np.uint32(2**32 - 1))
+    return ((bits ^ flips) >> np.uint32(32 - _BITS)).astype(np.int32)
+
+
+class OrderedBins:
+    """Many float32 values in bins of ascending order, without sorting them.
+
+    A bin holds the values with the same sign, exponent and first 11 bits of
+    the mantissa. `points` are the means of the bins that are not empty, in
+    ascending order, and `weights` how many values each of them holds.
+    """
+
+    def __init__(self, values: np.ndarray):
+        self._values = values
+        self._keys = _keys(values)
+        counts = np.bincount(self._keys, minlength=2**_BITS)
+        sums = np.bincount(self._keys, weights=values, minlength=2**_BITS)
+        held = np.flatnonzero(counts)
+        self.weights = counts[held]
+        self.points = sums[held] / self.weights
+
+    def codes(self, bounds: np.ndarray) -> np.ndarray:
+        """Returns for each value how many bounds are below it, exactly.
+
+        Args:
+            bounds: float64 array, ascending, of at most 255 values.
+        """
+        cut = _keys(bounds.astype(np.float32))
+        below = np.bincount(cut + 1, minlength=2**_BITS + 1)
+        codes = np.cumsum(below, dtype=np.uint8)[self._keys]
+        # Only a bin that a bound cuts has values on both sides of the bound.
+        is_cut = np.zeros(2**_BITS, bool)
+        is_cut[cut] = True
+        unsure = np.flatnonzero(is_cut[self._keys])
+        codes[unsure] = np.searchsorted(bounds, self._values[unsure])
+        return codes

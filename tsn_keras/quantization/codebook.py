@@ -14,9 +14,9 @@ class Codebook:
     """A task's own weights of one kernel, quantized.
 
     Args:
-        width: int, bits a code.
+        width: bits a code.
         centroids: float32 array of at most `2 ** width` values.
-        codes: integer array, one code for each own slot in flat order.
+        codes: uint8 array, one code for each own slot in flat order.
     """
 
     width: int
@@ -27,15 +27,9 @@ class Codebook:
     def fit(
         cls, values: np.ndarray, width: int, kind: str = "clustered"
     ) -> "Codebook":
-        """Fits a codebook to a task's own weights, and to nothing else.
+        """Fits a codebook to the values of a task's own slots.
 
-        Args:
-            values: float32 array, one-dimensional.
-            width: int, bits a code.
-            kind: str, `clustered` (optimal 1-D k-means) or `linear`.
-
-        Returns:
-            A `Codebook`.
+        The kinds are `clustered` (optimal 1-D k-means) and `linear`.
         """
         if not values.size:
             return cls(width, np.zeros(0, np.float32), np.zeros(0, np.uint8))
@@ -47,20 +41,11 @@ class Codebook:
         return self.centroids[self.codes]
 
     def subset(self, kept: np.ndarray) -> "Codebook":
-        """Returns the codebook of some of the weights.
-
-        Args:
-            kept: bool array, one entry a code.
-        """
+        """Returns the codebook of those weights whose code is kept."""
         return dataclasses.replace(self, codes=self.codes[kept])
 
     def place(self, kernel: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """Returns a kernel with the quantized weights in the own slots.
-
-        Args:
-            kernel: float32 array.
-            own: bool array of the kernel's shape.
-        """
+        """Returns a kernel with the quantized weights in the own slots."""
         placed = kernel.copy()
         placed[own] = self.values()
         return placed

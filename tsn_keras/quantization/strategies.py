@@ -1,5 +1,6 @@
 """How many bits a task's weights take: the quantization strategies."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ MOST_TUNING_STEPS = 1000
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
+@dataclasses.dataclass(eq=False)
 class AdaptiveCodebook:
     """Codes of as few bits as the validated quality allows.
 
@@ -17,23 +19,21 @@ class AdaptiveCodebook:
     near that of the float32 weights that fine-tuning can bring it within
     `tolerance`. Only the task's own weights take part in the fit: zeros
     outside the mask and shared slots do not. Then the centroids and the
-    private variables are fine-tuned with the codes fixed; a kernel gets one
-    bit more if that does not suffice. Private variables are stored at the
-    smallest width that costs a quarter of the tolerance at most.
+    private variables are fine-tuned with the codes fixed. If that is not
+    enough, a kernel gets one bit more. Private variables are stored at the
+    smallest width that costs at most a quarter of the tolerance.
 
     Args:
-        tolerance: float, the quality (1.0 is 100 % accuracy) that may be
-            lost.
-        min_width: int, bits of the narrowest code, at least 1.
-        max_width: int, bits of the widest code, at most 8.
-        codebook: str, `clustered` for optimal 1-D k-means centroids or
-            `linear` for evenly spaced ones, which integer kernels want.
-        fine_tune_steps: int or `None`, training steps of centroids and
-            private variables; 0 for none. By default a twelfth of the steps
-            that the task was trained for, and at most 1,000. Linear codebooks
-            are not fine-tuned, so as to stay linear; their private variables
-            are.
-        learning_rate: float, of the fine-tuning (Adam) at its start; it falls
+        tolerance: the quality (1.0 is 100 % accuracy) that may be lost.
+        min_width: bits of the narrowest code, at least 1.
+        max_width: bits of the widest code, at most 8.
+        codebook: `clustered` for optimal 1-D k-means centroids, or `linear`
+            for evenly spaced ones, which integer kernels want.
+        fine_tune_steps: training steps of centroids and private variables; 0
+            for none. By default a twelfth of the steps that the task was
+            trained for, and at most 1,000. Centroids of linear codebooks stay
+            as they are; then only the private variables are fine-tuned.
+        learning_rate: of the fine-tuning (Adam) at its start; it falls
             linearly to 0.
 
     Example:
@@ -42,61 +42,44 @@ class AdaptiveCodebook:
     4
     """
 
-    def __init__(
-        self,
-        tolerance: float = 0.002,
-        min_width: int = 1,
-        max_width: int = 8,
-        codebook: str = "clustered",
-        fine_tune_steps: int | None = None,
-        learning_rate: float = 1e-3,
-    ):
-        if not 0.0 <= tolerance < 1.0:
+    tolerance: float = 0.002
+    min_width: int = 1
+    max_width: int = 8
+    codebook: str = "clustered"
+    fine_tune_steps: int | None = None
+    learning_rate: float = 1e-3
+
+    def __post_init__(self):
+        if not 0.0 <= self.tolerance < 1.0:
             raise ValueError(
                 "`tolerance` must be in [0, 1), the quality that may be lost. "
-                f"Received: tolerance={tolerance}"
+                f"Received: tolerance={self.tolerance}"
             )
-        if not 1 <= min_width <= max_width <= 8:
+        if not 1 <= self.min_width <= self.max_width <= 8:
             raise ValueError(
                 "Widths must satisfy 1 <= min_width <= max_width <= 8 bits. "
-                f"Received: min_width={min_width}, max_width={max_width}"
+                f"Received: min_width={self.min_width}, "
+                f"max_width={self.max_width}"
             )
-        if codebook not in FITS:
+        if self.codebook not in FITS:
             raise ValueError(
                 f"`codebook` must be one of {sorted(FITS)}. "
-                f"Received: codebook='{codebook}'"
+                f"Received: codebook='{self.codebook}'"
             )
-        if fine_tune_steps is not None and fine_tune_steps < 0:
+        if self.fine_tune_steps is not None and self.fine_tune_steps < 0:
             raise ValueError(
                 "`fine_tune_steps` must be 0 or more, or None. Received: "
-                f"fine_tune_steps={fine_tune_steps}"
+                f"fine_tune_steps={self.fine_tune_steps}"
             )
-        self.tolerance = tolerance
-        self.min_width = min_width
-        self.max_width = max_width
-        self.codebook = codebook
-        self.fine_tune_steps = fine_tune_steps
-        self.learning_rate = learning_rate
 
     def tuning_steps(self, training_steps: int) -> int:
-        """Returns for how many steps a task is fine-tuned.
-
-        Args:
-            training_steps: int, steps that it was trained for.
-        """
+        """Returns for how many steps a task is fine-tuned."""
         if self.fine_tune_steps is not None:
             return self.fine_tune_steps
         return min(-(-training_steps // 12), MOST_TUNING_STEPS)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "tolerance": self.tolerance,
-            "min_width": self.min_width,
-            "max_width": self.max_width,
-            "codebook": self.codebook,
-            "fine_tune_steps": self.fine_tune_steps,
-            "learning_rate": self.learning_rate,
-        }
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "AdaptiveCodebook":

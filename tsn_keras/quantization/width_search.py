@@ -6,9 +6,10 @@ from collections.abc import Callable
 import numpy as np
 
 from tsn_keras.quantization.codebook import Codebook
-from tsn_keras.quantization.groups import by_size, halves
 
-Quality = Callable[[list[np.ndarray]], float]
+# Groups with less than this part of all entries are not divided: a search
+# within them saves too little for a validation.
+WORTHWHILE = 1 / 16
 
 
 def place_all(
@@ -16,7 +17,7 @@ def place_all(
     own: list[np.ndarray],
     codebooks: list[Codebook | None],
 ) -> list[np.ndarray]:
-    """Returns the kernels with all codebooks at work."""
+    """Returns the kernels with the weights of their codebooks."""
     return [
         kernel if codebook is None else codebook.place(kernel, mask)
         for kernel, mask, codebook in zip(kernels, own, codebooks)
@@ -24,14 +25,12 @@ def place_all(
 
 
 def code_bits(widths: list[int], sizes: list[int]) -> int:
-    """Returns the bits that codes and codebooks of some widths take.
+    """Returns the bits that the codes and codebooks of all kernels take.
 
-    >>> code_bits([2, 3], [100, 10])
+    `sizes` are the numbers of their own slots.
+
+    >>> code_bits(widths=[2, 3], sizes=[100, 10])
     614
-
-    Args:
-        widths: list of int, bits a code of each kernel.
-        sizes: list of int, the number of each kernel's own slots.
     """
     kernels = zip(widths, sizes)
     return sum(width * size + 32 * 2**width for width, size in kernels)
@@ -40,7 +39,7 @@ def code_bits(widths: list[int], sizes: list[int]) -> int:
 def search_widths(
     kernels: list[np.ndarray],
     own: list[np.ndarray],
-    quality: Quality,
+    quality: Callable[[list[np.ndarray]], float],
     acceptable: float,
     min_width: int,
     limits: list[int],
@@ -49,24 +48,21 @@ def search_widths(
 ) -> list[Codebook]:
     """Grows the widths of kernels until the validated quality holds.
 
-    All kernels are quantized together with the smallest width. A group whose
-    quality is not acceptable is divided into halves, quantized one after the
-    other, each with what came before it; a kernel on its own, or a group of
-    small ones, gets one bit more. So a deep network takes few validations
-    where most of its kernels do with the smallest width.
+    First all kernels are quantized with the smallest width, as one group. A
+    group whose quality is not acceptable is divided into halves. These are
+    quantized one after the other, each with what came before it. A single
+    kernel, or a group of small ones, gets one bit more. So a deep network takes
+    few validations if the smallest width is enough for most of its kernels.
 
     Args:
-        kernels: list of float32 arrays, the effective kernels.
-        own: list of bool arrays, the task's own slots.
-        quality: function of a list of effective kernels; higher is better.
-        acceptable: float, quality that must be reached.
-        min_width: int, width in bits to begin with.
-        limits: list of int, the widest code that each kernel has room for.
-        kind: str, `clustered` or `linear`.
-        max_bits: float, bits that codes and codebooks may come to take.
-
-    Returns:
-        list of `Codebook`.
+        kernels: float32 arrays, the effective kernels.
+        own: bool arrays, the task's own slots.
+        quality: function of the effective kernels; higher is better.
+        acceptable: quality that must be reached.
+        min_width: bits to begin with.
+        limits: bits of the widest code that each kernel has room for.
+        kind: of codebook, as `Codebook.fit` takes it.
+        max_bits: bits that all codes and codebooks together may take.
     """
     widths = [min(min_width, limit) for limit in limits]
     sizes = [np.count_nonzero(mask) for mask in own]
@@ -103,9 +99,8 @@ def _growing(group, widths, sizes, limits, max_bits) -> list[int]:
     growing, wider = [], list(widths)
     for index in group:
         wider[index] += 1
-        if wider[index] <= limits[index] and (
-            code_bits(wider, sizes) <= max_bits
-        ):
+        has_room = wider[index] <= limits[index]
+        if has_room and code_bits(wider, sizes) <= max_bits:
             growing.append(index)
         else:
             wider[index] -= 1
@@ -122,30 +117,56 @@ def widen_worst(
 ) -> list[Codebook] | None:
     """Gives one more bit to the kernel that its codes distort most.
 
-    The distortion is the squared error over the squared weights.
-
-    Returns:
-        The list of codebooks with one replaced, or `None` if all have their
-        widest code, lose nothing or have no bits left.
+    The distortion is the squared error over the squared weights. Returns
+    `None` if every kernel has its widest code, loses nothing or has no bits
+    left.
     """
     widths = [codebook.width for codebook in codebooks]
     sizes = [codebook.codes.size for codebook in codebooks]
+    weights = [kernel[mask] for kernel, mask in zip(kernels, own)]
     distortions = []
-    for index, (kernel, mask, codebook) in enumerate(
-        zip(kernels, own, codebooks)
-    ):
-        values = kernel[mask]
+    for index, (values, codebook) in enumerate(zip(weights, codebooks)):
         error = np.square(values - codebook.values()).sum()
-        gains = error > 0.0 and _growing(
-            [index], widths, sizes, limits, max_bits
-        )
-        # Weights may all be zero and centroids have moved away from them.
+        grows = _growing([index], widths, sizes, limits, max_bits)
+        # All weights may be zero, with centroids that have moved away.
         power = max(np.square(values).sum(), np.finfo(np.float32).tiny)
-        distortions.append(error / power if gains else 0.0)
+        distortions.append(error / power if error > 0.0 and grows else 0.0)
     worst = int(np.argmax(distortions))
     if not distortions[worst]:
         return None
     widened = list(codebooks)
-    values = kernels[worst][own[worst]]
-    widened[worst] = Codebook.fit(values, codebooks[worst].width + 1, kind)
+    widened[worst] = Codebook.fit(weights[worst], widths[worst] + 1, kind)
     return widened
+
+
+def by_size(sizes: list[int]) -> list[int]:
+    """Returns the indices of all arrays with entries, the largest first."""
+    indices = [index for index, size in enumerate(sizes) if size]
+    return sorted(indices, key=lambda index: -sizes[index])
+
+
+def halves(
+    group: list[int], sizes: list[int], worthwhile: float = WORTHWHILE
+) -> tuple[list[int], list[int]] | None:
+    """Divides a group into two with about as many entries each.
+
+    A group that has less than the part `worthwhile` of all entries is not
+    divided, nor is a single array.
+
+    Args:
+        group: indices, the largest array first.
+        sizes: the entries of every array, also of those outside the group.
+
+    >>> halves([2, 0, 1], [30, 20, 50])
+    ([2], [0, 1])
+    >>> halves([2], [30, 20, 50]) is None
+    True
+    """
+    entries = sum(sizes[index] for index in group)
+    if len(group) < 2 or entries < worthwhile * sum(sizes):
+        return None
+    count = taken = 0
+    while count < len(group) - 1 and 2 * taken < entries:
+        taken += sizes[group[count]]
+        count += 1
+    return group[:count], group[count:]

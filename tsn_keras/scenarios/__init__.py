@@ -7,4 +7,4 @@ from tsn_keras.scenarios.permuted_pixels import (
 )
 from tsn_keras.scenarios.rotated_images import RotatedImages as RotatedImages
 from tsn_keras.scenarios.scenario import Scenario as Scenario
-from tsn_keras.scenarios.task import Task as Task
+from tsn_keras.scenarios.scenario import Task as Task

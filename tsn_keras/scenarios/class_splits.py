@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tsn_keras.scenarios import scenario
 from tsn_keras.scenarios.images import ImageData
-from tsn_keras.scenarios.task import Task
 
 
 class ClassSplits(scenario.Scenario):
@@ -21,28 +20,23 @@ class ClassSplits(scenario.Scenario):
     Intelligence.
 
     Args:
-        data: The images.
-        num_tasks: Number of tasks.
-        classes_per_task: Classes of each task. One of the two is enough where
-            it divides the number of classes. With both, only the first
+        classes_per_task: Either this or `num_tasks` is enough if it divides
+            the number of classes. With both, only the first
             `num_tasks * classes_per_task` classes of the order are used.
         class_order: The classes to use, in this order; all of them in
             ascending order by default.
-        seed: Seed of the validation splits and the order of the batches, an
-            integer >= 0, 0 by default. If it is given and `class_order` is
-            not, the classes are also shuffled.
-        validation_split: Fraction of the training images that validate.
-        batch_size: Images in a training batch.
-        flatten: Whether the inputs are `[height * width * channels]` instead
-            of `[height, width, channels]`.
+        seed: Seed of the validation splits and the order of the batches, 0 by
+            default. If it is given and `class_order` is not, the classes are
+            also shuffled.
+
+    The other arguments are those of `Scenario`.
 
     Raises:
-        ValueError: If an argument is out of its range, a class is unknown or
-            repeated, or the classes do not divide evenly.
+        ValueError: If a class is unknown or repeated, or the classes do not
+            divide evenly.
 
     Example:
 
-    >>> import numpy as np
     >>> images = np.random.default_rng(0).random((60, 4, 4), "float32")
     >>> labels = np.arange(60) % 6
     >>> data = ImageData((images, labels), (images, labels))
@@ -64,12 +58,9 @@ class ClassSplits(scenario.Scenario):
         batch_size: int = 32,
         flatten: bool = False,
     ) -> None:
+        scenario_seed = 0 if seed is None else seed
         super().__init__(
-            data,
-            seed=0 if seed is None else seed,
-            validation_split=validation_split,
-            batch_size=batch_size,
-            flatten=flatten,
+            data, scenario_seed, validation_split, batch_size, flatten
         )
         if class_order is not None:
             order = _checked_order(class_order, data.num_classes)
@@ -85,12 +76,6 @@ class ClassSplits(scenario.Scenario):
             for start in range(0, count * size, size)
         )
         self._labels = data.train[1], data.test[1]
-        self._check_images()
-
-    def __len__(self) -> int:
-        return self.num_tasks
-
-    def _check_images(self):
         used = [c for classes in self.task_classes for c in classes]
         for name, labels in zip(("train", "test"), self._labels):
             missing = np.setdiff1d(used, labels).tolist()
@@ -100,7 +85,10 @@ class ClassSplits(scenario.Scenario):
                     "Leave them out of `class_order`."
                 )
 
-    def _build(self, index: int) -> Task:
+    def __len__(self) -> int:
+        return self.num_tasks
+
+    def _build(self, index: int) -> scenario.Task:
         classes = self.task_classes[index]
         train_rows, test_rows = (
             np.flatnonzero(np.isin(labels, classes)) for labels in self._labels
@@ -118,9 +106,9 @@ class ClassSplits(scenario.Scenario):
         return self._task(
             index,
             _name(classes),
+            len(classes),
             train_rows,
             test_rows,
-            len(classes),
             split_index=index,
             renumber=renumber,
         )
@@ -153,19 +141,17 @@ def _checked_order(class_order, num_classes):
 
 def _division(num_classes, num_tasks, classes_per_task):
     """Returns the number of tasks and the classes of each."""
-    if num_tasks is None and classes_per_task is None:
+    both = {"num_tasks": num_tasks, "classes_per_task": classes_per_task}
+    given = {
+        name: scenario.checked_int(name, value, 1)
+        for name, value in both.items()
+        if value is not None
+    }
+    if not given:
         raise ValueError(
             "`num_tasks` and `classes_per_task` are both None. Pass at least "
             "one of them."
         )
-    given = {
-        name: scenario.checked_int(name, value, 1)
-        for name, value in (
-            ("num_tasks", num_tasks),
-            ("classes_per_task", classes_per_task),
-        )
-        if value is not None
-    }
     if len(given) == 2:
         if num_tasks * classes_per_task > num_classes:
             raise ValueError(

@@ -2,32 +2,27 @@
 
 import dataclasses
 
+import keras
 import numpy as np
-
-from tsn_keras.scenarios import tfds_arrays
+import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
     """Training and test images with their labels.
 
-    Images are `[n, height, width, channels]`, grey ones may come as
-    `[n, height, width]`; labels are integers of shape `[n]` or `[n, 1]`, from
+    Images are `[n, height, width, channels]`, or `[n, height, width]` if they
+    are grey; labels are integers of shape `[n]` or `[n, 1]`, from
     0 to `num_classes - 1`. The dtype of the images is kept: uint8 pixels are
     divided by 255 when a scenario makes batches, floating point pixels are
     taken as they are.
 
     Args:
-        train: Pair `(images, labels)`.
-        test: Pair `(images, labels)`.
+        train: Pair `(images, labels)`; `test` likewise.
         num_classes: Number of classes; the largest label plus one by default.
-
-    Raises:
-        ValueError: If shapes, lengths, dtypes or labels do not fit together.
 
     Example:
 
-    >>> import numpy as np
     >>> images = np.zeros((6, 4, 4), "uint8")
     >>> labels = np.array([0, 1, 2, 0, 1, 2])
     >>> data = ImageData((images, labels), (images[:3], labels[:3]))
@@ -59,13 +54,17 @@ class ImageData:
         if num_classes is None:
             num_classes = int(max(train[1].max(), test[1].max())) + 1
         for name, (_, labels) in (("train", train), ("test", test)):
-            _check_labels(name, labels, num_classes)
-        for field, value in (
-            ("train", train),
-            ("test", test),
-            ("num_classes", int(num_classes)),
-        ):
-            object.__setattr__(self, field, value)
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= num_classes:
+                raise ValueError(
+                    f"The labels of `{name}` must lie between 0 and "
+                    f"num_classes - 1 = {num_classes - 1}. Received labels "
+                    f"from {low} to {high}. Renumber them or pass another "
+                    "`num_classes`."
+                )
+        object.__setattr__(self, "train", train)
+        object.__setattr__(self, "test", test)
+        object.__setattr__(self, "num_classes", int(num_classes))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -80,19 +79,6 @@ class ImageData:
         num_classes: int | None = None,
     ) -> "ImageData":
         """Takes arrays as `keras.datasets.*.load_data()` returns them.
-
-        Args:
-            train: Pair `(images, labels)`.
-            test: Pair `(images, labels)`.
-            num_classes: Number of classes; the largest label plus one by
-                default.
-
-        Returns:
-            The checked `ImageData`.
-
-        Raises:
-            ValueError: If shapes, lengths, dtypes or labels do not fit
-                together.
 
         Example:
 
@@ -117,21 +103,14 @@ class ImageData:
         """Reads an image classification data set of TensorFlow Datasets.
 
         Args:
-            name: Name of the data set, such as `"mnist"` or
-                `"cifar100:3.0.2"`.
+            name: Such as `"mnist"` or `"cifar100:3.0.2"`.
             data_dir: Folder of prepared data sets; that of TFDS by default.
             download: Whether the data set may be downloaded and prepared.
-            train_split: Split to train on, such as `"train"` or
-                `"train[:80%]"`.
-            test_split: Split to test on.
-            image_key: Feature that holds the image.
-            label_key: Feature that holds the label.
+            train_split: Such as `"train"` or `"train[:80%]"`.
+            image_key: Feature that holds the image; `label_key` likewise.
             image_size: Height and width to which every image is resized
                 (bilinear, rounded back to the dtype of the images). Needed
                 where the images of a data set differ in size.
-
-        Returns:
-            All of its images and labels, as arrays.
 
         Raises:
             ImportError: If `tensorflow-datasets` is not installed.
@@ -144,15 +123,34 @@ class ImageData:
         data = ImageData.from_tfds("cifar100", label_key="label")
         ```
         """
-        train, test, num_classes = tfds_arrays.read(
-            name,
-            splits=(train_split, test_split),
-            keys=(image_key, label_key),
-            data_dir=data_dir,
-            download=download,
-            image_size=image_size,
+        try:
+            import tensorflow_datasets as tfds
+        except ImportError as error:
+            raise ImportError(
+                "`ImageData.from_tfds` needs TensorFlow Datasets. Install it "
+                "with `pip install tensorflow-datasets`."
+            ) from error
+        builder = tfds.builder(name, data_dir=data_dir)
+        features = builder.info.features
+        keys = {"image_key": image_key, "label_key": label_key}
+        for argument, key in keys.items():
+            if key not in features:
+                raise ValueError(
+                    f"`{argument}` must be a feature of the data set {name!r}. "
+                    f"Received: {key!r}. Its features are {sorted(features)}."
+                )
+        if download:
+            builder.download_and_prepare()
+        train, test = builder.as_dataset(
+            split=[train_split, test_split],
+            # Features that nobody asked for are not decoded.
+            decoders=tfds.decode.PartialDecoding(set(keys.values())),
         )
-        return cls(train, test, num_classes)
+        return cls(
+            _arrays(train, *keys.values(), image_size, name),
+            _arrays(test, *keys.values(), image_size, name),
+            getattr(features[label_key], "num_classes", None),
+        )
 
 
 def _checked_pair(name, pair):
@@ -170,12 +168,11 @@ def _checked_pair(name, pair):
             "or [n, height, width, channels]. Received the shape "
             f"{images.shape}. Reshape them."
         )
-    if images.dtype != np.uint8 and not np.issubdtype(
-        images.dtype, np.floating
-    ):
+    dtype = images.dtype
+    if dtype != np.uint8 and not np.issubdtype(dtype, np.floating):
         raise ValueError(
             f"The images of `{name}` must be uint8 (0 to 255) or floating "
-            f"point (taken as they are). Received: {images.dtype}. Convert "
+            f"point (taken as they are). Received: {dtype}. Convert "
             "them with `astype`."
         )
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -195,11 +192,29 @@ def _checked_pair(name, pair):
     return images, labels.astype(np.int64)
 
 
-def _check_labels(name, labels, num_classes):
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
+def _arrays(dataset, image_key, label_key, image_size, name):
+    image_shape = dataset.element_spec[image_key].shape
+    if image_size is None and not image_shape.is_fully_defined():
         raise ValueError(
-            f"The labels of `{name}` must lie between 0 and num_classes - 1 "
-            f"= {num_classes - 1}. Received labels from {low} to {high}. "
-            "Renumber them or pass another `num_classes`."
+            f"The images of {name!r} differ in size: their shape is "
+            f"{image_shape}. Pass `image_size=(height, width)`."
         )
+
+    def pair(example):
+        image = example[image_key]
+        if image_size is not None:
+            dtype, image = image.dtype, tf.cast(image, tf.float32)
+            image = keras.ops.image.resize(
+                image, image_size, data_format="channels_last"
+            )
+            if dtype.is_integer:
+                image = tf.round(image)
+            image = tf.cast(image, dtype)
+        return image, example[label_key]
+
+    # One batch of everything is one copy. Examples one by one would cost a
+    # Python step each.
+    pairs = dataset.map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+    everything = pairs.batch(max(1, int(dataset.cardinality())))
+    images, labels = everything.get_single_element()
+    return images.numpy(), labels.numpy()

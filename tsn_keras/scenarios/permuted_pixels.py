@@ -5,38 +5,26 @@ import tensorflow as tf
 
 from tsn_keras.scenarios import scenario
 from tsn_keras.scenarios.images import ImageData
-from tsn_keras.scenarios.task import Task
 
 
-class PermutedPixels(scenario.TransformedImages):
+class PermutedPixels(scenario.Scenario):
     """Tasks that see the pixels of all images in different fixed orders.
 
     Input pixel `p` of task `i` is pixel `permutation(i)[p]` of the image,
     where pixels are numbered row by row and the channels of a pixel stay
-    together. Task 0 has the identity: the images as they are. The classes are
-    the same in all tasks. Task `i` is the same whatever `num_tasks` is.
+    together. Task 0 has the identity: the images as they are. All tasks have
+    the same classes and the same validation images. Task `i` is the same
+    whatever `num_tasks` is.
 
     Sources: Goodfellow et al., 2013, An Empirical Investigation of
     Catastrophic Forgetting; Kirkpatrick et al., 2017, Overcoming Catastrophic
     Forgetting in Neural Networks.
 
-    Args:
-        data: The images.
-        num_tasks: Number of tasks.
-        seed: Seed of the permutations, the validation split and the order of
-            the batches, an integer >= 0.
-        validation_split: Fraction of the training images that validate, the
-            same images in all tasks.
-        batch_size: Images in a training batch.
-        flatten: Whether the inputs are `[height * width * channels]` instead
-            of `[height, width, channels]`.
-
-    Raises:
-        ValueError: If an argument is out of its range.
+    The arguments are those of `Scenario`. `seed` also decides on the
+    permutations.
 
     Example:
 
-    >>> import numpy as np
     >>> images = np.random.default_rng(0).random((20, 4, 4), "float32")
     >>> labels = np.arange(20) % 2
     >>> data = ImageData((images, labels), (images, labels))
@@ -56,26 +44,16 @@ class PermutedPixels(scenario.TransformedImages):
         batch_size: int = 32,
         flatten: bool = True,
     ) -> None:
-        super().__init__(
-            data,
-            seed=seed,
-            validation_split=validation_split,
-            batch_size=batch_size,
-            flatten=flatten,
-        )
+        super().__init__(data, seed, validation_split, batch_size, flatten)
         self.num_tasks = scenario.checked_int("num_tasks", num_tasks, 1)
 
     def __len__(self) -> int:
         return self.num_tasks
 
     def permutation(self, index: int) -> np.ndarray:
-        """Returns the order in which a task sees the pixels.
+        """Returns the order in which task `index` sees the pixels.
 
-        Args:
-            index: Position of the task, >= 0.
-
-        Returns:
-            int64 array `[height * width]`, a permutation of its positions.
+        It is a permutation of `range(height * width)`, as an int64 array.
         """
         height, width, _ = self.image_shape
         if index == 0:
@@ -83,14 +61,13 @@ class PermutedPixels(scenario.TransformedImages):
         seed = (self.seed, index, scenario.TRANSFORM)
         return np.random.default_rng(seed).permutation(height * width)
 
-    def _build(self, index: int) -> Task:
+    def _build(self, index: int) -> scenario.Task:
         height, width, channels = self.image_shape
         permutation = tf.constant(self.permutation(index))
 
         def permute(images):
             pixels = tf.reshape(images, (-1, height * width, channels))
-            pixels = tf.gather(pixels, permutation, axis=1)
-            return tf.reshape(pixels, (-1, height, width, channels))
+            return tf.gather(pixels, permutation, axis=1)
 
         transform = permute if index > 0 else None
-        return self._task_of_all(index, f"permutation_{index}", transform)
+        return self._task(index, f"permutation_{index}", transform=transform)

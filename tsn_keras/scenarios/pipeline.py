@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.data import count_passes
+
 # Large enough that the cost per batch vanishes; nothing is learned from it.
 EVALUATION_BATCH_SIZE = 1000
 
@@ -12,14 +14,8 @@ EVALUATION_BATCH_SIZE = 1000
 def on_host(array: np.ndarray) -> tf.Tensor:
     """Copies an array to a tensor in host memory.
 
-    As a captured tensor the data is shared by every pipeline that reads it;
-    a captured array would be copied into the graph of each.
-
-    Args:
-        array: Any array.
-
-    Returns:
-        A tensor of the same shape and dtype.
+    All pipelines that read the tensor share it. An array would be copied into
+    the graph of each.
     """
     with tf.device("CPU:0"):
         return tf.constant(array)
@@ -28,19 +24,9 @@ def on_host(array: np.ndarray) -> tf.Tensor:
 def split_rows(
     rows: np.ndarray, validation_split: float, seed: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits row numbers into training and validation rows at random.
+    """Splits rows at random into training and validation rows.
 
-    Args:
-        rows: Row numbers, `[n]`, with n >= 2.
-        validation_split: Fraction of the rows that validate, in (0, 1).
-            At least one row lands on each side.
-        seed: Entropy of the random generator.
-
-    Returns:
-        Training and validation rows, each sorted.
-
-    Raises:
-        ValueError: If there are fewer than two rows.
+    Each of the two is sorted and has at least one row.
     """
     if len(rows) < 2:
         raise ValueError(
@@ -64,26 +50,19 @@ def batches(
 ) -> tf.data.Dataset:
     """Builds batches of some rows of the data.
 
-    Row numbers are shuffled and batched, then whole batches are gathered,
-    scaled (uint8 by 1/255) and transformed. So nothing but row numbers is
-    held per task, and a shuffle buffer of all rows costs 8 bytes a row. The
-    last batch may be smaller.
+    Row numbers are shuffled and batched. Then whole batches are gathered,
+    scaled (uint8 by 1/255) and transformed. A task holds nothing but row
+    numbers, and shuffling costs 8 bytes a row. The last batch may be smaller.
 
     Args:
         images: All images, `[n, height, width, channels]`.
-        labels: All labels, `[n]`.
-        rows: Row numbers to read, `[m]`.
-        batch_size: Rows in a batch.
+        rows: Numbers of the rows to read.
         transform: From float32 images `[batch, height, width, channels]` to
             the float32 inputs of the task.
         shuffle_seed: Seed of the order, which differs from epoch to epoch.
-            Rows come in the given order if it is None. The order depends on
-            nothing else, not on TensorFlow's global seed either.
-
-    Returns:
-        A data set of pairs `(x, y)`. If it is shuffled it has an attribute
-        `passes`, an integer variable of how often it was read, on which the
-        order of the next pass depends.
+            None keeps the given order. The order depends only on this seed and
+            on how often the data set was read (`data.passes_of`), not on
+            TensorFlow's global seed.
     """
 
     def gather(rows_of_batch):
@@ -99,20 +78,16 @@ def batches(
     else:
         passes = tf.Variable(-1, dtype=tf.int64, trainable=False)
         dataset = _shuffled_rows(rows, shuffle_seed, passes)
-    dataset = (
-        dataset.batch(batch_size)
-        .map(gather, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    dataset = dataset.batch(batch_size)
+    dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
     if shuffle_seed is not None:
-        dataset.passes = passes
+        count_passes(dataset, passes)
     return dataset
 
 
-def _shuffled_rows(
-    rows: np.ndarray, seed: int, passes: tf.Variable
-) -> tf.data.Dataset:
-    """Gives row numbers in another order in every pass.
+def _shuffled_rows(rows, seed, passes):
+    """Gives row numbers in a new order in every pass.
 
     `Dataset.shuffle` would mix the seed with TensorFlow's global one, and so
     with whatever ran before in the same process.
@@ -124,5 +99,4 @@ def _shuffled_rows(
         )
 
     dataset = tf.data.Dataset.from_tensors(0).map(shuffle).unbatch()
-    cardinality = tf.data.experimental.assert_cardinality(len(rows))
-    return dataset.apply(cardinality)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(rows)))

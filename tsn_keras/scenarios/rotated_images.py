@@ -8,37 +8,26 @@ import numpy as np
 
 from tsn_keras.scenarios import scenario
 from tsn_keras.scenarios.images import ImageData
-from tsn_keras.scenarios.task import Task
 
 
-class RotatedImages(scenario.TransformedImages):
+class RotatedImages(scenario.Scenario):
     """Tasks that see all images rotated, each by an angle of its own.
 
     Images turn counter-clockwise about their centre and keep their size, with
-    bilinear interpolation; what comes in from outside is 0. The angle 0
-    leaves the images exactly as they are. The classes are the same in all
-    tasks.
+    bilinear interpolation. Pixels from outside the image are 0. The angle 0
+    leaves the images exactly as they are. All tasks have the same classes and
+    the same validation images.
 
-    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory for
-    Continual Learning.
+    Source: Lopez-Paz and Ranzato, 2017, Gradient Episodic Memory.
 
     Args:
-        data: The images.
         angles: One angle in degrees for each task, all different.
-        seed: Seed of the validation split and the order of the batches, an
-            integer >= 0.
-        validation_split: Fraction of the training images that validate, the
-            same images in all tasks.
-        batch_size: Images in a training batch.
-        flatten: Whether the inputs are `[height * width * channels]` instead
-            of `[height, width, channels]`.
+        seed: Seed of the validation split and the order of the batches.
 
-    Raises:
-        ValueError: If an argument is out of its range.
+    The other arguments are those of `Scenario`.
 
     Example:
 
-    >>> import numpy as np
     >>> images = np.random.default_rng(0).random((20, 4, 4), "float32")
     >>> labels = np.arange(20) % 2
     >>> data = ImageData((images, labels), (images, labels))
@@ -55,13 +44,7 @@ class RotatedImages(scenario.TransformedImages):
         batch_size: int = 32,
         flatten: bool = False,
     ) -> None:
-        super().__init__(
-            data,
-            seed=seed,
-            validation_split=validation_split,
-            batch_size=batch_size,
-            flatten=flatten,
-        )
+        super().__init__(data, seed, validation_split, batch_size, flatten)
         self.angles = tuple(float(angle) for angle in angles)
         if not self.angles or not all(map(math.isfinite, self.angles)):
             raise ValueError(
@@ -78,7 +61,7 @@ class RotatedImages(scenario.TransformedImages):
     def __len__(self) -> int:
         return len(self.angles)
 
-    def _build(self, index: int) -> Task:
+    def _build(self, index: int) -> scenario.Task:
         angle = self.angles[index]
         matrix = _rotation(angle, *self.image_shape[:2])
 
@@ -93,7 +76,7 @@ class RotatedImages(scenario.TransformedImages):
             )
 
         transform = rotate if angle else None
-        return self._task_of_all(index, _name(angle), transform)
+        return self._task(index, _name(angle), transform=transform)
 
 
 def _name(angle):
@@ -106,9 +89,6 @@ def _rotation(degrees: float, height: int, width: int) -> np.ndarray:
     radians = math.radians(degrees)
     cos, sin = math.cos(radians), math.sin(radians)
     x, y = (width - 1) / 2, (height - 1) / 2
-    return np.array(
-        [cos, -sin, x - cos * x + sin * y]
-        + [sin, cos, y - sin * x - cos * y]
-        + [0, 0],
-        dtype=np.float32,
-    )
+    first = [cos, -sin, x - cos * x + sin * y]
+    second = [sin, cos, y - sin * x - cos * y]
+    return np.array([*first, *second, 0, 0], np.float32)

@@ -1,7 +1,8 @@
-"""What all sequences of tasks have in common."""
+"""Sequences of tasks, and what all of them have in common."""
 
 import abc
 import collections.abc
+import dataclasses
 import math
 import operator
 from collections.abc import Callable
@@ -11,11 +12,43 @@ import tensorflow as tf
 
 from tsn_keras.scenarios import pipeline
 from tsn_keras.scenarios.images import ImageData
-from tsn_keras.scenarios.task import Task
 
-# Purposes for which random numbers are drawn. Each is the last word of a
-# generator's seed, so that no two purposes see the same numbers.
+# What random numbers are drawn for. Each is the last number of a generator's
+# seed, so that no two of them see the same random numbers.
 TRANSFORM, SPLIT, SHUFFLE, CLASSES = range(4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a model learns between one `add_task` and its `consolidate`.
+
+    The three data sets are batched pairs `(x, y)` with `x` float32 of shape
+    `[batch, *input_shape]` and `y` int64 of shape `[batch]`, numbered from 0
+    to `num_classes - 1`:
+
+    ```python
+    for task in scenario:
+        model.add_task(task.name, head=keras.layers.Dense(task.num_classes))
+        model.fit(task.train, validation_data=task.validation, epochs=5)
+        model.consolidate(task.validation)
+    ```
+
+    Only `train` is shuffled, anew in every epoch.
+
+    Args:
+        name: Unique in its scenario.
+        validation: Batches held out of the training images, for pruning,
+            quantization and early stopping.
+        num_classes: The width of the task's head.
+        input_shape: Shape of one input, without the batch axis.
+    """
+
+    name: str
+    train: tf.data.Dataset
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    num_classes: int
+    input_shape: tuple[int, ...]
 
 
 class Scenario(collections.abc.Sequence, abc.ABC):
@@ -25,21 +58,17 @@ class Scenario(collections.abc.Sequence, abc.ABC):
     are held once and are transformed batch by batch as they are read, so any
     number of tasks takes little more memory than one. The same arguments and
     index always give the same task: the same split, the same batches in the
-    same order. Scenarios of several kinds are joined with
+    same order. Join scenarios of several kinds with
     `list(first) + list(second)`.
 
     A subclass defines `__len__` and `_build(index)`, which calls `_task`.
 
     Args:
-        data: The images.
         seed: Seed of everything random, an integer >= 0.
         validation_split: Fraction of the training images that validate.
         batch_size: Images in a training batch.
         flatten: Whether the inputs are `[height * width * channels]` instead
             of `[height, width, channels]`.
-
-    Raises:
-        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -67,6 +96,7 @@ class Scenario(collections.abc.Sequence, abc.ABC):
         self.validation_split = float(validation_split)
         self.flatten = bool(flatten)
         self.image_shape = data.image_shape
+        self.num_classes = data.num_classes
         self._train = tuple(pipeline.on_host(part) for part in data.train)
         self._test = tuple(pipeline.on_host(part) for part in data.test)
 
@@ -79,16 +109,13 @@ class Scenario(collections.abc.Sequence, abc.ABC):
 
     def __getitem__(self, index: int | slice) -> Task | list[Task]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        position = operator.index(index)
-        if position < 0:
-            position += len(self)
-        if not 0 <= position < len(self):
+            return [self[i] for i in range(len(self))[index]]
+        if not -len(self) <= index < len(self):
             raise IndexError(
                 f"Task {index} does not exist: the scenario has {len(self)} "
                 "tasks."
             )
-        return self._build(position)
+        return self._build(range(len(self))[index])
 
     @abc.abstractmethod
     def _build(self, index: int) -> Task:
@@ -98,107 +125,58 @@ class Scenario(collections.abc.Sequence, abc.ABC):
         self,
         index: int,
         name: str,
-        train_rows: np.ndarray,
-        test_rows: np.ndarray,
-        num_classes: int,
+        num_classes: int | None = None,
+        train_rows: np.ndarray | None = None,
+        test_rows: np.ndarray | None = None,
         split_index: int = 0,
         transform: Callable | None = None,
         renumber: Callable | None = None,
     ) -> Task:
-        """Builds a task from rows of the data.
+        """Builds a task from all images, or from some of their rows.
 
         Args:
-            index: Position of the task.
-            name: Name of the task.
+            num_classes: That of the data by default.
             train_rows: Training images, before the validation split.
-            test_rows: Test images.
-            num_classes: Number of classes of the task.
             split_index: Tasks with the same one, and the same rows, have the
                 same validation images.
             transform: From float32 images `[batch, height, width, channels]`
-                to images of that shape; None leaves them as they are.
+                to as many values in any shape; None leaves them as they are.
             renumber: From labels of the data to labels of the task.
-
-        Returns:
-            The task.
         """
+        if train_rows is None:
+            train_rows = np.arange(len(self._train[0]))
+        if test_rows is None:
+            test_rows = np.arange(len(self._test[0]))
 
         def to_inputs(images):
             if transform is not None:
                 images = transform(images)
             return tf.reshape(images, (-1, *self.input_shape))
 
-        rows, validation_rows = pipeline.split_rows(
-            train_rows,
-            self.validation_split,
-            (self.seed, split_index, SPLIT),
+        split_seed = (self.seed, split_index, SPLIT)
+        rows, held_out = pipeline.split_rows(
+            train_rows, self.validation_split, split_seed
         )
         order = np.random.default_rng((self.seed, index, SHUFFLE))
+        order_seed = int(order.integers(2**31))
         train, test = self._train, self._test
         if renumber is not None:
             train = (train[0], renumber(train[1]))
             test = (test[0], renumber(test[1]))
-        large = max(self.batch_size, pipeline.EVALUATION_BATCH_SIZE)
+        small = self.batch_size
+        large = max(small, pipeline.EVALUATION_BATCH_SIZE)
         return Task(
             name=name,
-            train=pipeline.batches(
-                *train,
-                rows,
-                self.batch_size,
-                to_inputs,
-                shuffle_seed=int(order.integers(2**31)),
-            ),
-            validation=pipeline.batches(
-                *train, validation_rows, large, to_inputs
-            ),
+            train=pipeline.batches(*train, rows, small, to_inputs, order_seed),
+            validation=pipeline.batches(*train, held_out, large, to_inputs),
             test=pipeline.batches(*test, test_rows, large, to_inputs),
-            num_classes=num_classes,
+            num_classes=num_classes or self.num_classes,
             input_shape=self.input_shape,
         )
 
 
-class TransformedImages(Scenario):
-    """A scenario whose tasks see all images, each in its own way.
-
-    Every task has the same training, validation and test images and the same
-    classes.
-
-    Args:
-        data: The images.
-        **kwargs: See `Scenario`.
-    """
-
-    def __init__(self, data: ImageData, **kwargs) -> None:
-        super().__init__(data, **kwargs)
-        self.num_classes = data.num_classes
-
-    def _task_of_all(
-        self, index: int, name: str, transform: Callable | None
-    ) -> Task:
-        return self._task(
-            index,
-            name,
-            np.arange(len(self._train[0])),
-            np.arange(len(self._test[0])),
-            self.num_classes,
-            transform=transform,
-        )
-
-
 def checked_int(name: str, value: int, minimum: int) -> int:
-    """Returns an argument that must be an integer of at least `minimum`.
-
-    Args:
-        name: Name of the argument, for the message.
-        value: What was passed.
-        minimum: The smallest value allowed.
-
-    Returns:
-        The value as an `int`.
-
-    Raises:
-        ValueError: If it is no integer or too small.
-    """
+    """Returns an argument that must be an integer of at least `minimum`."""
     try:
         number = operator.index(value)
     except TypeError:

@@ -1,8 +1,5 @@
-"""Which plane: activation statistics, their divergence, the strategies."""
+"""Which plane a task joins: activation statistics and the strategies."""
 
-from tsn_keras.sharing.activation_similarity import (
-    ActivationSimilarity as ActivationSimilarity,
-)
 from tsn_keras.sharing.activation_statistics import (
     activation_statistics as activation_statistics,
 )
@@ -12,8 +9,12 @@ from tsn_keras.sharing.activation_statistics import (
 from tsn_keras.sharing.activation_statistics import (
     masked_layers as masked_layers,
 )
+from tsn_keras.sharing.plane_choice import REASONS as REASONS
 from tsn_keras.sharing.plane_choice import PlaneChoice as PlaneChoice
+from tsn_keras.sharing.strategies import (
+    ActivationSimilarity as ActivationSimilarity,
+)
 from tsn_keras.sharing.strategies import Always as Always
 from tsn_keras.sharing.strategies import Never as Never
 from tsn_keras.sharing.strategies import Sharing as Sharing
-from tsn_keras.sharing.warm_start import WarmStart as WarmStart
+from tsn_keras.sharing.strategies import WarmStart as WarmStart

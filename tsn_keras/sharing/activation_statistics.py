@@ -1,69 +1,35 @@
 """Summary statistics of the activations of masked layers."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from tsn_keras.keras_internals import flatten_layers, observed_calls
+
 MOST_UNITS = 16
 SMALLEST_DEVIATION = 0.1
-# So many deviations off zero a unit is as good as constant.
+# A unit whose mean is so many deviations from zero is practically constant.
 FARTHEST = 16.0
 
 
 def masked_layers(
     root: keras.layers.Layer, kernels: list[keras.Variable]
 ) -> list[keras.layers.Layer]:
-    """Returns the layers that own kernels, in the order of the kernels.
-
-    Args:
-        root: `keras.layers.Layer` that holds them.
-        kernels: list of `keras.Variable`.
-    """
-    layers = list(root._flatten_layers())
+    """Returns the layers that own kernels, in the order of the kernels."""
+    layers = flatten_layers(root)
     owners = []
     for kernel in kernels:
-        holders = [
-            layer
-            for layer in layers
-            if any(weight is kernel for weight in layer.weights)
-        ]
-        # A model may hold one layer alone, and have no weights beside its.
+        holders = [x for x in layers if id(kernel) in map(id, x.weights)]
+        # A model that holds one layer alone has the same weights as it.
         owner = min(
-            holders,
-            key=lambda x: (len(x.weights), isinstance(x, keras.Model)),
+            holders, key=lambda x: (len(x.weights), isinstance(x, keras.Model))
         )
         if owner not in owners:
             owners.append(owner)
     return owners
-
-
-@contextlib.contextmanager
-def _observed(
-    layers: list[keras.layers.Layer], outputs: dict[int, np.ndarray]
-) -> Iterator[None]:
-    """Notes the last output of each layer while the context lasts."""
-
-    def noting(index, call):
-        def noting_call(*args, **kwargs):
-            result = call(*args, **kwargs)
-            first = tree.flatten(result)[0]
-            if isinstance(first, tf.__internal__.EagerTensor):
-                outputs[index] = np.asarray(first, np.float32)
-            return result
-
-        return noting_call
-
-    for index, layer in enumerate(layers):
-        layer.call = noting(index, layer.call)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.call
 
 
 def activation_statistics(
@@ -71,21 +37,24 @@ def activation_statistics(
 ) -> np.ndarray:
     """Returns mean and deviation of some units of every masked layer.
 
-    At most 16 evenly spaced units a layer are kept; a deviation is at least
-    a tenth of the layer's, so that dead units do not count for too much. In
-    deviations and logarithms all units have one scale, whatever their layer's,
-    so that a few bits hold them.
+    The float32 result holds all means, divided by their deviations and at most
+    16 from zero, and then the logarithms of all deviations. So units of all
+    layers have one scale, and a few bits hold them. At most 16 evenly spaced
+    units of each layer are kept. A deviation is at least a tenth of the
+    layer's, so that dead units do not count for too much.
 
     Args:
         forward: function that runs the network eagerly on the sample.
-        layers: list of layers to observe.
-
-    Returns:
-        float32 array, all means in deviations (at most 16 off zero), followed
-        by the logarithms of all deviations.
+        layers: the layers to observe; of several calls the last one counts.
     """
     outputs: dict[int, np.ndarray] = {}
-    with _observed(layers, outputs):
+
+    def note(index, result):
+        first = tree.flatten(result)[0]
+        if isinstance(first, tf.__internal__.EagerTensor):
+            outputs[index] = np.asarray(first, np.float32)
+
+    with observed_calls(layers, note):
         forward()
     means, deviations = [], []
     for index in sorted(outputs):
@@ -107,17 +76,11 @@ def activation_statistics(
 def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:
     """Returns how far activations are from those of a stored task.
 
-    The mean over units of the divergence between normal distributions:
+    This is the mean over units of the divergence of normal distributions, `p`
+    of the new and `q` of the stored task. It is infinite if the statistics
+    cannot be compared.
 
     `KL(p || q) = log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2`
-
-    Args:
-        new: float array, statistics `p` of the new task's sample.
-        stored: float array, statistics `q` of the stored task.
-
-    Returns:
-        float, 0 for equal statistics; infinite where nothing can be
-        compared.
     """
     if new.size != stored.size or not new.size:
         return float("inf")

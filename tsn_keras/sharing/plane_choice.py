@@ -19,23 +19,23 @@ class PlaneChoice:
     """The plane of a new task and how it was found.
 
     Args:
-        plane: int or `None`; `None` opens a new plane.
-        nearest: str or `None`, the most similar earlier task. On its plane
-            the new task uses all slots that it uses.
-        divergence: float or `None`, its KL divergence.
-        own_fraction: float, how much of the usual number of slots a task
-            that joins a plane may add.
-        depth: float in (0, 1], the part of the kernels, from the first on,
-            that join the plane. Those after them lie on a new one.
-        trial_steps: int. If not 0 the choice may be in doubt, and a trial of
+        plane: the plane to join; `None` opens a new one.
+        nearest: the most similar earlier task. On its plane the new task uses
+            all slots that this task uses.
+        divergence: the KL divergence from the nearest task.
+        own_fraction: how much of the usual number of slots a task that joins
+            a plane may add.
+        depth: in (0, 1], the part of the kernels, from the first on, that
+            join the plane. The others lie on a new plane.
+        trial_steps: if this is not 0, the choice may be in doubt: a trial of
             so many training steps decides between the plane and a new one.
-        trial_depth: float in (0, 1], the depth that is tried where sharing
-            all kernels is not good enough.
-        reason: str, one of `REASONS`.
-        losses: tuple of two floats or `None`, the held-out losses of a trial
-            with what is shared and on a plane of its own.
-        warm_start: float, how much of the nearest task's values a task on a
-            new plane starts with; the rest is newly initialized.
+        trial_depth: in (0, 1], the depth to try if sharing all kernels is not
+            good enough.
+        reason: one of `REASONS`.
+        losses: the held-out losses of a trial, with sharing and on a plane of
+            its own.
+        warm_start: how much of the nearest task's values a task on a new
+            plane starts with; the rest is newly initialized.
     """
 
     plane: int | None
@@ -63,9 +63,6 @@ class PlaneChoice:
 
     def num_joined(self, num_kernels: int) -> int:
         """Returns how many of a network's kernels join the plane.
-
-        Args:
-            num_kernels: int, of the whole network.
 
         Example:
 

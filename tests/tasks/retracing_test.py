@@ -1,0 +1,51 @@
+"""Tests that tasks with equal heads share everything that is traced."""
+
+import keras
+from absl.testing import parameterized
+
+from tests.digits_tasks import (
+    VALIDATION,
+    CountsTraces,
+    begin,
+    consolidate,
+    digits,
+    logits,
+    make_model,
+    mlp,
+)
+from tsn_keras.quantization import AdaptiveCodebook
+
+NUM_TASKS = 20
+
+
+class RetracingTest(parameterized.TestCase):
+    def test_twenty_tasks_with_equal_heads(self):
+        traces = []
+
+        def loss(y_true, y_pred):
+            # Python runs it in each trace of the steps of training,
+            # evaluation, consolidation and fine-tuning, and else never.
+            traces.append(len(model.tasks))
+            return keras.losses.sparse_categorical_crossentropy(
+                y_true, y_pred, from_logits=True
+            )
+
+        quantization = AdaptiveCodebook(
+            min_width=1, max_width=1, tolerance=0.9, fine_tune_steps=1
+        )
+        model = make_model(
+            mlp(16), None, quantization, loss=loss, model_class=CountsTraces
+        )
+        validation = digits(0, VALIDATION)
+        predict_traces = []
+        for number in range(NUM_TASKS):
+            begin(model, number, epochs=1, validation_data=validation)
+            consolidate(model, number)
+            logits(model, number)
+            model.evaluate(*validation, task="task 0", verbose=0)
+            predict_traces.append(model.predict_traces)
+        # Training, its last and smaller batch, evaluation, consolidation,
+        # fine-tuning.
+        self.assertGreaterEqual(traces.count(1), 4)
+        self.assertEqual(traces[-1], 1, msg=f"Traced in tasks {traces}")
+        self.assertEqual(set(predict_traces), {predict_traces[0]})

@@ -1,0 +1,200 @@
+"""Tests of tasks that are read as views, while the variables hold another."""
+
+from concurrent import futures
+from unittest import mock
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+from keras import layers
+
+import tsn_keras
+from tests.digits_tasks import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    begin,
+    consolidate,
+    digits,
+    fit,
+    learn,
+    logits,
+    make_model,
+    mlp,
+)
+from tsn_keras.keras_internals import raw_value
+from tsn_keras.tasks import view
+
+
+def variables(model):
+    return [np.array(variable) for variable in model.variables]
+
+
+def normalized():
+    return mlp(extra=[layers.BatchNormalization(), layers.Dropout(0.3)])
+
+
+class Asks(keras.callbacks.Callback):
+    """Asks other tasks while one trains or is evaluated."""
+
+    def __init__(self, *tasks):
+        super().__init__()
+        self.tasks = tasks
+        self.answers = []
+
+    def ask(self):
+        x, _ = digits(0, TEST)
+        for task in self.tasks:
+            answer = self.model.predict(x, task=task, verbose=0)
+            self.answers.append((task, answer))
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:
+            self.ask()
+
+    def on_test_batch_end(self, batch, logs=None):
+        if not batch:
+            self.ask()
+
+
+class ViewTest(parameterized.TestCase):
+    @parameterized.parameters(
+        {},
+        {"jit_compile": True},
+        {"run_eagerly": True},
+        {"steps_per_execution": 3},
+    )
+    def test_reading_changes_no_variable(self, **options):
+        model = make_model(normalized(), **options)
+        for number in range(2):
+            learn(model, number)
+        expected = logits(model, 0)
+        begin(model, 2, epochs=1)
+        before = variables(model)
+        np.testing.assert_array_equal(logits(model, 0), expected)
+        x, y = digits(0, VALIDATION)
+        found = [
+            model.evaluate(x, y, task="task 0", verbose=0) for _ in range(2)
+        ]
+        self.assertEqual(*found)
+        for one, other in zip(variables(model), before, strict=True):
+            if one.dtype.kind == "f" and one.size > 1:
+                np.testing.assert_array_equal(one, other)
+
+    def test_a_callback_that_reads_does_not_disturb_training(self):
+        learned = []
+        for tasks in ((), ("task 0", "task 1")):
+            keras.utils.set_random_seed(0)
+            model = make_model(normalized())
+            for number in range(2):
+                learn(model, number)
+            expected = {task: logits(model, 0, task=task) for task in tasks}
+            asks = Asks(*tasks)
+            begin(model, 2, callbacks=[asks])
+            for task, answer in asks.answers:
+                np.testing.assert_array_equal(answer, expected[task])
+            consolidate(model, 2)
+            learned.append(model.bank.to_bytes())
+        self.assertEqual(*learned)
+
+    def test_readings_within_readings(self):
+        model = make_model()
+        for number in range(2):
+            learn(model, number)
+        begin(model, 2)
+        tasks = ("task 0", "task 1", "task 2", None)
+        expected = {task: logits(model, 0, task=task) for task in tasks[:3]}
+        expected[None] = expected["task 2"]
+        asks = Asks(*tasks)
+        x, y = digits(0, VALIDATION)
+        found = model.evaluate(x, y, task="task 0", verbose=0, callbacks=[asks])
+        for task, answer in asks.answers:
+            np.testing.assert_array_equal(answer, expected[task])
+        alone = model.evaluate(x, y, task="task 0", verbose=0)
+        self.assertEqual(found, alone)
+
+    def test_heads_of_other_outputs_in_a_callback(self):
+        model = make_model(metrics=["accuracy"])
+        learn(model, 0)
+        x, y = digits(0, VALIDATION)
+        expected = model.evaluate(x, y, task="task 0", verbose=0)
+
+        class Evaluates(keras.callbacks.Callback):
+            found = None
+
+            def on_epoch_end(self, epoch, logs=None):
+                self.found = self.model.evaluate(
+                    x, y, task="task 0", verbose=0
+                )
+
+        evaluates = Evaluates()
+        model.add_task("two", layers.Dense(2))
+        images, labels = digits(1, TRAIN)
+        model.fit(images, labels % 2, verbose=0, callbacks=[evaluates])
+        self.assertEqual(evaluates.found, expected)
+        self.assertEqual(model.predict(images, verbose=0).shape[-1], 2)
+
+    def test_regularized_weights_are_those_of_the_task(self):
+        def head():
+            return layers.Dense(10, kernel_regularizer="l2")
+
+        hidden = layers.Dense(16, "relu", bias_regularizer="l1")
+        model = make_model(keras.Sequential([keras.Input((64,)), hidden]))
+        x, y = digits(0, VALIDATION)
+        losses = []
+        for number in range(2):
+            model.add_task(f"task {number}", head())
+            fit(model, number)
+            consolidate(model, number)
+            losses.append(model.evaluate(x, y, task="task 0", verbose=0))
+        self.assertEqual(*losses)
+
+    def test_without_a_name_the_latest_task_answers(self):
+        model = make_model()
+        for number in range(2):
+            learn(model, number)
+        x, _ = digits(0, TEST)
+        expected = logits(model, 0, task="task 1")
+        logits(model, 0, task="task 0")
+        np.testing.assert_allclose(model.predict(x, verbose=0), expected)
+        np.testing.assert_allclose(model(x), expected, atol=1e-5)
+        np.testing.assert_allclose(
+            model.predict_on_batch(x), expected, atol=1e-5
+        )
+
+    def test_a_step_that_reads_past_keras_is_refused(self):
+        class Peeks(tsn_keras.ContinualModel):
+            def predict_step(self, data):
+                (kernel,) = self.switch.kernels
+                peeked = raw_value(kernel.kernel)[0, 0]
+                return super().predict_step(data) + 0 * peeked
+
+        model = make_model(model_class=Peeks)
+        learn(model)
+        begin(model, 1)
+        with self.assertRaisesRegex(ValueError, "past Keras"):
+            logits(model, 0)
+
+    def test_few_views_are_kept_where_they_are_large(self):
+        model = make_model()
+        for number in range(3):
+            learn(model, number)
+        expected = [logits(model, number) for number in range(3)]
+        with mock.patch.object(view, "MOST_BYTES", 1):
+            for _ in range(2):
+                for number in range(3):
+                    found = logits(model, number)
+                    np.testing.assert_array_equal(found, expected[number])
+
+    def test_another_thread_reads_what_it_asks_for(self):
+        model = make_model()
+        for number in range(2):
+            learn(model, number)
+        x, _ = digits(0, TEST)
+        expected = np.array(model(x))
+        with model.switch.reading("task 0"):
+            here = np.array(model(x))
+            with futures.ThreadPoolExecutor(1) as other:
+                found = np.array(other.submit(model, x).result())
+        self.assertGreater(np.abs(here - expected).max(), 1e-3)
+        np.testing.assert_array_equal(found, expected)

@@ -1,0 +1,227 @@
+"""The byte format of a saved bank.
+
+    magic "TSNB" | version, 1 byte | CRC-32 of all that follows, 4 bytes
+    | length of metadata, 4 bytes | metadata | base
+    | for each task: of each kernel own mask, shared mask, codes, codebook;
+    |     private variables; statistics
+
+All numbers are little-endian. The metadata say what the parts are: names,
+widths, lengths. They are JSON, compressed by raw deflate with a dictionary of
+what a bank is likely to say. Tasks are written as columns, so that what they
+have in common stands side by side. What follows from other entries, the length
+of codes and of private variables, is left out. Readers ignore keys that they
+do not know.
+
+| key | content |
+| --- | --- |
+| `shapes` | of each kernel |
+| `base` | of each frozen weight: width, shape, dtype, length |
+| `tasks` | columns: name, head, reference |
+| `planes` | a column for each kernel |
+| `components` | for each kernel, columns: width, own slots, bytes of the own |
+| | mask, of the shared mask, and of the codebook |
+| `private` | all lists of (shape, dtype) that occur; a column that says which |
+| | of them a task has; a column of widths for each variable; the last |
+| | one are the statistics |
+| `facts` | all lists of names that occur; a column that says which of them a |
+| | task has; a column of values for each name |
+"""
+
+import io
+import itertools
+import json
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tsn_keras.bank import packing
+from tsn_keras.bank.records import Component, PrivateCode, TaskRecord
+
+MAGIC = b"TSNB"
+VERSION = 5
+_HEADER = struct.Struct("<4sBI")
+_LENGTH = struct.Struct("<I")
+_WINDOW = -zlib.MAX_WBITS
+# Part of the format: another dictionary needs another version.
+_DICTIONARY = (
+    b'["name","int32","int64","uint32","float16","float32"]],[0,0,0,0,null,'
+    b'null,"loss","accuracy",["nearest","divergence","monitor","before",'
+    b'"after"]],"shapes":[[784,100],[100,100],[3,3,64,128]],"base":[],"tasks":'
+    b'[["task_0","task_1"],"planes":[[0,1,2,3,4,5,6,7,8,9],"components":[[[2,'
+    b'3,4],"private":[[[[[100],"float32"],[[100,10],"float32"],[[10],"float32"'
+    b']]],[0,0],"facts":[[["nearest","divergence","monitor","before","after"]]'
+    b'{"shapes":[],"base":[],"tasks":[[],[],[],[]],"planes":[],"components":[]'
+    b',"private":[[],[],[]],"facts":[[],[],[]]}'
+)
+Shapes = list[tuple[int, ...]]
+
+
+def to_bytes(
+    records: Sequence[TaskRecord], base: Iterable[PrivateCode], shapes: Shapes
+) -> bytes:
+    """Returns the saved form of a bank: tasks, frozen weights, kernels."""
+    metadata = _write_metadata(records, base, shapes)
+    parts = [_LENGTH.pack(len(metadata)), metadata]
+    parts += [code.data for code in base]
+    for record in records:
+        for c in record.components:
+            codebook = c.codebook.tobytes()
+            parts += [c.own_mask, c.shared_mask, c.codes, codebook]
+        parts += [code.data for code in record.private]
+        parts.append(record.statistics.data)
+    body = b"".join(parts)
+    return _HEADER.pack(MAGIC, VERSION, zlib.crc32(body)) + body
+
+
+def count_bytes(
+    records: Sequence[TaskRecord], base: Iterable[PrivateCode], shapes: Shapes
+) -> dict[str, int]:
+    """Returns the number of bytes of `to_bytes(...)` by kind."""
+    components = [c for record in records for c in record.components]
+    private = [code for record in records for code in record.private]
+    metadata = len(_write_metadata(records, base, shapes))
+    return {
+        "codes": sum(len(c.codes) for c in components),
+        "masks": sum(len(c.own_mask + c.shared_mask) for c in components),
+        "codebooks": sum(c.codebook.nbytes for c in components),
+        "private": sum(len(code.data) for code in private),
+        "statistics": sum(len(record.statistics.data) for record in records),
+        "base": sum(len(code.data) for code in base),
+        "metadata": _HEADER.size + _LENGTH.size + metadata,
+    }
+
+
+def from_bytes(
+    data: bytes,
+) -> tuple[list[TaskRecord], tuple[PrivateCode, ...], Shapes]:
+    """Returns the tasks, the base and the kernels' shapes of a saved bank.
+
+    Raises:
+        ValueError: If the data are no bank, of another version, or damaged.
+    """
+    file = io.BytesIO(data)
+    magic, version, checksum = _HEADER.unpack(_take(file, _HEADER.size))
+    if magic != MAGIC:
+        raise ValueError(
+            f"A saved weight bank begins with {MAGIC!r}. Received {magic!r}: "
+            "the file was not written by tsn_keras, or is damaged."
+        )
+    if version != VERSION:
+        raise ValueError(
+            f"The weight bank has format version {version}; this tsn_keras "
+            f"reads version {VERSION}. Load it with the release that wrote it."
+        )
+    if zlib.crc32(data[_HEADER.size :]) != checksum:
+        raise ValueError(
+            f"The saved weight bank is damaged: its {len(data)} bytes are not "
+            "those that were written. Load another copy of the file."
+        )
+    (length,) = _LENGTH.unpack(_take(file, _LENGTH.size))
+    text = zlib.decompressobj(wbits=_WINDOW, zdict=_DICTIONARY)
+    metadata = json.loads(text.decompress(_take(file, length)))
+    base = tuple(
+        _read_code(width, shape, dtype, file)
+        for width, shape, dtype, _ in metadata["base"]
+    )
+    count = len(metadata["tasks"][0])
+    records = [_read_record(metadata, index, file) for index in range(count)]
+    return records, base, [tuple(shape) for shape in metadata["shapes"]]
+
+
+def _write_metadata(records, base, shapes) -> bytes:
+    components = [
+        [
+            [c.width, c.own_count, len(c.own_mask), len(c.shared_mask)]
+            + [c.codebook.nbytes]
+            for c in record.components
+        ]
+        for record in records
+    ]
+    private = [[*record.private, record.statistics] for record in records]
+    kinds = [[[code.shape, code.dtype] for code in codes] for codes in private]
+    widths = [[code.width for code in codes] for codes in private]
+    facts = [record.facts for record in records]
+    metadata = {
+        "shapes": shapes,
+        "base": [[c.width, c.shape, c.dtype, len(c.data)] for c in base],
+        "tasks": [
+            [record.name for record in records],
+            [record.head for record in records],
+            [record.reference for record in records],
+        ],
+        "planes": _transposed([record.planes for record in records]),
+        "components": [_transposed(k) for k in _transposed(components)],
+        "private": [*_numbered(kinds), _transposed(widths)],
+        "facts": [
+            *_numbered([list(names) for names in facts]),
+            _transposed([list(values.values()) for values in facts]),
+        ],
+    }
+    text = json.dumps(metadata, separators=(",", ":"))
+    compressor = zlib.compressobj(9, wbits=_WINDOW, zdict=_DICTIONARY)
+    return compressor.compress(text.encode()) + compressor.flush()
+
+
+def _transposed(rows: list) -> list[list]:
+    """Columns of rows; shorter rows are filled up."""
+    return [list(column) for column in itertools.zip_longest(*rows)]
+
+
+def _numbered(lists: list[list]) -> tuple[list[list], list[int]]:
+    """The different lists, and the number of each one among them."""
+    different: list[list] = []
+    for one in lists:
+        if one not in different:
+            different.append(one)
+    return different, [different.index(one) for one in lists]
+
+
+def _take(file: io.BytesIO, length: int) -> bytes:
+    part = file.read(length)
+    if len(part) != length:
+        raise ValueError(
+            "The saved weight bank is damaged: it ends after "
+            f"{file.tell()} bytes, within a part of {length} bytes. Load "
+            "another copy of the file."
+        )
+    return part
+
+
+def _read_record(metadata: dict, index: int, file: io.BytesIO) -> TaskRecord:
+    name, head, reference = (column[index] for column in metadata["tasks"])
+    components = []
+    for kernel in metadata["components"]:
+        width, count, own, shared, book = (column[index] for column in kernel)
+        component = Component(
+            width=width,
+            own_count=count,
+            own_mask=_take(file, own),
+            shared_mask=_take(file, shared),
+            codes=_take(file, packing.num_bytes(count, width)),
+            codebook=np.frombuffer(_take(file, book), np.float32),
+        )
+        components.append(component)
+    kinds, numbers, widths = metadata["private"]
+    *private, statistics = (
+        _read_code(width[index], shape, dtype, file)
+        for (shape, dtype), width in zip(kinds[numbers[index]], widths)
+    )
+    names, named, values = metadata["facts"]
+    fact_values = (value[index] for value in values)
+    return TaskRecord(
+        name=name,
+        planes=tuple(plane[index] for plane in metadata["planes"]),
+        head=head,
+        components=tuple(components),
+        private=tuple(private),
+        statistics=statistics,
+        facts=dict(zip(names[named[index]], fact_values)),
+        reference=reference,
+    )
+
+
+def _read_code(width: int, shape: list[int], dtype: str, file) -> PrivateCode:
+    length = PrivateCode.num_bytes(width, shape, dtype)
+    return PrivateCode(width, tuple(shape), dtype, _take(file, length))

@@ -1,0 +1,20 @@
+"""The data of a task: looked at, checked, and run through in batches."""
+
+from tsn_keras.data.batch_loop import BatchLoop as BatchLoop
+from tsn_keras.data.batch_loop import stacked as stacked
+from tsn_keras.data.batch_loop import unstacked as unstacked
+from tsn_keras.data.checks import check_arrays as check_arrays
+from tsn_keras.data.checks import check_finite as check_finite
+from tsn_keras.data.checks import check_labels as check_labels
+from tsn_keras.data.checks import check_several_classes as check_several_classes
+from tsn_keras.data.checks import check_shapes as check_shapes
+from tsn_keras.data.checks import check_validation_data as check_validation_data
+from tsn_keras.data.checks import explain_label_error as explain_label_error
+from tsn_keras.data.checks import in_order as in_order
+from tsn_keras.data.training_data import TrainingData as TrainingData
+from tsn_keras.data.training_data import count_passes as count_passes
+from tsn_keras.data.training_data import (
+    evaluation_batches as evaluation_batches,
+)
+from tsn_keras.data.training_data import joined as joined
+from tsn_keras.data.training_data import num_rows as num_rows

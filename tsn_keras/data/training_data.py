@@ -1,0 +1,289 @@
+"""The training data of a task, which are looked at more than once."""
+
+import contextlib
+import itertools
+import math
+import types
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+EVALUATION_BATCH = 1024
+HELD_OUT_ROWS = 1024
+
+# How often data sets were read, where their order depends on it.
+_passes = weakref.WeakKeyDictionary()
+
+
+def count_passes(dataset: tf.data.Dataset, passes: tf.Variable) -> None:
+    """Registers the variable that counts how often a data set was read."""
+    _passes[dataset] = passes
+
+
+def passes_of(data: Any) -> tf.Variable | None:
+    """Returns the variable that was registered for a data set, if any."""
+    is_dataset = isinstance(data, tf.data.Dataset)
+    return _passes.get(data) if is_dataset else None
+
+
+def _is_arrays(x: Any) -> bool:
+    if isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)):
+        return False
+    return not isinstance(x, types.GeneratorType) and all(
+        hasattr(part, "shape") for part in tree.flatten(x)
+    )
+
+
+def num_rows(arrays: Any) -> int:
+    """Returns the length of the first axis of a nest of arrays."""
+    return int(tree.flatten(arrays)[0].shape[0])
+
+
+def take_rows(arrays: Any, rows) -> Any:
+    """Returns some rows of a nest of arrays."""
+
+    def take(part):
+        if isinstance(part, tf.Tensor) and part.dtype == tf.string:
+            # Keras takes no arrays of Python's strings.
+            return tf.gather(part, np.arange(part.shape[0])[rows])
+        return np.asarray(part)[rows]
+
+    return tree.map_structure(take, arrays)
+
+
+def joined(batches: list) -> Any:
+    """Returns batches as one: those with examples of the first one's shape.
+
+    Sequences may have another length in each batch.
+    """
+
+    def shapes(batch):
+        return [np.shape(part)[1:] for part in tree.flatten(batch)]
+
+    alike = [batch for batch in batches if shapes(batch) == shapes(batches[0])]
+    return tree.map_structure(lambda *parts: np.concatenate(parts), *alike)
+
+
+class TrainingData:
+    """What `fit(x, y, ...)` was given, to look at more than once.
+
+    The arguments are those of `fit`. Rows that `validation_split` takes off are
+    never looked at. `has_targets` tells whether there are labels, as far as
+    it is known.
+    """
+
+    def __init__(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        batch_size=None,
+        validation_split=0.0,
+        class_weight=None,
+    ):
+        self.is_arrays = _is_arrays(x)
+        self.y = y
+        self.sample_weight = sample_weight
+        self.batch_size = batch_size or 32
+        self.validation_split = validation_split or 0.0
+        self.class_weight = class_weight
+        self.has_targets = True
+        self._seen = []
+        self._generator = None
+        if isinstance(x, types.GeneratorType):
+            self._generator = x
+            x = self._replay()
+        self.x = x
+
+    def _replay(self) -> Iterator:
+        yield from self._seen
+        yield from self._generator
+
+    def _num_rows(self) -> int:
+        """The number of rows of arrays that `fit` trains with."""
+        return math.floor(num_rows(self.x) * (1.0 - self.validation_split))
+
+    @contextlib.contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Lets data be looked at without a trace.
+
+        The order of a scenario's data set depends on how often it was read.
+        That count is put back, so a task that turns out not to share is
+        trained exactly as it is without sharing. Data sets that users shuffle
+        go on.
+        """
+        passes = passes_of(self.x)
+        before = None if passes is None else passes.numpy()
+        try:
+            yield
+        finally:
+            if passes is not None:
+                passes.assign(before)
+
+    def first_batches(self, rows: int) -> list[tuple]:
+        """Returns batches `(x, y, sample_weight)` of about `rows` examples.
+
+        Of arrays, evenly spaced rows are taken, since they may be sorted.
+        The elements of a generator are kept for `fit`. Empty data give none.
+        """
+        if self.is_arrays:
+            count = self._num_rows()
+            if not count:
+                return []
+            chosen = np.linspace(0, count - 1, min(rows, count)).astype(int)
+            columns = (self.x, self.y, self.sample_weight)
+            batch = [c if c is None else take_rows(c, chosen) for c in columns]
+            self.has_targets = self.y is not None
+            return [tuple(batch)]
+        taken, batches = 0, []
+        for element in self.elements():
+            batch = keras.utils.unpack_x_y_sample_weight(element)
+            batch = tree.map_structure(
+                lambda part: part if part is None else np.asarray(part), batch
+            )
+            batches.append(batch)
+            self.has_targets = batch[1] is not None
+            taken += num_rows(batch[0])
+            if taken >= rows:
+                break
+        return batches
+
+    def sample(self, rows: int) -> Any:
+        """Returns the inputs of about `rows` examples, in one batch."""
+        inputs = joined([x for x, _, _ in self.first_batches(rows)])
+        return tree.map_structure(lambda part: part[:rows], inputs)
+
+    def held_out(self, steps: int) -> tuple[dict, dict] | None:
+        """Splits the data for a short training and its validation.
+
+        Returns arguments of `keras.Model.fit` for about `steps` steps, and of
+        `keras.Model.evaluate` on other examples, a fifth of all and 1,024 at
+        most. `None` for data other than arrays and `tf.data`, and for fewer
+        than five rows or two batches.
+        """
+        if self.is_arrays:
+            return self._held_out_rows(steps)
+        if not isinstance(self.x, tf.data.Dataset):
+            return None
+        count = int(self.x.cardinality())
+        batch = self.first_batches(1)
+        held = max(1, HELD_OUT_ROWS // num_rows(batch[0][0]))
+        if count == tf.data.UNKNOWN_CARDINALITY:
+            # Five times the examples held out are as good as any number.
+            count = sum(1 for _ in self.x.take(5 * held))
+        if count > 0:
+            held = min(held, -(-count // 5))
+        if count in (0, 1):
+            return None
+        training = self.x.skip(held).repeat().take(steps)
+        arguments = {"x": training, "class_weight": self.class_weight}
+        return arguments, {"x": self.x.take(held)}
+
+    def _held_out_rows(self, steps: int) -> tuple[dict, dict] | None:
+        count = self._num_rows()
+        if count < 5:
+            return None
+        held = min(HELD_OUT_ROWS, count // 5)
+        order = np.random.default_rng(0).permutation(count)
+        columns = dict(x=self.x, y=self.y, sample_weight=self.sample_weight)
+        columns = {k: c for k, c in columns.items() if c is not None}
+        wanted = np.resize(order[held:], steps * self.batch_size)
+        training, held_out = (
+            {name: take_rows(c, rows) for name, c in columns.items()}
+            for rows in (wanted, order[:held])
+        )
+        training["batch_size"] = self.batch_size
+        training["class_weight"] = self.class_weight
+        return training, held_out
+
+    def elements(self) -> Iterator:
+        """Gives the elements once, of anything but arrays."""
+        if isinstance(self.x, keras.utils.PyDataset):
+            length = self.x.num_batches
+            indices = itertools.count() if length is None else range(length)
+            return (self.x[index] for index in indices)
+        if self._generator is not None:
+            return self._remembered()
+        return iter(self.x)
+
+    def _passes(self) -> Iterator:
+        """Gives the elements again and again, if there are any."""
+        is_empty = False
+        while not is_empty:
+            is_empty = True
+            for element in self.elements():
+                is_empty = False
+                yield element
+
+    def _remembered(self) -> Iterator:
+        yield from list(self._seen)
+        for element in self._generator:
+            self._seen.append(element)
+            yield element
+
+    def batches(self, steps: int, seed: int) -> Iterator[tuple]:
+        """Yields `steps` batches for more training, as Keras' tuples.
+
+        Class weights are counted in. `seed` orders the rows of arrays. Data
+        that can be read only once give no batches.
+        """
+        batches = iter(())
+        if self.is_arrays:
+            batches = self._array_batches(steps, np.random.default_rng(seed))
+        elif self._generator is None:
+            batches = itertools.islice(self._passes(), steps)
+        for batch in batches:
+            if self.class_weight is not None:
+                x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+                batch = x, y, weights_of_classes(y, self.class_weight)
+            yield batch
+
+    def _array_batches(self, steps, generator) -> Iterator[tuple]:
+        columns = self.x, self.y, self.sample_weight
+        columns = tuple(c for c in columns if c is not None)
+        count = self._num_rows()
+        size = min(self.batch_size, count)
+        order = np.empty(0, int)
+        for _ in range(steps):
+            if order.size < size:
+                order = generator.permutation(count)
+            rows, order = np.sort(order[:size]), order[size:]
+            yield take_rows(columns, rows)
+
+
+def weights_of_classes(y: Any, class_weight: dict[int, float]) -> tf.Tensor:
+    """Returns the weight of each example by its class, 1.0 by default.
+
+    Labels are classes, or have one column for each class.
+    """
+    labels = np.asarray(y)
+    if labels.ndim > 1 and labels.shape[-1] > 1:
+        labels = labels.argmax(axis=-1)
+    weights = [class_weight.get(int(label), 1.0) for label in labels.ravel()]
+    return tf.constant(weights, tf.float32, labels.shape[:1])
+
+
+def evaluation_batches(data: Any) -> list[tuple]:
+    """Returns validation data of any form as batches: tuples of tensors.
+
+    They may be a tuple or list of arrays, a `tf.data.Dataset`, a `PyDataset`
+    or an iterable of batches.
+    """
+    if isinstance(data, list):
+        data = tuple(data)
+    if not isinstance(data, tuple):
+        elements = TrainingData(data).elements()
+        elements = [element for element in elements if num_rows(element)]
+        return tree.map_structure(tf.convert_to_tensor, elements)
+    columns = tuple(column for column in data if column is not None)
+    if not columns:
+        return []
+    starts = range(0, num_rows(columns), EVALUATION_BATCH)
+    slices = [slice(start, start + EVALUATION_BATCH) for start in starts]
+    batches = [take_rows(columns, rows) for rows in slices]
+    return tree.map_structure(tf.convert_to_tensor, batches)

@@ -1,0 +1,109 @@
+"""Errors for what cannot be exported."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tsn_keras.keras_internals import flatten_layers
+
+
+class ExportError(RuntimeError):
+    """A file could not be made, or does not compute what the model does.
+
+    The message says what differed or which layer is to blame. No file is
+    left behind.
+    """
+
+
+def consolidated_task(model: Any, task: str | None) -> str:
+    """Returns the name of a task that can be exported."""
+    name = model.switch.resolve(task)
+    if name not in model.bank.tasks:
+        raise ValueError(
+            f"Task '{name}' is not consolidated yet. Call "
+            "`model.consolidate(validation_data)` before `export`."
+        )
+    return name
+
+
+def checked_path(path: str | os.PathLike) -> pathlib.Path:
+    """Returns a path that a .tflite file can be written to."""
+    path = pathlib.Path(path)
+    if path.suffix != ".tflite":
+        raise ValueError(
+            f"The name of a LiteRT file ends in '.tflite'. Received: {path}"
+        )
+    check_folder(path)
+    if path.is_dir():
+        raise ValueError(f"'{path}' is a folder. Choose another name.")
+    return path
+
+
+def check_folder(path: pathlib.Path) -> None:
+    """Refuses a path in a folder that nothing can be written to."""
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ValueError(
+            f"The folder '{path.parent}' does not exist or cannot be written "
+            "to. Create it, or choose another one."
+        )
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Refuses a batch size that no file can have."""
+    is_count = isinstance(batch_size, int) and batch_size > 0
+    if batch_size is not None and not is_count:
+        raise ValueError(
+            "`batch_size` must be a positive integer, or `None` for a file "
+            f"that takes any. Received: {batch_size!r}"
+        )
+
+
+def check_policies(model: Any, task: str) -> None:
+    """Refuses layers that compute in 16 bits: LiteRT lacks kernels for them."""
+    with model.switch.using(task):
+        layers = flatten_layers(model.backbone)
+        layers += flatten_layers(model.heads.head)
+    names = {
+        f"'{layer.name}' ({layer.dtype_policy.name})"
+        for layer in layers
+        if layer.weights and layer.compute_dtype in ("float16", "bfloat16")
+    }
+    if names:
+        raise ExportError(
+            "LiteRT has no kernels for layers that compute in 16 bits: "
+            f"{', '.join(sorted(names))}. For export, make the model and its "
+            "heads under `keras.config.set_dtype_policy('float32')` and load "
+            "the tasks with `load_weights`."
+        )
+
+
+def check_equal_heads(model: Any, tasks: list[str]) -> None:
+    """Refuses tasks for one bundle whose heads differ."""
+    first = model.bank[tasks[0]]
+    for name in tasks[1:]:
+        record = model.bank[name]
+        if record.head != first.head:
+            shapes = [[c.shape for c in r.private] for r in (first, record)]
+            raise ValueError(
+                f"The heads of '{tasks[0]}' and '{name}' are of different "
+                f"configurations (variables {shapes[0]} and {shapes[1]}), and "
+                "a bundle has one. Export the tasks of each head in a bundle "
+                "of their own, with `tasks=`."
+            )
+
+
+def check_by_task(argument: str, given: Any, tasks: list[str]) -> None:
+    """Refuses anything but `None` or a dict by the names of tasks."""
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(
+            f"`{argument}` must be a dict with the names of tasks for keys, "
+            f"one of {tasks}. Received an object of type "
+            f"{type(given).__name__}."
+        )
+    unknown = sorted(set(given or ()) - set(tasks))
+    if unknown:
+        raise ValueError(
+            f"`{argument}` is a dict by task, and the bundle has no tasks "
+            f"{unknown}. It has: {tasks}"
+        )

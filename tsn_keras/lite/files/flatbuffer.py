@@ -1,0 +1,501 @@
+"""A .tflite file in memory, and all that is changed in it.
+
+Others read the objects of TensorFlow Lite's schema as they are, and change
+them by the methods of `FlatModel` and `Graph` only. TensorFlow Lite's converter
+is run here too, since its settings are attributes as well.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import gc
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
+
+BUILTIN = schema.BuiltinOperator
+FLOAT, INT = schema.TensorType.FLOAT32, schema.TensorType.INT32
+INT8 = schema.TensorType.INT8
+OPERATOR_NAMES = {
+    code: name
+    for name, code in vars(BUILTIN).items()
+    if not name.startswith("_")
+}
+# What the schema calls the options of the operators that are made here.
+OPTIONS = {
+    BUILTIN.ADD: "AddOptions",
+    BUILTIN.BITCAST: "BitcastOptions",
+    BUILTIN.CONCATENATION: "ConcatenationOptions",
+    BUILTIN.CONV_2D: "Conv2DOptions",
+    BUILTIN.MUL: "MulOptions",
+    BUILTIN.RESHAPE: "ReshapeOptions",
+}
+# Options of operators that say which other graphs they run.
+REFERENCES = (
+    ("condSubgraphIndex", "bodySubgraphIndex")
+    + ("thenSubgraphIndex", "elseSubgraphIndex")
+    + ("initSubgraphIndex", "subgraph")
+)
+# Codes above it are stored in a newer field only.
+OLD_LIMIT = 127
+IDENTIFIER = b"TFL3"
+ALIGNMENT = 16
+# The place of `data` in the table of a buffer.
+DATA_FIELD = 4
+
+
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pauses the collection of cycles.
+
+    A file is read into hundreds of thousands of objects, all in use. The
+    collector would go through all of them again and again, for nothing.
+
+    >>> with collection_paused():
+    ...     gc.isenabled()
+    False
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@collection_paused()
+def run_converter(
+    saved_model: str, signatures: list[str], settings: dict[str, Any]
+) -> bytes:
+    """Converts a SavedModel, with attributes of the converter set."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        saved_model, signature_keys=signatures
+    )
+    for name, value in settings.items():
+        setattr(converter, name, value)
+    return converter.convert()
+
+
+class _AlignedBuilder(flatbuffers.Builder):
+    """Aligns weights to 16 bytes, for vector instructions.
+
+    The schema asks for that, and Python's builder does not do it.
+    """
+
+    def StartVector(self, elemSize, numElems, alignment):
+        is_data = elemSize == 1 and numElems >= ALIGNMENT
+        alignment = ALIGNMENT if is_data else alignment
+        return super().StartVector(elemSize, numElems, alignment)
+
+
+class FlatModel:
+    """The contents of a .tflite file; `graphs` are its subgraphs."""
+
+    def __init__(self, model: Any):
+        self._model = model
+        self.graphs = [Graph(self, part) for part in model.subgraphs]
+
+    @classmethod
+    @collection_paused()
+    def from_bytes(cls, content: bytes) -> "FlatModel":
+        content = bytearray(content)
+        return cls(flatbuffer_utils.convert_bytearray_to_object(content))
+
+    @collection_paused()
+    def to_bytes(self) -> bytes:
+        builder = _AlignedBuilder(1024)
+        builder.Finish(self._model.Pack(builder), file_identifier=IDENTIFIER)
+        return bytes(builder.Output())
+
+    def code(self, operator: Any) -> int:
+        """Returns the builtin code of an operator."""
+        return _builtin(self._model.operatorCodes[operator.opcodeIndex])
+
+    def buffer(self, number: int) -> Any:
+        """Returns a buffer, whose `data` are `None` if it is no constant's."""
+        return self._model.buffers[number]
+
+    def entry_graphs(self) -> list[int]:
+        """Returns the numbers of the graphs that signatures run."""
+        return [int(s.subgraphIndex) for s in self._model.signatureDefs]
+
+    def graph(self, signature: str) -> "Graph":
+        return self.graphs[self._signature(signature).subgraphIndex]
+
+    def inputs(self, signature: str) -> dict[str, int]:
+        """Returns the tensors that a signature takes, by name."""
+        return _tensors(self._signature(signature).inputs)
+
+    def outputs(self, signature: str) -> dict[str, int]:
+        """Returns the tensors that a signature gives, by name."""
+        return _tensors(self._signature(signature).outputs)
+
+    def metadata(self, name: str) -> bytes | None:
+        for entry in self._model.metadata or []:
+            if entry.name.decode() == name:
+                return bytes(self.buffer(entry.buffer).data)
+        return None
+
+    def add_buffer(self, data: Any) -> int:
+        """Returns the number of a new buffer that holds bytes or an array."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(bytes(data), np.uint8)
+        self._model.buffers.append(buffer)
+        return len(self._model.buffers) - 1
+
+    def add_metadata(self, name: str, data: bytes) -> None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, self.add_buffer(data)
+        self._model.metadata = [*(self._model.metadata or []), entry]
+
+    def add_code(self, code: int, version: int = 1) -> int:
+        """Returns the index of a kind of operator, adding it if it is new.
+
+        The kind gets the highest of all versions that are asked for.
+        """
+        codes = self._model.operatorCodes
+        for index, known in enumerate(codes):
+            if _builtin(known) == code:
+                known.version = max(known.version, version)
+                return index
+        added = schema.OperatorCodeT()
+        added.builtinCode = code
+        added.deprecatedBuiltinCode = min(code, OLD_LIMIT)
+        added.version = version
+        codes.append(added)
+        return len(codes) - 1
+
+    def replace_outputs(self, signature: str, outputs: dict[str, int]) -> None:
+        """Lets a signature and its graph give other tensors, by name."""
+        entries = []
+        for name, index in outputs.items():
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name.encode(), index
+            entries.append(entry)
+        self._signature(signature).outputs = entries
+        self.graph(signature).subgraph.outputs = list(outputs.values())
+
+    def drop_signature(self, signature: str) -> None:
+        self._model.signatureDefs.remove(self._signature(signature))
+
+    def keep_metadata(self, names: Sequence[str]) -> None:
+        """Drops all metadata but those of some names."""
+        metadata = self._model.metadata
+        self._model.metadata = [m for m in metadata if m.name.decode() in names]
+
+    def keep_graphs(self, kept: list[int]) -> None:
+        """Drops other graphs, and kinds of operators that only they have."""
+        operators = [o for i in kept for o in self.graphs[i].operators]
+        for signature in self._model.signatureDefs:
+            signature.subgraphIndex = kept.index(signature.subgraphIndex)
+        for operator in operators:
+            options = operator.builtinOptions
+            for name in _references(operator):
+                setattr(options, name, kept.index(getattr(options, name)))
+        used = sorted({operator.opcodeIndex for operator in operators})
+        for operator in operators:
+            operator.opcodeIndex = used.index(operator.opcodeIndex)
+        codes = self._model.operatorCodes
+        self._model.operatorCodes = [codes[index] for index in used]
+        self._model.subgraphs = [self._model.subgraphs[i] for i in kept]
+        self.graphs = [self.graphs[index] for index in kept]
+
+    def drop_buffers(self, join: bool) -> dict[int, int]:
+        """Drops the buffers that nothing refers to; returns the new numbers.
+
+        With `join`, the first of several equal buffers stays.
+        """
+        tensors = [tensor for graph in self.graphs for tensor in graph.tensors]
+        buffers = self._model.buffers
+        numbers, known, kept = {0: 0}, {}, buffers[:1]
+        for holder in tensors + (self._model.metadata or []):
+            old = holder.buffer
+            if old not in numbers:
+                buffer = buffers[old]
+                # Buffers without data stand for what is computed.
+                numbers[old] = 0
+                if buffer.data is not None:
+                    key = bytes(buffer.data) if join else old
+                    numbers[old] = known.setdefault(key, len(kept))
+                if numbers[old] == len(kept):
+                    kept.append(buffer)
+            holder.buffer = numbers[old]
+        self._model.buffers = kept
+        return numbers
+
+    def signatures_of(self, graph: "Graph") -> list:
+        """Returns the signatures that run a graph."""
+        signatures = self._model.signatureDefs
+        return [s for s in signatures if self.graphs[s.subgraphIndex] is graph]
+
+    def extracted(self, signature: str, name: str) -> "FlatModel":
+        """Returns a copy with one signature only, renamed, and no metadata.
+
+        Buffers keep their numbers, and large data are not copied.
+        """
+        model = copy.copy(self._model)
+        model.subgraphs = copy.deepcopy(model.subgraphs)
+        model.operatorCodes = copy.deepcopy(model.operatorCodes)
+        model.buffers = list(map(copy.copy, model.buffers))
+        model.metadata, model.metadataBuffer = None, None
+        only = copy.deepcopy(self._signature(signature))
+        only.signatureKey = name.encode()
+        model.signatureDefs = [only]
+        return FlatModel(model)
+
+    def _signature(self, name: str) -> Any:
+        found = {s.signatureKey.decode(): s for s in self._model.signatureDefs}
+        return found[name]
+
+
+@dataclasses.dataclass(eq=False)
+class Graph:
+    """One subgraph of a `FlatModel`."""
+
+    model: FlatModel
+    subgraph: Any
+
+    @property
+    def tensors(self) -> list:
+        return self.subgraph.tensors
+
+    @property
+    def operators(self) -> list:
+        return self.subgraph.operators
+
+    @property
+    def inputs(self) -> list[int]:
+        return list(map(int, self.subgraph.inputs))
+
+    @property
+    def outputs(self) -> list[int]:
+        return list(map(int, self.subgraph.outputs))
+
+    def data(self, index: int) -> np.ndarray | None:
+        """Returns a constant's bytes; `None` for a tensor that is computed."""
+        return self.model.buffer(self.tensors[index].buffer).data
+
+    # Each method that adds a tensor returns its index.
+
+    def add_tensor(
+        self, shape: Sequence[int], kind: int = FLOAT, buffer: int = 0
+    ) -> int:
+        """Adds a tensor of a shape over a buffer; 0 for what is computed."""
+        tensor = schema.TensorT()
+        tensor.shape = np.array(shape, np.int32)
+        tensor.type = kind
+        tensor.buffer = buffer
+        tensor.hasRank = True
+        return self.add_copy(tensor)
+
+    def add_constant(self, array: np.ndarray) -> int:
+        """Adds a float32 or int32 constant."""
+        kind = INT if array.dtype == np.int32 else FLOAT
+        buffer = self.model.add_buffer(array.tobytes())
+        index = self.add_tensor(array.shape, kind, buffer)
+        # As the converter has it.
+        self.tensors[index].hasRank = False
+        return index
+
+    def add_copy(self, tensor: Any) -> int:
+        """Adds a copy of a tensor, of this graph or another."""
+        self.tensors.append(copy.deepcopy(tensor))
+        return len(self.tensors) - 1
+
+    def add_variant(
+        self, index: int, ending: bytes, inner: Sequence[int] | None = None
+    ) -> int:
+        """Adds a copy of a tensor with an ending at its name.
+
+        With `inner`, all axes behind the batch are others.
+        """
+        found = self.add_copy(self.tensors[index])
+        tensor = self.tensors[found]
+        tensor.name = tensor.name + ending
+        if inner is not None:
+            tensor.shape = np.array([tensor.shape[0], *inner], np.int32)
+            if tensor.shapeSignature is not None:
+                batch = tensor.shapeSignature[0]
+                tensor.shapeSignature = np.array([batch, *inner], np.int32)
+        return found
+
+    def add_unit_axes(self, index: int) -> None:
+        """Gives a matrix `(a, b)` the shape `(a, 1, 1, b)`."""
+        tensor = self.tensors[index]
+        rows, columns = map(int, tensor.shape)
+        tensor.shape = np.array([rows, 1, 1, columns], np.int32)
+        tensor.shapeSignature = None
+        if tensor.sparsity is None:
+            return
+        unit = schema.DimensionMetadataT()
+        unit.format, unit.denseSize = schema.DimensionType.DENSE, 1
+        first, last = tensor.sparsity.dimMetadata
+        tensor.sparsity.dimMetadata = [first, unit, unit, last]
+        tensor.sparsity.traversalOrder = np.arange(4, dtype=np.int32)
+
+    def quantize_again(
+        self, index: int, kind: int, data: np.ndarray, scale: float
+    ) -> None:
+        """Stores a constant in integers of another type, with one scale."""
+        tensor = self.tensors[index]
+        self.model.buffer(tensor.buffer).data = data
+        tensor.type = kind
+        count = len(tensor.quantization.scale)
+        tensor.quantization.scale = np.full(count, scale, np.float32)
+
+    def strip_tensors(self) -> None:
+        """Removes names, and quantization that says nothing."""
+        for tensor in self.tensors:
+            tensor.name = None
+            if tensor.quantization and tensor.quantization.scale is None:
+                tensor.quantization = None
+
+    def make_constant(self, index: int, buffer: int) -> None:
+        """Makes a constant of an input."""
+        self.tensors[index].buffer = buffer
+        self.subgraph.inputs = [i for i in self.inputs if i != index]
+        for signature in self.model.signatures_of(self):
+            signature.inputs = [
+                e for e in signature.inputs if int(e.tensorIndex) != index
+            ]
+
+    def keep_tensors(self, kept: list[int]) -> None:
+        """Drops all tensors but some, which keep their order."""
+        numbers = {old: new for new, old in enumerate(kept)}
+        self.subgraph.tensors = [self.tensors[index] for index in kept]
+        self.subgraph.inputs = [numbers[index] for index in self.inputs]
+        self.subgraph.outputs = [numbers[index] for index in self.outputs]
+        # An operator without one of its inputs has -1 there.
+        places = {**numbers, -1: -1}
+        for operator in self.operators:
+            for name in ("inputs", "outputs", "intermediates"):
+                indices = getattr(operator, name)
+                if indices is not None:
+                    found = [places[int(index)] for index in indices]
+                    setattr(operator, name, found)
+        for signature in self.model.signatures_of(self):
+            for entry in (*signature.inputs, *signature.outputs):
+                entry.tensorIndex = numbers[int(entry.tensorIndex)]
+
+    def make_operator(
+        self,
+        code: int,
+        inputs: list[int],
+        outputs: list[int],
+        version: int = 1,
+        **options: Any,
+    ) -> Any:
+        """Returns a new operator, which has no place in the graph yet.
+
+        Its code is one of `OPTIONS`, its version the lowest that will do.
+        """
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self.model.add_code(code, version)
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
+        name = OPTIONS[code]
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
+        operator.builtinOptions = getattr(schema, f"{name}T")()
+        for option, value in options.items():
+            setattr(operator.builtinOptions, option, value)
+        return operator
+
+    def append(
+        self, code: int, inputs: list[int], shape: Sequence[int], **options: Any
+    ) -> int:
+        """Adds an operator at the end and returns its new float32 output."""
+        output = self.add_tensor(shape)
+        operator = self.make_operator(code, inputs, [output], **options)
+        self.operators.append(operator)
+        return output
+
+    def append_copy(
+        self, operator: Any, inputs: list[int], outputs: list[int]
+    ) -> None:
+        """Adds an operator of any graph at the end, with other tensors."""
+        operator = copy.copy(operator)
+        operator.inputs, operator.outputs = inputs, outputs
+        self.operators.append(operator)
+
+    def replace_operator(self, old: Any, new: list) -> None:
+        """Puts operators in the place of one."""
+        place = self.operators.index(old)
+        self.operators[place : place + 1] = new
+
+    def drop_operators(self, dropped: list) -> None:
+        drop = set(dropped)
+        self.subgraph.operators = [o for o in self.operators if o not in drop]
+
+    def read_instead(self, old: int, new: int) -> None:
+        """Lets all operators that read a tensor read another."""
+        for operator in self.operators:
+            operator.inputs = [new if i == old else i for i in operator.inputs]
+
+    def replace_input(self, operator: Any, place: int, index: int) -> None:
+        """Gives an operator another input, or one that it did not have."""
+        inputs = list(map(int, operator.inputs))
+        inputs += [-1] * (place + 1 - len(inputs))
+        inputs[place] = index
+        operator.inputs = inputs
+
+    def absorb(self, operator: Any, follower: Any) -> None:
+        """Lets an operator do what the one behind it does at the end."""
+        operator.outputs = follower.outputs
+        operator.builtinOptions.fusedActivationFunction = (
+            follower.builtinOptions.fusedActivationFunction
+        )
+        self.drop_operators([follower])
+
+
+def _builtin(operator_code: Any) -> int:
+    return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)
+
+
+def _tensors(entries: list) -> dict[str, int]:
+    return {entry.name.decode(): int(entry.tensorIndex) for entry in entries}
+
+
+def _references(operator: Any) -> list[str]:
+    return [r for r in REFERENCES if hasattr(operator.builtinOptions, r)]
+
+
+def called_graphs(operator: Any) -> list[int]:
+    """Returns the numbers of the graphs that an operator runs."""
+    return [getattr(operator.builtinOptions, r) for r in _references(operator)]
+
+
+def operators(content: bytes) -> list[tuple[str, int]]:
+    """Returns the operators that a file needs, with their versions.
+
+    Returns:
+        sorted list of `(name, version)`; custom operators begin with
+        `CUSTOM:`.
+    """
+    model = schema.Model.GetRootAs(content, 0)
+    found = set()
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        name = OPERATOR_NAMES[number]
+        if name == "CUSTOM":
+            name = f"CUSTOM:{code.CustomCode().decode()}"
+        found.add((name, code.Version()))
+    return sorted(found)
+
+
+def buffer_places(content: bytes) -> dict[int, tuple[int, int]]:
+    """Returns first byte and size of all buffers with data, by number."""
+    model = schema.Model.GetRootAs(content, 0)
+    places = {}
+    for index in range(model.BuffersLength()):
+        buffer = model.Buffers(index)
+        field = buffer._tab.Offset(DATA_FIELD)
+        if field:
+            start = buffer._tab.Vector(field)
+            places[index] = (start, buffer.DataLength())
+    return places

@@ -1,0 +1,1 @@
+"""The Keras network, rewritten before it is converted."""

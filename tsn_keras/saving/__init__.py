@@ -1,0 +1,1 @@
+"""What is written when a model is saved, and how it is read again."""

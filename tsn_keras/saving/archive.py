@@ -1,0 +1,131 @@
+"""The `.keras` archive of a model between two tasks.
+
+Keras would store the bank in an HDF5 file, which takes 7 kB for itself. In an
+archive of ours the bank is a file of its own among Keras' assets, and the
+weights are an empty `.npz`, so that the archive adds about 600 bytes. Whatever
+else Keras saves is kept: vocabularies, and variables of a user's subclass.
+`keras.saving.load_model` reads all forms.
+"""
+
+import contextvars
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+
+import h5py
+import keras
+
+from tsn_keras.files import complete_file
+
+BANK_FILE = "bank"
+_BANK_MEMBER = f"assets/{BANK_FILE}"
+_NO_WEIGHTS_MEMBER = "model.weights.npz"
+_WEIGHTS_MEMBER = "model.weights.h5"
+# Whether the bank is being written beside what Keras writes.
+_apart = contextvars.ContextVar("bank_is_written_apart", default=False)
+
+
+def _write(file, members: dict[str, bytes], bank: bytes) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in {**members, _BANK_MEMBER: bank}.items():
+            archive.writestr(name, content)
+
+
+def _no_weights() -> bytes:
+    weights = io.BytesIO()
+    zipfile.ZipFile(weights, "w").close()
+    return weights.getvalue()
+
+
+def _holds_arrays(weights: bytes) -> bool:
+    with h5py.File(io.BytesIO(weights)) as file:
+        # Visits until something other than `None` is returned.
+        found = file.visititems(
+            lambda _, item: isinstance(item, h5py.Dataset) or None
+        )
+    return bool(found)
+
+
+def container_bytes() -> int:
+    """Returns the bytes of an archive besides bank and architecture.
+
+    That is the ZIP directory and Keras' own metadata, whatever the bank is.
+    """
+    metadata = {
+        "keras_version": keras.__version__,
+        "date_saved": "2000-01-01@00:00:00",
+    }
+    members = {
+        "metadata.json": json.dumps(metadata).encode(),
+        "config.json": b"",
+        _NO_WEIGHTS_MEMBER: _no_weights(),
+    }
+    archive = io.BytesIO()
+    _write(archive, members, b"")
+    return archive.getbuffer().nbytes
+
+
+def writes_bank_apart() -> bool:
+    """Tells whether `write_archive` is at work in this thread."""
+    return _apart.get()
+
+
+def is_written_by_keras(
+    path: str | os.PathLike, overwrite: bool, zipped: bool | None
+) -> bool:
+    """Tells whether Keras writes a file by itself, in no archive of ours.
+
+    It does so for folders, for paths that are no local `.keras` file, and
+    where it first has to ask about a file that is there.
+    """
+    asks = not overwrite and os.path.exists(path)
+    is_local = str(path).endswith(".keras") and "://" not in str(path)
+    return zipped is False or asks or not is_local
+
+
+def write_archive(
+    path: str | os.PathLike, bank: bytes, save: Callable[[str], None]
+) -> None:
+    """Writes an archive, which appears under its name when it is complete.
+
+    `save` lets Keras write the model without the bank to a path. Everything
+    but the bank is taken from there.
+    """
+    with complete_file(path) as unfinished:
+        token = _apart.set(True)
+        try:
+            save(unfinished)
+        finally:
+            _apart.reset(token)
+        with zipfile.ZipFile(unfinished) as archive:
+            names = [n for n in archive.namelist() if not n.endswith("/")]
+            members = {name: archive.read(name) for name in names}
+        if not _holds_arrays(members[_WEIGHTS_MEMBER]):
+            del members[_WEIGHTS_MEMBER]
+            members[_NO_WEIGHTS_MEMBER] = _no_weights()
+        _write(unfinished, members, bank)
+
+
+def read_bank(path: str | os.PathLike) -> bytes | None:
+    """Returns the bank in an archive, `None` if it is no archive of ours."""
+    if not os.path.isfile(path) or not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if _BANK_MEMBER in names:
+            return archive.read(_BANK_MEMBER)
+        no_weights = _NO_WEIGHTS_MEMBER in names
+        if no_weights and archive.read(_NO_WEIGHTS_MEMBER) == _no_weights():
+            raise ValueError(
+                f"'{path}' is damaged: the bank that belongs to it is not "
+                "found in it. Load another copy of the file."
+            )
+        return None
+
+
+def holds_weights(path: str | os.PathLike) -> bool:
+    """Tells whether Keras finds weights in an archive beside the bank."""
+    with zipfile.ZipFile(path) as archive:
+        return _WEIGHTS_MEMBER in archive.namelist()

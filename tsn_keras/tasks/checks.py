@@ -1,0 +1,272 @@
+"""What a model, a backbone, a head and an optimizer must be."""
+
+import contextlib
+import gc
+import weakref
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import tree
+
+from tsn_keras import keras_internals
+from tsn_keras.data import check_finite, check_labels, check_shapes
+from tsn_keras.layers import MaskedKernel, is_named_as_kernel
+
+_OWNERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _is_trained(layer: keras.layers.Layer) -> bool:
+    own = keras_internals.own_variables(layer)
+    return layer.trainable and bool(own or not layer.built)
+
+
+def claim_backbone(model: keras.Model, backbone: keras.layers.Layer) -> None:
+    """Refuses layers that another living ContinualModel trains.
+
+    Frozen layers may be in several: none of them changes anything there.
+    """
+    layers = keras_internals.flatten_layers(backbone)
+    layers = list(filter(_is_trained, layers))
+
+    def others():
+        owners = [
+            (layer, _OWNERS.get(layer, lambda: None)()) for layer in layers
+        ]
+        return [
+            (layer, owner)
+            for layer, owner in owners
+            if owner is not None and owner is not model
+        ]
+
+    if others():
+        # Keras' models are in reference cycles and outlive their last name.
+        gc.collect()
+    for layer, owner in others():
+        raise ValueError(
+            f"Layer '{layer.name}' of backbone '{backbone.name}' belongs to "
+            f"the ContinualModel '{owner.name}': what one learns would change "
+            "the other. Build the backbone anew, or give "
+            "`keras.models.clone_model(backbone)`."
+        )
+    for layer in layers:
+        _OWNERS[layer] = weakref.ref(model)
+
+
+def check_dtypes(
+    kernels: list[MaskedKernel], private: list[keras.Variable]
+) -> None:
+    """Refuses kernels that are not float32."""
+    for kernel in kernels:
+        variable = kernel.kernel
+        if variable.dtype != "float32":
+            raise ValueError(
+                f"Kernel '{kernel.path}' is {variable.dtype}, and the weight "
+                "bank holds float32. Make its layer with dtype='float32', or "
+                "with 'mixed_float16' or 'mixed_bfloat16' to compute in 16 "
+                "bits."
+            )
+    for variable in private:
+        floating = keras.backend.is_float_dtype(variable.dtype)
+        if is_named_as_kernel(variable) and variable.ndim > 1 and not floating:
+            raise ValueError(
+                f"Kernel '{variable.path}' is {variable.dtype}, and only float "
+                "kernels can be learned. Give the network as it was before it "
+                "was quantized, or freeze the layer (`layer.trainable = "
+                "False`): then all tasks share its kernel as it is."
+            )
+
+
+def check_reads(
+    backbone: keras.layers.Layer, kernels: list[MaskedKernel], inputs: Any
+) -> None:
+    """Refuses kernels that calls of the backbone do not read.
+
+    A layer may read a copy made when it was built, or a variable that Keras
+    does not know. Neither masks nor frozen values would have an effect then.
+    """
+    unread = []
+
+    def call(*parts):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(keras.StatelessScope(collect_losses=True))
+            probes = []
+            for kernel in kernels:
+                probe = tf.identity(kernel.fixed.value)
+                stack.enter_context(kernel.replaced(lambda probe=probe: probe))
+                probes.append((kernel.path, probe))
+            backbone(tree.pack_sequence_as(inputs, parts), training=True)
+        unread.extend(path for path, probe in probes if not probe.consumers())
+
+    specs = [tf.TensorSpec(p.shape, p.dtype) for p in tree.flatten(inputs)]
+    graph = (
+        tf.function(call, autograph=False).get_concrete_function(*specs).graph
+    )
+    _check_variables(backbone, graph.variables)
+    if unread:
+        raise ValueError(
+            f"Kernels {unread} are not read when the backbone is called, so "
+            "no task could change what it computes. Let `call` read "
+            "`self.kernel` itself, no copy of it and not `kernel._value`; or "
+            "leave these weights out with the argument `kernels`."
+        )
+
+
+def _check_variables(backbone: keras.layers.Layer, read: Any) -> None:
+    strategy = tf.distribute.get_strategy()
+    known = {
+        id(part)
+        for variable in backbone.variables
+        for part in strategy.experimental_local_results(variable.value)
+    }
+    known |= {id(variable.value) for variable in backbone.variables}
+    names = [v.name for v in read if v.trainable and id(v) not in known]
+    if names:
+        raise ValueError(
+            f"Backbone '{backbone.name}' reads {names}, which are no Keras "
+            "variables: nothing would train, freeze or save them. Create them "
+            "with `self.add_weight` in the layer's `build`."
+        )
+
+
+def check_new_task(model: keras.Model, name: Any, head: Any) -> None:
+    """Refuses a task that cannot be added to a model."""
+    known = list(model.tasks)
+    if not isinstance(name, str) or not name:
+        raise ValueError(
+            f"A task's name must be a non-empty string. Received: {name!r}"
+        )
+    if name in known:
+        raise ValueError(
+            f"There is a task named '{name}' already. Give the new task "
+            f"another name. Tasks so far: {known}"
+        )
+    if model.running_task is not None:
+        raise ValueError(
+            f"Task '{model.running_task.name}' is still running. Call "
+            f"`model.consolidate(validation_data)` before adding '{name}'."
+        )
+    if not isinstance(head, keras.layers.Layer):
+        raise TypeError(
+            f"`head` must be a keras.layers.Layer. Received: {head!r}"
+        )
+    if model.switch.is_built:
+        check_head(head, model.switch.features)
+
+
+def check_running(model: keras.Model) -> None:
+    """Refuses to give up a task where none is running."""
+    if model.running_task is None:
+        raise ValueError(
+            "There is no running task to discard. Consolidated tasks never "
+            f"change: {list(model.tasks)}"
+        )
+
+
+def check_known(name: str, known: list[str]) -> None:
+    """Refuses the name of a task that was never added."""
+    if name not in known:
+        raise ValueError(
+            f"Unknown task '{name}'. Known tasks: {known}. Add a task with "
+            f"`model.add_task('{name}', head)`."
+        )
+
+
+def check_optimizer(given: Any, used: list) -> None:
+    """Refuses an optimizer that another model was trained with."""
+    if not getattr(given, "built", False):
+        return
+    mine = used + [getattr(one, "inner_optimizer", None) for one in used]
+    if not any(given is one for one in mine):
+        raise ValueError(
+            f"Optimizer '{given.name}' has been used for another model "
+            "already and keeps that model's state. Give a new one, for "
+            f"example {type(given).__name__}.from_config("
+            "optimizer.get_config())."
+        )
+
+
+def check_head(head: keras.layers.Layer, features: Any) -> None:
+    """Refuses a head that does not fit the backbone's features."""
+    try:
+        head(features)
+    except (TypeError, ValueError) as error:
+        shapes = [tuple(part.shape) for part in tree.flatten(features)]
+        raise ValueError(
+            f"Head '{head.name}' does not fit the backbone's features of shape "
+            f"{shapes}. Give `add_task` another head, for example "
+            "keras.layers.Dense(num_classes)."
+        ) from error
+
+
+def check_backbone(backbone: Any) -> None:
+    """Refuses anything but a Keras layer or model as backbone."""
+    if not isinstance(backbone, keras.layers.Layer):
+        raise TypeError(
+            "`backbone` must be a keras.layers.Layer or keras.Model. "
+            f"Received: {backbone!r}"
+        )
+
+
+def check_kernels(paths: list[str], backbone: keras.layers.Layer) -> None:
+    """Refuses a backbone in which nothing can be masked."""
+    if not paths:
+        weights = [weight.path for weight in backbone.weights]
+        raise ValueError(
+            f"Backbone '{backbone.name}' has no maskable kernels: trainable "
+            "float weights of two or more axes named 'embeddings' or "
+            f"'...kernel', or chosen by `kernels`. It has: {weights}. Add a "
+            "layer such as Dense or Conv2D, or choose other `kernels`."
+        )
+
+
+def check_saved_heads(heads: dict[str, int], count: int) -> None:
+    """Refuses saved tasks whose heads a model does not have."""
+    missing = [name for name, head in heads.items() if head >= count]
+    if missing:
+        raise ValueError(
+            f"The saved tasks {missing} have heads that this model does not: "
+            f"it has {count}. Load the file with `keras.models.load_model`, "
+            "or add the heads before, as tasks in the same order, with "
+            "`add_task` and `discard_task`."
+        )
+
+
+def check_saved_shapes(
+    task: str, shapes: list, variables: list[keras.Variable]
+) -> None:
+    """Refuses private variables that were saved from another architecture.
+
+    Args:
+        shapes: list of tuples, of the task's saved private variables.
+        variables: list of `keras.Variable`, those that come first of them.
+    """
+    for variable, shape in zip(variables, shapes):
+        if tuple(variable.shape) != tuple(shape):
+            raise ValueError(
+                f"Task '{task}' was saved with another architecture: variable "
+                f"'{variable.path}' has shape {tuple(variable.shape)}, and "
+                f"{tuple(shape)} in the file. Load it into the architecture "
+                "that it was saved with, or with `keras.models.load_model`."
+            )
+    if len(shapes) < len(variables):
+        raise ValueError(
+            f"Task '{task}' was saved with another architecture: it has "
+            f"{len(shapes)} private variables, and this model at least "
+            f"{len(variables)}. Load it into the architecture that it was "
+            "saved with, or with `keras.models.load_model`."
+        )
+
+
+def check_examples(
+    model: keras.Model, x: Any, y: Any, names: tuple[str, str]
+) -> None:
+    """Refuses examples that the selected head cannot be used with.
+
+    Args:
+        names: What errors call the two.
+    """
+    check_shapes(x, model.switch.inputs)
+    check_finite(x, names[0])
+    check_finite(y, names[1])
+    check_labels(y, model.loss, model.heads.head(model.switch.features))

@@ -1,0 +1,405 @@
+"""From a trained task to the record that the bank keeps."""
+
+import contextlib
+import dataclasses
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from tsn_keras.bank import FLOAT_WIDTH, PrivateCode, TaskRecord
+from tsn_keras.pruning import largest, refine
+from tsn_keras.quantization import (
+    Codebook,
+    place_all,
+    search_private_widths,
+    search_widths,
+    widen_worst,
+)
+from tsn_keras.tasks.fine_tuning import fine_tuning_of
+from tsn_keras.tasks.quality import Quality, Validation, evaluation_loop
+from tsn_keras.tasks.snapshot import Snapshot
+from tsn_keras.tasks.training import watch_gradients
+
+# Widths may lose so many tolerances more at first: fine-tuning may win it back,
+# and a kernel gets more bits if it does not.
+WON_BACK = 2.0
+# By this part of a budget codes may be too wide at first. The smallest weights
+# make room for them, which fine-tuning can make up for.
+BUDGET_EXCESS = 0.1
+# The part of the tolerance that storing private variables may cost. With all
+# of it, bits are saved wherever the noise of the validation allows it.
+PRIVATE_SHARE = 0.25
+# The part by which private variables may raise the loss, which decides in place
+# of the quality where that would be less than one example, and so a matter of
+# chance.
+RAISED_LOSS = 0.02
+# Bits of an activation statistic.
+STATISTICS_WIDTH = 8
+STAGES = ("prune", "quantize", "fine-tune", "store")
+
+
+@contextlib.contextmanager
+def restored_on_error(model: keras.Model) -> Iterator[None]:
+    """Brings the running task back as it was if consolidating it fails."""
+    switch, masks = model.switch, model.running_task.masks
+    values = Snapshot([*switch.state, *switch.private])
+    own = [mask.own for mask in masks]
+    try:
+        yield
+    except BaseException:
+        for mask, before in zip(masks, own):
+            mask.take(before)
+        values.restore()
+        raise
+
+
+def consolidate_task(
+    model: keras.Model,
+    validation_data: Any,
+    monitor: str | None,
+    mode: str,
+    verbose: str | int,
+) -> TaskRecord:
+    """Returns what the bank is to store of the running task.
+
+    The network computes with it from then on.
+    """
+    task = model.running_task
+    _finish_masks(model)
+    loop = evaluation_loop(model)
+    if not model.run_eagerly:
+        loop = model.compiled_heads.kept("evaluation", lambda: loop)
+    validation = Validation(model, validation_data, loop, monitor, mode)
+    record = Consolidation(model, validation, verbose).run()
+    nearest = task.choice.nearest
+    if nearest is not None:
+        number = model.bank.tasks.index(nearest)
+        record = dataclasses.replace(record, reference=number)
+    if not model.sharing.needs_statistics:
+        return record
+    sample = validation.sample(model.sharing.sample_size)
+    statistics = model.switch.activation_statistics(sample)
+    code = PrivateCode.encode(statistics, STATISTICS_WIDTH)
+    return dataclasses.replace(record, statistics=code)
+
+
+def check_consolidatable(model: keras.Model) -> None:
+    """Refuses to consolidate what was not compiled, added or trained."""
+    if not model.compiled:
+        raise ValueError(
+            "You must call `compile()` before calling `consolidate()`."
+        )
+    task = model.running_task
+    if task is None:
+        last = f"Task '{model.tasks[-1]}' is" if model.tasks else "There is"
+        what = "consolidated already" if model.tasks else "no task yet"
+        raise ValueError(
+            f"{last} {what}. Add a task with `model.add_task(name, head)` "
+            "and train it with `model.fit` before `consolidate`."
+        )
+    if not task.begun:
+        raise ValueError(
+            f"Task '{task.name}' has not been trained. Call `model.fit` "
+            "before `consolidate`."
+        )
+
+
+def _finish_masks(model: keras.Model) -> None:
+    """Brings masks to their target where training stopped before it."""
+    masks, progress = model.running_task.masks, model.running_task.progress
+    if model.pruning is not None and not progress.settled:
+        watch_gradients(model)
+        model.pruning.finish(masks, progress.step, progress.total_steps)
+    for mask in masks:
+        mask.apply()
+
+
+class Consolidation:
+    """Prunes on, quantizes and packs the running task, trained.
+
+    Every evaluation runs with exactly the kernels that inference will use.
+    """
+
+    def __init__(
+        self, model: keras.Model, validation: Validation, verbose: str | int
+    ):
+        self._task = model.running_task
+        self._validation = validation
+        self._pruning = model.pruning
+        self._quantization = model.quantization
+        self._budget = getattr(model.pruning, "budget", None)
+        self._tune = fine_tuning_of(model)
+        self._progress = keras.utils.Progbar(
+            len(STAGES),
+            verbose=1 if verbose == "auto" else verbose,
+            unit_name="stage",
+        )
+        nearest = self._task.choice.nearest
+        used = nearest and model.bank.used_slots(nearest)
+        self._drafts = [
+            mask.draft(widest, used and used[index])
+            for index, (mask, widest) in enumerate(
+                zip(self._task.masks, self._task.widths)
+            )
+        ]
+        self.quality = Quality(model.switch, validation, self._kernels)
+
+    @property
+    def _kernels(self) -> list[np.ndarray]:
+        return [draft.values for draft in self._drafts]
+
+    @property
+    def _own(self) -> list[np.ndarray]:
+        return [draft.own for draft in self._drafts]
+
+    @property
+    def _codebooks(self) -> list[Codebook]:
+        return [draft.codes for draft in self._drafts]
+
+    def run(self) -> TaskRecord:
+        """Returns what the bank is to store."""
+        before = acceptable = self._validation.initial
+        for strategy in (self._pruning, self._quantization):
+            acceptable -= getattr(strategy, "tolerance", None) or 0.0
+        self._prune_on()
+        pruned = self.quality(self._kernels)
+        self._progress.update(1)
+        if self._quantization is not None:
+            self._quantize(acceptable)
+        self._keep_budget()
+        quantized = self.quality(self._kernels)
+        private = self._store_private(acceptable)
+        after = self.quality(self._kernels)
+        self._progress.update(len(STAGES))
+        if max(quantized, after) < acceptable:
+            self._warn(before, after)
+        return self._record(private, (before, pruned, after))
+
+    def _warn(self, before: float, after: float) -> None:
+        warnings.warn(
+            f"Task '{self._task.name}': no width kept the quality within "
+            f"tolerance; the best found has {self._validation.monitor} "
+            f"{abs(after):.4f} instead of {abs(before):.4f}. Raise `max_width` "
+            "or `tolerance`, or train and prune more gently.",
+            stacklevel=6,
+        )
+
+    def _prune_on(self) -> None:
+        if self._pruning is None or self._pruning.tolerance is None:
+            return
+        pruned = refine(
+            self._kernels, self._own, self.quality, self._pruning.tolerance
+        )
+        for draft, values, own in zip(self._drafts, *pruned):
+            draft.prune(values, own)
+
+    def _keep_budget(self) -> None:
+        """Drops the smallest own slots until the bytes keep the budget."""
+        while self._budget is not None:
+            taken = sum(draft.pack().num_bytes for draft in self._drafts)
+            few = all(draft.own.sum() < 2 for draft in self._drafts)
+            if taken <= self._budget or few:
+                break
+            fraction = 0.99 * self._budget / taken
+            for draft in self._drafts:
+                most = draft.own.sum()
+                count = min(max(1, int(fraction * most)), most)
+                draft.keep(largest(draft.values, count, draft.own))
+
+    def _quantize(self, acceptable: float) -> None:
+        hopeful = acceptable
+        if self._tune is not None:
+            hopeful -= WON_BACK * self._quantization.tolerance
+        widest = [draft.widest for draft in self._drafts]
+        kind = self._quantization.codebook
+        self._encode(
+            search_widths(
+                self._kernels,
+                self._own,
+                self.quality,
+                hopeful,
+                self._quantization.min_width,
+                widest,
+                kind,
+                self._max_bits(1 + BUDGET_EXCESS),
+            )
+        )
+        self._keep_budget()
+        self._progress.update(2)
+        weights, own = self._kernels, self._own
+        codebooks, best = self._codebooks, None
+        while True:
+            codebooks, quality = self.fine_tuned(codebooks)
+            if best is None or quality > best[0]:
+                values = self.quality.private_values()
+                best = quality, codebooks, values
+            if quality >= acceptable:
+                break
+            bits = self._max_bits(1.0)
+            wider = widen_worst(weights, own, codebooks, widest, kind, bits)
+            if wider is None:
+                break
+            codebooks = wider
+        # Where none is acceptable, the narrowest of the best.
+        if codebooks is not best[1]:
+            _, codebooks, values = best
+            self.quality.install_private(values)
+        self._encode(codebooks)
+        placed = place_all(weights, own, codebooks)
+        for draft, values in zip(self._drafts, placed):
+            draft.place(values)
+        self._progress.update(3)
+
+    def _encode(self, codebooks: list[Codebook]) -> None:
+        for draft, codebook in zip(self._drafts, codebooks):
+            draft.encode(codebook)
+
+    def _max_bits(self, part: float) -> float:
+        """Returns how many bits codes may take, by a part of the budget."""
+        if self._budget is None:
+            return math.inf
+        masks = sum(draft.mask_bytes() for draft in self._drafts)
+        return 8 * (part * self._budget - masks)
+
+    def fine_tuned(
+        self, codebooks: list[Codebook]
+    ) -> tuple[list[Codebook], float]:
+        """Fine-tunes, and takes the outcome back if it is no better."""
+        weights, own = self._kernels, self._own
+        placed = place_all(weights, own, codebooks)
+        quality = self.quality(placed)
+        if self._tune is None:
+            return codebooks, quality
+        loss = self.quality.loss
+        private = self.quality.private_values()
+        moves = self._quantization.codebook == "clustered"
+        tuned = self._tune(own, codebooks, moves)
+        self.quality.forget()
+        tuned_quality = self.quality(place_all(weights, own, tuned))
+        if tuned_quality >= quality:
+            return tuned, tuned_quality
+        self.quality.put_back(placed, private, quality, loss)
+        return codebooks, quality
+
+    def _store_private(self, promised: float) -> list[PrivateCode]:
+        if self._quantization is not None:
+            return PrivateStorage(
+                self.quality,
+                self._kernels,
+                self._quantization.tolerance,
+                self._validation.num_examples,
+            ).run(promised)
+        values = self.quality.private_values()
+        codes = [PrivateCode.encode(value, FLOAT_WIDTH) for value in values]
+        self.quality.install_private(_decoded(codes))
+        return codes
+
+    def _record(
+        self, private: list[PrivateCode], qualities: tuple[float, float, float]
+    ) -> TaskRecord:
+        """Returns the record, without statistics of the task's activations.
+
+        Args:
+            private: The private variables.
+            qualities: Before the consolidation, after its pruning, and with
+                the stored bits; higher is better.
+        """
+        task, monitor = self._task, self._validation.monitor
+        sign, choice = self._validation.sign, task.choice
+        before, pruned, after = (round(sign * q, 6) for q in qualities)
+        divergence = choice.divergence
+        if divergence is not None:
+            # The bank counts every digit.
+            divergence = float(f"{divergence:.4g}")
+        facts = {
+            "nearest": choice.nearest,
+            "divergence": divergence,
+            "reason": choice.reason,
+            "losses": choice.losses,
+            "monitor": monitor,
+            "better": int(sign),
+            "before": before,
+            "pruned": pruned,
+            "after": after,
+        }
+        if monitor in task.progress.denser:
+            lowest, highest = task.progress.denser[monitor]
+            facts["denser"] = round(highest if sign > 0 else lowest, 6)
+        nothing = np.zeros(0, np.float32)
+        return TaskRecord(
+            name=task.name,
+            planes=task.planes,
+            head=task.head,
+            components=tuple(draft.pack() for draft in self._drafts),
+            private=tuple(private),
+            statistics=PrivateCode.encode(nothing, FLOAT_WIDTH),
+            facts=facts,
+        )
+
+
+class PrivateStorage:
+    """Finds the smallest widths of private variables, and installs them."""
+
+    def __init__(
+        self,
+        quality: Quality,
+        kernels: list[np.ndarray],
+        tolerance: float,
+        num_examples: int,
+    ):
+        self._quality = quality
+        self._kernels = kernels
+        self._allowed = PRIVATE_SHARE * tolerance
+        self._example = 1.0 / num_examples
+        self._validated: dict[tuple[int, ...], tuple[float, float | None]] = {}
+
+    def run(self, promised: float) -> list[PrivateCode]:
+        """Returns the code of each private variable; they are installed.
+
+        Args:
+            promised: The quality that consolidation as a whole keeps. Where
+                less than one example is allowed, one may be missed.
+        """
+        values = self._quality.private_values()
+        before = self._quality(self._kernels)
+        loss_before = self._quality.loss
+        if self._allowed >= self._example or loss_before is None:
+            codes = search_private_widths(
+                values,
+                lambda codes: self._validate(codes)[0],
+                before - self._allowed,
+            )
+        else:
+            # What is missed already cannot be kept.
+            floor = promised - self._example if before >= promised else -np.inf
+
+            def negative_loss(codes):
+                found, loss = self._validate(codes)
+                return -loss if found >= floor else -math.inf
+
+            codes = search_private_widths(
+                values,
+                negative_loss,
+                -loss_before - RAISED_LOSS * abs(loss_before),
+            )
+        self._quality.put_back(
+            self._kernels, _decoded(codes), *self._validate(codes)
+        )
+        return codes
+
+    def _validate(self, codes: list[PrivateCode]) -> tuple[float, float | None]:
+        """Validates each combination of widths once."""
+        widths = tuple(code.width for code in codes)
+        if widths not in self._validated:
+            self._quality.install_private(_decoded(codes))
+            found = self._quality(self._kernels)
+            self._validated[widths] = found, self._quality.loss
+        return self._validated[widths]
+
+
+def _decoded(codes: list[PrivateCode]) -> list[np.ndarray]:
+    return [code.decode() for code in codes]

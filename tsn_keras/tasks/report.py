@@ -1,0 +1,196 @@
+"""What `consolidate` tells about a task, and the table of `summary`."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from tsn_keras.bank import SLOT_BITS, KernelUsage, TaskRecord, WeightBank
+from tsn_keras.sharing import REASONS
+
+# Quality (1.0 is 100 % accuracy) that a stage may cost without a warning.
+LARGEST_LOSS = 0.01
+MOST_DEAD_UNITS = 0.5
+# How far a task that shares may fall behind the one it shares with.
+LARGEST_TRANSFER_LOSS = 0.03
+_HEADER = ("task", "kernel", "plane", "sparsity", "bits", "own", "shared")
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskReport:
+    """The outcome of a task's consolidation.
+
+    Args:
+        plane: The highest one where kernels lie on several.
+        nearest: The most similar earlier task, if there is one.
+        divergence: KL divergence from it.
+        sharing: What was chosen, and why.
+        sparsity: By kernel path, the fraction of slots left out.
+        bits: By kernel path, the width of the codes.
+        own: By kernel path, the number of own slots.
+        shared: By kernel path, the number of shared slots.
+        quality_before: Validated before consolidation.
+        quality_after: Validated with the stored bits.
+        effects: What each stage added to the validated quality; negative is
+            lost. `training`: since the best epoch in which the masks held more
+            slots than at the end, `None` if `fit` validated no such epoch.
+            `pruning` and `quantization`: in the consolidation. `sharing`: to
+            the negative loss in its trial, `None` without one.
+    """
+
+    name: str
+    plane: int
+    nearest: str | None
+    divergence: float | None
+    sharing: str
+    sparsity: dict[str, float]
+    bits: dict[str, int]
+    own: dict[str, int]
+    shared: dict[str, int]
+    monitor: str
+    quality_before: float
+    quality_after: float
+    effects: dict[str, float | None]
+    warnings: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the task's entry in `report.json`."""
+        return dataclasses.asdict(self)
+
+
+def make_report(bank: WeightBank, task: str) -> TaskReport:
+    """Returns the report of a consolidated task from what the bank stores."""
+    record, facts, usage = bank[task], bank[task].facts, bank.usage(task)
+    effects = _effects(facts)
+    joined = any(kernel.num_shared for kernel in usage)
+    return TaskReport(
+        name=task,
+        plane=record.plane,
+        nearest=facts["nearest"],
+        divergence=facts["divergence"],
+        sharing=_sharing(bank, record, joined),
+        sparsity={kernel.path: kernel.sparsity for kernel in usage},
+        bits={kernel.path: kernel.width for kernel in usage},
+        own={kernel.path: kernel.num_own for kernel in usage},
+        shared={kernel.path: kernel.num_shared for kernel in usage},
+        monitor=facts["monitor"],
+        quality_before=facts["before"],
+        quality_after=facts["after"],
+        effects=effects,
+        warnings=[
+            *_pruning_warnings(effects, usage),
+            *_quantization_warnings(effects),
+            *_sharing_warnings(bank, record, joined),
+        ],
+    )
+
+
+def _sharing(bank: WeightBank, record: TaskRecord, joined: bool) -> str:
+    facts = record.facts
+    chosen = _shares(bank, record) if joined else "own plane"
+    text = f"{chosen}: {REASONS[facts.get('reason') or 'strategy']}"
+    if facts.get("losses"):
+        text += " ({} shared, {} on an own plane)".format(*facts["losses"])
+    return text
+
+
+def _shares(bank: WeightBank, record: TaskRecord) -> str:
+    nearest = record.facts["nearest"]
+    if nearest is None:
+        return "shares with all earlier tasks of its plane"
+    pairs = list(zip(record.planes, bank[nearest].planes))
+    same = sum(plane == other for plane, other in pairs)
+    first = f" the first {same} of {len(pairs)} kernels"
+    return f"shares{first if same < len(pairs) else ''} with '{nearest}'"
+
+
+def _effects(facts: dict) -> dict[str, float | None]:
+    # Whether higher is better is told by the sign of `better`.
+    better = facts.get("better", 1)
+    before, after = facts["before"], facts["after"]
+    pruned = facts.get("pruned", before)
+    losses, denser = facts.get("losses"), facts.get("denser")
+    training = None if denser is None else round(better * (before - denser), 6)
+    return {
+        "training": training,
+        "pruning": round(better * (pruned - before), 6),
+        "quantization": round(better * (after - pruned), 6),
+        "sharing": round(losses[1] - losses[0], 6) if losses else None,
+    }
+
+
+def _pruning_warnings(effects: dict, usage: list[KernelUsage]) -> list[str]:
+    texts = []
+    for kernel in usage:
+        if kernel.dead_units > MOST_DEAD_UNITS:
+            texts.append(
+                f"Over-pruned: {kernel.dead_units:.0%} of the units of kernel "
+                f"'{kernel.path}' have no incoming weight. Lower `sparsity`, "
+                "or raise `budget`, in `pruning`."
+            )
+    if (effects["training"] or 0.0) < -LARGEST_LOSS:
+        texts.append(
+            f"Over-pruned: training has lost {-effects['training']:.4f} of the "
+            "quality since the masks held more slots. Lower `sparsity`, or "
+            "raise `budget`, in `pruning`, or train for more epochs."
+        )
+    if effects["pruning"] < -LARGEST_LOSS:
+        texts.append(
+            f"Over-pruned: pruning in `consolidate` cost "
+            f"{-effects['pruning']:.4f} of the quality. Lower the `tolerance` "
+            "of `pruning`."
+        )
+    return texts
+
+
+def _quantization_warnings(effects: dict) -> list[str]:
+    if effects["quantization"] >= -LARGEST_LOSS:
+        return []
+    return [
+        f"Over-quantized: codes cost {-effects['quantization']:.4f} of the "
+        "quality. Lower the `tolerance` of `quantization`, or raise its "
+        "`min_width`, `max_width` or `fine_tune_steps`."
+    ]
+
+
+def _sharing_warnings(bank, record, joined: bool) -> list[str]:
+    facts, nearest = record.facts, record.facts["nearest"]
+    if not joined or nearest is None:
+        return []
+    other = bank[nearest].facts
+    loss = facts.get("better", 1) * (other["after"] - facts["after"])
+    if other["monitor"] != facts["monitor"] or loss < LARGEST_TRANSFER_LOSS:
+        return []
+    return [
+        f"Negative transfer: with the weights of '{nearest}' the quality is "
+        f"{loss:.4f} under that task's. Lower `threshold` of `sharing`, raise "
+        "its `own_fraction`, or use `sharing=None`."
+    ]
+
+
+def print_tasks(bank: WeightBank, print_fn: Callable[[str], None]) -> None:
+    """Prints sparsity, bits, own and shared slots, and what is left."""
+    rows = [_HEADER]
+    for task in bank.tasks:
+        rows += [
+            (
+                task,
+                kernel.path,
+                str(kernel.plane),
+                f"{kernel.sparsity:.1%}",
+                str(kernel.width),
+                str(kernel.num_own),
+                str(kernel.num_shared),
+            )
+            for kernel in bank.usage(task)
+        ]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        cells = zip(row, widths)
+        print_fn("  ".join(f"{cell:<{width}}" for cell, width in cells))
+    for index, path in enumerate(bank.paths):
+        used = bank.used_bits(index)
+        free = 1.0 - used.mean() / SLOT_BITS
+        print_fn(
+            f"{path}: {free:.1%} of the bits free, at most {used.max()} of "
+            f"{SLOT_BITS} used in a slot"
+        )

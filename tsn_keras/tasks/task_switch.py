@@ -1,0 +1,378 @@
+"""Which task the network computes as: its variables, and views of others."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+from tsn_keras import keras_internals
+from tsn_keras.bank import WeightBank
+from tsn_keras.layers import (
+    MaskedKernel,
+    Subnetwork,
+    assign,
+    call_given,
+    subnetworks,
+    weight_paths,
+)
+from tsn_keras.sharing import activation_statistics, masked_layers
+from tsn_keras.tasks import checks
+from tsn_keras.tasks.snapshot import Snapshot
+from tsn_keras.tasks.view import View, ViewCache, computing_as
+
+
+class TaskSwitch:
+    """Lets the network compute as the task that it is told to.
+
+    The variables hold one task: the running one, or else the latest. All
+    others are read as views, which leave the variables alone.
+
+    Attributes:
+        task: The task whose values the variables hold. `None` where that was
+            interrupted.
+        inputs: Nest of `KerasTensor`, what the backbone takes. `None` until
+            the backbone is built.
+        features: Nest of `KerasTensor`, what the backbone returns.
+        kernels: What the backbone has to be masked.
+        base: The frozen weights of the backbone, shared by all tasks.
+        private_of_backbone: All other weights of the backbone.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._model = model
+        self._views = ViewCache(self._make_view)
+        self.task: str | None = None
+        self.inputs = self.features = None
+        self.kernels: list[MaskedKernel] = []
+        self.base: list[keras.Variable] = []
+        self.private_of_backbone: list[keras.Variable] = []
+        self._trainable: list[tuple[keras.layers.Layer, bool]] = []
+
+    def build(self, inputs: Any) -> None:
+        """Finds the variables of the backbone, which is built for inputs.
+
+        Args:
+            inputs: Nest of `KerasTensor`.
+        """
+        backbone = self.backbone
+        features = backbone(inputs)
+        kernels = [k for s in subnetworks(backbone) for k in s.kernels]
+        paths = weight_paths(backbone, transparent=Subnetwork)
+        for kernel in kernels:
+            kernel.rename(paths[id(kernel.kernel)])
+        masked = {id(v) for k in kernels for v in (k.kernel, *k.state)}
+        weights = [w for w in backbone.weights if id(w) not in masked]
+        frozen = set(map(id, _frozen_weights(backbone)))
+        private = [w for w in weights if id(w) not in frozen]
+        checks.check_dtypes(kernels, private)
+        checks.check_kernels([kernel.path for kernel in kernels], backbone)
+        self.kernels, self.private_of_backbone = kernels, private
+        self.base = [w for w in weights if id(w) in frozen]
+        layers = keras_internals.flatten_layers(backbone)
+        self._trainable = [(layer, layer.trainable) for layer in layers]
+        self.inputs, self.features = inputs, features
+
+    def empty_bank(self) -> WeightBank:
+        """Returns a bank for the kernels, without any task."""
+        kernels = self.kernels
+        return WeightBank([k.shape for k in kernels], [k.path for k in kernels])
+
+    def declared_inputs(self) -> Any:
+        """Returns what the backbone says that it takes, `None` if it cannot."""
+        backbone = self.backbone
+        inner = backbone.layer if isinstance(backbone, Subnetwork) else backbone
+        if inner.built and getattr(inner, "inputs", None):
+            return keras_internals.declared_inputs(inner)
+        return None
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Returns what the backbone was built for, to save it."""
+        if not self.is_built:
+            return None
+        parts = tree.flatten(self.inputs)
+        numbers = list(range(len(parts)))
+        return {
+            "structure": tree.pack_sequence_as(self.inputs, numbers),
+            "shapes": [list(part.shape) for part in parts],
+            "dtypes": [part.dtype for part in parts],
+        }
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the backbone's variables are known."""
+        return self.inputs is not None
+
+    # The variables.
+
+    @property
+    def backbone(self) -> keras.layers.Layer:
+        return self._model.backbone
+
+    @property
+    def head(self) -> keras.layers.Layer:
+        """The selected head."""
+        return self._model.heads.head
+
+    @property
+    def private(self) -> list[keras.Variable]:
+        """The private variables: the backbone's and the selected head's."""
+        return self.private_of_backbone + self.head.weights
+
+    @property
+    def trainable_private(self) -> list[keras.Variable]:
+        return [variable for variable in self.private if variable.trainable]
+
+    @property
+    def trained(self) -> list[keras.Variable]:
+        """The trainable values of kernels, then their scores."""
+        scores = [k.scores for k in self.kernels if k.scores is not None]
+        return [kernel.kernel for kernel in self.kernels] + scores
+
+    @property
+    def state(self) -> list[keras.Variable]:
+        """The variables that make kernels effective, scores left out."""
+        return [
+            variable
+            for kernel in self.kernels
+            for variable in kernel.state
+            if variable is not kernel.scores
+        ]
+
+    @property
+    def weights_of_backbone(self) -> list[keras.Variable]:
+        """What the backbone had of its own when the model was made."""
+        return self.trained + self.private_of_backbone
+
+    def num_private_before(self, kernel: int) -> int:
+        """Returns how many private variables come before a kernel's."""
+        weights = list(map(id, self.backbone.weights))
+        limit = weights.index(id(self.kernels[kernel].kernel))
+        private = map(id, self.private_of_backbone)
+        return sum(weights.index(variable) < limit for variable in private)
+
+    def private_values(self) -> list[np.ndarray]:
+        return list(map(keras.ops.convert_to_numpy, self.private))
+
+    def install_private(self, values: list[np.ndarray]) -> None:
+        for variable, value in zip(self.private, values):
+            assign(variable, value)
+
+    def base_values(self) -> list[np.ndarray]:
+        return list(map(keras.ops.convert_to_numpy, self.base))
+
+    def install_base(self, values: list[np.ndarray]) -> None:
+        for variable, value in zip(self.base, values):
+            variable.assign(value)
+        for layer in adapted_layers(self.backbone):
+            if isinstance(layer, keras.layers.Normalization):
+                # It computes with constants made of its weights.
+                layer.finalize_state()
+
+    def check_base(self) -> None:
+        """Refuses frozen weights that were made trainable afterwards."""
+        thawed = [v.path for v in self.base if v.trainable]
+        if thawed:
+            raise ValueError(
+                f"Weights {thawed} were frozen (`trainable=False`) when the "
+                "ContinualModel was made, so all tasks share them and they "
+                "must stay as they are. Set `trainable = False` again, or make "
+                "another ContinualModel of the backbone as it is now."
+            )
+
+    @contextlib.contextmanager
+    def trainable_as_made(self) -> Iterator[None]:
+        """Lets layers be trainable as when the model was made, in their config.
+
+        Training may freeze some for a while. A model that was saved then must
+        find the same kernels when it is loaded.
+        """
+        present = [(layer, layer.trainable) for layer, _ in self._trainable]
+        try:
+            for layer, trainable in self._trainable:
+                keras_internals.set_trainable_flag(layer, trainable)
+            yield
+        finally:
+            for layer, trainable in present:
+                keras_internals.set_trainable_flag(layer, trainable)
+
+    # The tasks.
+
+    def select_head(self, index: int) -> None:
+        """Puts a head to work, with all that is compiled for it."""
+        self._model.compiled_heads.select(index, self.features)
+
+    def hold(self, running: str) -> None:
+        """Notes that the variables are a running task's from now on."""
+        self.task = running
+
+    def forget(self) -> None:
+        """Notes that the variables are no task's: someone has set them."""
+        self.task = None
+
+    def clear_views(self) -> None:
+        """Forgets all views, because another bank was loaded."""
+        self._views.clear()
+
+    def resolve(self, task: str | None) -> str:
+        """Returns the name of a task that can compute.
+
+        Args:
+            task: Its name, or `None` for the latest one.
+        """
+        model = self._model
+        known = list(model.tasks)
+        if task is None and not known:
+            raise ValueError(
+                "There is no task yet. Add one with "
+                "`model.add_task(name, head)`."
+            )
+        name = known[-1] if task is None else task
+        checks.check_known(name, known)
+        if name not in model.bank and not model.running_task.begun:
+            raise ValueError(
+                f"Task '{name}' has not been trained yet. Call `model.fit` "
+                "first."
+            )
+        return name
+
+    def to(self, task: str) -> None:
+        """Puts a consolidated task into the variables."""
+        bank = self._model.bank
+        is_stored = self.task in bank
+        # Should it be interrupted, the variables are nobody's.
+        self.task = None
+        self.select_head(bank[task].head)
+        private = bank.private(task)
+        checks.check_saved_shapes(
+            task, [value.shape for value in private], self.private
+        )
+        for kernel, value in zip(self.kernels, bank.effective(task)):
+            kernel.install(value, is_stored)
+        self.install_private(private)
+        self.task = task
+
+    @contextlib.contextmanager
+    def using(self, task: str | None) -> Iterator[None]:
+        """Puts a task into the variables for a while.
+
+        Afterwards they hold what they held: the running task, or the latest.
+        For what has to read variables, such as an export; whatever can read
+        values should use `reading`.
+
+        Args:
+            task: Its name, or `None` for the latest one.
+        """
+        name, running = self.resolve(task), self._model.running_task
+        if running is not None and name == running.name:
+            yield
+            return
+        if running is None:
+            try:
+                self.to(name)
+                yield
+            finally:
+                if self.task != self._model.tasks[-1]:
+                    self.to(self._model.tasks[-1])
+            return
+        head = self._model.heads.selected
+        before = Snapshot([*self.state, *self.private])
+        try:
+            self.to(name)
+            yield
+        finally:
+            self.select_head(head)
+            before.restore()
+            self.task = running.name
+
+    @contextlib.contextmanager
+    def reading(self, task: str | None) -> Iterator[None]:
+        """Computes as a task in this thread, and changes no variable.
+
+        Args:
+            task: Its name, or `None` for the latest one. The running task is
+                what the variables hold.
+        """
+        name, model = self.resolve(task), self._model
+        view = self._views.get(name) if name in model.bank else None
+        with computing_as(model.heads, view):
+            with model.compiled_heads.reading(model, view):
+                yield
+
+    @property
+    def viewed_variables(self) -> list[keras.Variable]:
+        """The variables that a view has a value for, in its order."""
+        return [kernel.kernel for kernel in self.kernels] + self.private
+
+    def _make_view(self, task: str) -> View:
+        bank = self._model.bank
+        head, private = bank[task].head, bank.private(task)
+        with self._model.heads.reading(head):
+            if not self.head.built:
+                self.head(self.features)
+            checks.check_saved_shapes(
+                task, [value.shape for value in private], self.private
+            )
+            variables = self.viewed_variables
+        values = bank.effective(task) + private
+        if task == self.task:
+            # No copy: what the kernels compute with is there already.
+            kernels = [kernel.stored() for kernel in self.kernels]
+            values = kernels + private
+        return View.of(head, variables, values)
+
+    def activation_statistics(self, sample: Any) -> np.ndarray:
+        """Returns how each masked layer responds to some inputs.
+
+        Args:
+            sample: Nest of arrays, the inputs.
+        """
+        inputs = tree.map_structure(np.asarray, sample)
+        return activation_statistics(
+            lambda: call_given(self.backbone, inputs, training=False),
+            masked_layers(self.backbone, [k.kernel for k in self.kernels]),
+        )
+
+
+def inputs_from_config(config: dict[str, Any]) -> Any:
+    """Returns the inputs that `get_build_config` described."""
+    parts = list(map(keras.KerasTensor, config["shapes"], config["dtypes"]))
+    return tree.map_structure(parts.__getitem__, config["structure"])
+
+
+def adapted_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns the layers whose state comes from `adapt`, outermost only."""
+    if hasattr(layer, "adapt"):
+        return [layer]
+    inner = keras_internals.direct_layers(layer)
+    return [found for one in inner for found in adapted_layers(one)]
+
+
+def _frozen_weights(backbone: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the weights that nothing trains, as a dense base of all tasks.
+
+    These are all weights of layers with `trainable=False`, and what layers
+    such as `Normalization` have found by `adapt`. Other weights that were
+    never trainable, such as moving statistics, change in training and belong
+    to the task, unless their layer is frozen.
+
+    Raises:
+        ValueError: If a weight is frozen and its layer is not.
+    """
+    frozen = []
+    for layer in keras_internals.flatten_layers(backbone):
+        # `weights` holds those of the layers within, too.
+        trainable = keras_internals.own_trainable(layer)
+        own = [weight for weight in trainable if not weight.trainable]
+        if not layer.trainable or hasattr(layer, "adapt"):
+            frozen += own + keras_internals.own_non_trainable(layer)
+        elif own:
+            # Keras would not save that, and a loaded model would train them.
+            raise ValueError(
+                f"Weights {[weight.path for weight in own]} are frozen and "
+                f"their layer '{layer.name}' is not. Freeze whole layers with "
+                "`layer.trainable = False`."
+            )
+    return [weight for weight in frozen if not weight.trainable]

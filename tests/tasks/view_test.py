@@ -175,6 +175,24 @@ class ViewTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "past Keras"):
             logits(model, 0)
 
+    def test_inputs_by_name_and_in_a_list(self):
+        inputs = [keras.Input((64,), name=name) for name in ("a", "b")]
+        hidden = layers.Dense(8)(inputs[0]) - layers.Dense(8)(inputs[1])
+        model = make_model(keras.Model(inputs, hidden))
+        one, y = digits(0, TRAIN)
+        two, _ = digits(1, TRAIN)
+        model.add_task("task 0", layers.Dense(10))
+        model.fit([one, two], y, verbose=0)
+        model.consolidate(([one, two], y), verbose=0)
+        expected = model.predict([one, two], verbose=0)
+        swapped = model.predict([two, one], verbose=0)
+        self.assertGreater(np.abs(expected - swapped).max(), 0.1)
+        for batch in ({"b": two, "a": one}, {"a": one, "b": two}):
+            found = model.predict(batch, verbose=0)
+            np.testing.assert_array_equal(found, expected)
+        half = model.predict([one[:50], two[:50]], verbose=0)
+        np.testing.assert_allclose(half, expected[:50], atol=1e-5)
+
     def test_few_views_are_kept_where_they_are_large(self):
         model = make_model()
         for number in range(3):

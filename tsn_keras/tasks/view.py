@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.layers import (
@@ -132,7 +133,8 @@ class ReadFunctions:
         """Returns a `predict_function` of Keras' that reads a view."""
         if self._predict is None:
             step = self._reading(self._model.predict_step)
-            self._predict = keras_internals.predict_function(self._model, step)
+            predict = keras_internals.predict_function(self._model, step)
+            self._predict = _with_kept_trace(predict)
         predict = self._predict
 
         def function(data: list) -> Any:
@@ -168,3 +170,36 @@ class ReadFunctions:
                     "another task's. Let it call layers, or read the variable "
                     "itself."
                 )
+
+
+def _with_kept_trace(function: Callable) -> Callable:
+    """Returns a function that keeps the trace for its first kind of data.
+
+    TensorFlow looks for a trace by the types of all arguments in each call,
+    which is felt where they are many or the network is small.
+
+    Args:
+        function: Of a nest of tensors, traced or run eagerly.
+    """
+    if not hasattr(function, "get_concrete_function"):
+        return function
+    trace, kind = None, None
+
+    def call(data: Any) -> Any:
+        nonlocal trace, kind
+        found = _kind_of(data)
+        if found is None or tf.config.functions_run_eagerly():
+            return function(data)
+        if trace is None:
+            trace, kind = function.get_concrete_function(data), found
+        return (trace if found == kind else function)(data)
+
+    return call
+
+
+def _kind_of(data: Any) -> Any:
+    """Returns the batches' structure, shapes and types; `None` for odd ones."""
+    batches = [batch for batch, _ in data]
+    if not all(isinstance(part, tf.Tensor) for part in tree.flatten(batches)):
+        return None
+    return tree.map_structure(lambda p: (tuple(p.shape), p.dtype), batches)

@@ -1,7 +1,7 @@
 """The one place that touches names of Keras that begin with an underscore.
 
-Tried with Keras 3.13, 3.14 and 3.15. Whoever moves to another version runs
-the tests and looks here first.
+Tried with Keras 3.15.1. Whoever moves to another version runs the tests and
+looks here first.
 """
 
 import contextlib

@@ -18,6 +18,7 @@ from examples.benchmarks import (
     memory,
     storage,
     switching,
+    threads,
     training,
 )
 from examples.choices import define_choices
@@ -31,6 +32,7 @@ SUITES = {
     "export": export,
     "storage": storage,
     "switching": switching,
+    "threads": threads,
 }
 
 FLAGS = flags.FLAGS

@@ -29,9 +29,11 @@ from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.saving import archive, stores
 from tsn_keras.sharing import Never, Sharing
 from tsn_keras.strategies import get_strategy
-from tsn_keras.tasks import checks, training
+from tsn_keras.tasks import checks, start, training
+from tsn_keras.tasks.changes import Changes, changes_model
 from tsn_keras.tasks.compiled_heads import CompiledHeads, PerHead
 from tsn_keras.tasks.consolidation import (
+    announced,
     check_consolidatable,
     consolidate_task,
     restored_on_error,
@@ -40,6 +42,7 @@ from tsn_keras.tasks.optimizer import OptimizerFactory
 from tsn_keras.tasks.report import TaskReport, make_report, print_tasks
 from tsn_keras.tasks.running_task import RunningTask
 from tsn_keras.tasks.task_switch import TaskSwitch, inputs_from_config
+from tsn_keras.tasks.task_view import TaskView
 from tsn_keras.tasks.train_function import TrainFunction
 
 # Attributes whose state is kept in the bank or in the training state.
@@ -106,7 +109,10 @@ class ContinualModel(keras.Model):
     train_function = PerHead()
     test_function = PerHead()
     predict_function = PerHead()
+    stop_evaluating = PerHead()
+    stop_predicting = PerHead()
     optimizer = PerHead()
+    loss = PerHead()
 
     def __init__(
         self,
@@ -119,6 +125,7 @@ class ContinualModel(keras.Model):
         **kwargs: Any,
     ):
         heads = Heads()
+        self.changes = Changes()
         # Keras sets the attributes of heads from its own `__init__` on.
         self.compiled_heads = CompiledHeads(heads)
         super().__init__(**kwargs)
@@ -136,7 +143,6 @@ class ContinualModel(keras.Model):
         self.heads = heads
         self.bank: WeightBank | None = None
         self.switch = TaskSwitch(self)
-        self.running_task: RunningTask | None = None
         self.training: training.Training | None = None
         self.optimizer_factory: OptimizerFactory | None = None
         declared = self.switch.declared_inputs()
@@ -169,11 +175,7 @@ class ContinualModel(keras.Model):
             self.build_for(inputs_from_config(config))
 
     def call(self, inputs, training=None):
-        if self.heads.selected is None:
-            raise ValueError(
-                "There is no task yet. Add one with "
-                "`model.add_task(name, head)`."
-            )
+        self.switch.check_computes(inputs)
         return self.heads(call_given(self.backbone, inputs))
 
     @property
@@ -182,6 +184,7 @@ class ContinualModel(keras.Model):
             return super().losses
         return keras_internals.losses_with(self, given_value)
 
+    @changes_model
     def set_weights(self, weights: list) -> None:
         """Sets what is at work now. Consolidated tasks do not change."""
         super().set_weights(weights)
@@ -197,6 +200,12 @@ class ContinualModel(keras.Model):
         running = self.running_task
         return stored if running is None else (*stored, running.name)
 
+    @property
+    def running_task(self) -> RunningTask | None:
+        """The task between `add_task` and `consolidate`, if there is one."""
+        return self.switch.running
+
+    @changes_model
     def compile(self, *args, **kwargs) -> None:
         """Configures training; see `keras.Model.compile`.
 
@@ -208,49 +217,52 @@ class ContinualModel(keras.Model):
         arguments = signature.bind(self, *args, **kwargs).arguments
         given, used = arguments.get("optimizer"), self.compiled_heads.optimizers
         checks.check_optimizer(given, used)
-        super().compile(*args, **kwargs)
-        self.compiled_heads.start_anew(arguments)
+        with self.compiled_heads.compiling(arguments):
+            super().compile(*args, **kwargs)
         factory = self.optimizer and OptimizerFactory(self.optimizer)
         self.optimizer_factory = factory
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
+    def get_compile_config(self) -> dict[str, Any]:
+        config = super().get_compile_config()
+        own = {"tasks": self.compiled_heads.get_config()} if config else {}
+        return {**config, **own}
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        config = dict(config)
+        tasks = config.pop("tasks", None)
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if tasks:
+            self.compiled_heads.load_config(tasks)
+
+    @changes_model
     @in_strategy_scope
-    def add_task(self, name: str, head: keras.layers.Layer) -> None:
+    def add_task(
+        self,
+        name: str,
+        head: keras.layers.Layer,
+        loss: Any = None,
+        metrics: Any = None,
+    ) -> None:
         """Starts a new task, which becomes the active one.
+
+        Loss and metrics stay the task's own, whatever is compiled for later
+        tasks: it is evaluated with them ever after.
 
         Args:
             name: Not used before.
             head: The task's own output layer, applied to the backbone's
                 features.
+            loss: As in `compile`; by default what was compiled.
+            metrics: As in `compile`; by default what was compiled.
 
         Raises:
             TypeError: If the head is no layer.
             ValueError: If the name is in use, another task is running, or
                 the head does not fit the backbone's features.
         """
-        # Before the checks, which may build the head.
-        keeps_weights = getattr(head, "built", False)
-        checks.check_new_task(self, name, head)
-        self.take_up(RunningTask(name, self.heads.add(head), keeps_weights))
-        if keeps_weights:
-            for own, given in zip(self.heads.head.weights, head.weights):
-                own.assign(given)
-        if self.optimizer_factory is not None:
-            # From here on it is the user's, until the task is consolidated.
-            self.optimizer_factory.reset_learning_rate(self.optimizer)
+        start.add_task(self, name, head, loss, metrics)
 
-    def take_up(self, task: RunningTask) -> None:
-        """Makes a task the running one and its head the selected one."""
-        self.switch.select_head(task.head)
-        self.running_task = task
-        self.switch.hold(task.name)
-
-    def let_go(self) -> None:
-        """Notes that no task is running any more."""
-        self.running_task = None
-
+    @changes_model
     def discard_task(self) -> None:
         """Gives up the running task; the bank stays as it is.
 
@@ -258,15 +270,9 @@ class ContinualModel(keras.Model):
         before it was trained. A model that was loaded in the middle of its
         first task no longer has them, and the backbone keeps what it learned.
         """
-        checks.check_running(self)
-        task = self.running_task
-        self.let_go()
-        self.switch.forget()
-        if self.tasks:
-            self.switch.to(self.tasks[-1])
-        elif task.begun and task.untrained_backbone is not None:
-            task.untrained_backbone.restore()
+        start.discard_task(self)
 
+    @changes_model
     @in_strategy_scope
     def fit(self, *args, task: str | None = None, **kwargs):
         """Trains the running task; see `keras.Model.fit`.
@@ -291,11 +297,13 @@ class ContinualModel(keras.Model):
         if self.train_function is None or force:
             self.train_function = TrainFunction(self)
 
+    @changes_model
     def train_on_batch(self, *args, **kwargs):
         """Trains the running task, begun with `fit`; see `keras.Model`."""
         training.check_begun(self)
         return super().train_on_batch(*args, **kwargs)
 
+    @changes_model
     @in_strategy_scope
     def consolidate(
         self,
@@ -336,12 +344,8 @@ class ContinualModel(keras.Model):
                 self, validation_data, monitor, mode, verbose
             )
             self.bank.add(record)
-        self.running_task = None
-        report = self.report(task.name)
-        for callback in task.callbacks:
-            if hasattr(callback, "on_consolidate_end"):
-                callback.on_consolidate_end(report)
-        return report
+        self.switch.let_go()
+        return announced(self.report(task.name), task.callbacks)
 
     # What was learned.
 
@@ -349,6 +353,14 @@ class ContinualModel(keras.Model):
         """Returns the report of a consolidated task."""
         checks.check_known(task, list(self.bank.tasks))
         return make_report(self.bank, task)
+
+    def task(self, name: str) -> TaskView:
+        """Returns a consolidated task to evaluate, predict and export.
+
+        It computes with values of its own and changes nothing, so that it can
+        serve any number of threads.
+        """
+        return TaskView(self, name)
 
     @in_strategy_scope
     def evaluate(self, *args, task: str | None = None, **kwargs):
@@ -361,6 +373,12 @@ class ContinualModel(keras.Model):
         """Predicts as a task, by default the latest; see `keras.Model`."""
         with self.switch.reading(task):
             return super().predict(*args, **kwargs)
+
+    @in_strategy_scope
+    def test_on_batch(self, *args, **kwargs):
+        """Evaluates the latest task on a batch; see `keras.Model`."""
+        with self.switch.reading(None):
+            return super().test_on_batch(*args, **kwargs)
 
     def export(
         self,
@@ -396,15 +414,7 @@ class ContinualModel(keras.Model):
         The size of a saved `.keras` file between tasks is `total_bytes` plus
         the architecture's JSON.
         """
-        if self.bank is None or not self.bank.tasks:
-            raise ValueError(
-                "The bank is empty: no task has been consolidated yet."
-            )
-        kinds = self.bank.count_bytes()
-        kinds["container"] = archive.container_bytes()
-        arrays = self.bank.private(self.bank.tasks[0]) + self.bank.base_values()
-        parts = [*self.switch.kernels, *arrays]
-        return Capacity(kinds, 4 * sum(part.size for part in parts))
+        return archive.capacity_of(self)
 
     def summary(self, *args, print_fn=None, **kwargs) -> None:
         """Prints the network and, for each task and kernel, what it uses."""
@@ -470,6 +480,7 @@ class ContinualModel(keras.Model):
         else:
             archive.write_archive(filepath, self.bank.to_bytes(), plain)
 
+    @changes_model
     def load_weights(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
         """Loads all tasks of a file that `save` or `save_weights` made."""
         saved = archive.read_bank(filepath)
@@ -481,6 +492,7 @@ class ContinualModel(keras.Model):
     def save_own_variables(self, store) -> None:
         stores.save_model(store, self)
 
+    @changes_model
     def load_own_variables(self, store) -> None:
         if stores.BANK_KEY in store.keys():
             # First, since it may be of another architecture.

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+from keras import tree
+from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
 from tsn_keras.distribution import has_workers, local_batch, with_axis
 
@@ -130,23 +132,34 @@ def with_plain_optionals(model: keras.Model, step: Callable) -> Callable:
     return model._autoconvert_optionals(step)
 
 
-# What Keras compiles for outputs: the losses, and the metrics.
-COMPILED_FOR_OUTPUTS = ("_compile_loss", "_compile_metrics")
+# What Keras compiles for outputs: the losses, the metrics, the mean loss.
+COMPILED_FOR_OUTPUTS = ("_compile_loss", "_compile_metrics", "_loss_tracker")
 
 
-def compile_outputs(
-    like: dict[str, Any], loss: tuple, metrics: tuple
-) -> dict[str, Any]:
+def compile_outputs(arguments: dict[str, Any]) -> dict[str, Any]:
     """Returns losses and metrics compiled anew, which have seen no outputs.
 
     Args:
-        like: What was compiled before, by name; `None` where nothing was.
+        arguments: Those of `compile` that depend on outputs.
+
+    Returns:
+        What Keras would set on the model, by name.
     """
-    arguments = zip(COMPILED_FOR_OUTPUTS, (loss, metrics))
-    return {
-        name: like.get(name) and type(like[name])(*given)
-        for name, given in arguments
-    }
+    loss, weights, *metrics = (
+        arguments.get(name)
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics")
+    )
+    has_metrics = metrics != [None, None]
+    return dict(
+        zip(
+            COMPILED_FOR_OUTPUTS,
+            (
+                None if loss is None else CompileLoss(loss, weights),
+                CompileMetrics(*metrics) if has_metrics else None,
+                keras.metrics.Mean(name="loss"),
+            ),
+        )
+    )
 
 
 def name_outputs(compiled: dict[str, Any], names: list[str] | None) -> None:
@@ -154,9 +167,31 @@ def name_outputs(compiled: dict[str, Any], names: list[str] | None) -> None:
 
     Functional models do so with the names of their output layers.
     """
-    for part in compiled.values():
-        if part is not None:
-            part.output_names = names
+    for name in COMPILED_FOR_OUTPUTS[:2]:
+        if compiled.get(name) is not None:
+            compiled[name].output_names = names
+
+
+def metrics_in(compiled: dict[str, Any]) -> list[keras.Metric]:
+    """Returns the metrics in what was compiled, those of users among them."""
+    loss, metrics, mean = map(compiled.get, COMPILED_FOR_OUTPUTS)
+    found = [] if mean is None else [mean]
+    if metrics is not None:
+        given = (metrics._user_metrics, metrics._user_weighted_metrics)
+        users = [m for m in tree.flatten(given) if isinstance(m, keras.Metric)]
+        found += [metrics, *metrics.metrics, *users]
+    if loss is not None:
+        found += loss.metrics
+    return found
+
+
+def copy_counts(source: dict[str, Any], target: dict[str, Any]) -> None:
+    """Gives metrics what others of the same compilation have counted."""
+    for name in COMPILED_FOR_OUTPUTS:
+        pair = source.get(name), target.get(name)
+        if None not in pair:
+            for one, other in zip(*(part.variables for part in pair)):
+                other.assign(one)
 
 
 def losses_with(model: keras.Model, value_of: Callable) -> list[Any]:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import h5py
 import keras
 
+from tsn_keras.bank import Capacity
 from tsn_keras.files import complete_file
 
 BANK_FILE = "bank"
@@ -65,6 +66,19 @@ def container_bytes() -> int:
     archive = io.BytesIO()
     _write(archive, members, b"")
     return archive.getbuffer().nbytes
+
+
+def capacity_of(model: keras.Model) -> Capacity:
+    """Returns the bytes of a `ContinualModel`'s whole saved bank, by kind."""
+    bank = model.bank
+    if bank is None or not bank.tasks:
+        raise ValueError(
+            "The bank is empty: no task has been consolidated yet."
+        )
+    kinds = {**bank.count_bytes(), "container": container_bytes()}
+    arrays = bank.private(bank.tasks[0]) + bank.base_values()
+    parts = [*model.switch.kernels, *arrays]
+    return Capacity(kinds, 4 * sum(part.size for part in parts))
 
 
 def writes_bank_apart() -> bool:

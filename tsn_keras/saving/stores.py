@@ -33,7 +33,9 @@ def save_model(store: MutableMapping, model: keras.Model) -> None:
         return
     store[BANK_KEY] = np.frombuffer(model.bank.to_bytes(), np.uint8)
     if model.running_task is not None:
-        _save_task(store, model)
+        # Not while another thread trains it.
+        with model.changes.by("save"):
+            _save_task(store, model)
     elif not model.bank.tasks:
         _save_list(store, "start", _start(model))
 
@@ -57,11 +59,11 @@ def load_bank(saved: bytes, store: Mapping, model: keras.Model) -> None:
         if "start.0" in store.keys():
             _load_list(store, "start", _start(model))
         switch.install_base(model.bank.base_values())
-        model.let_go()
+        switch.let_go()
         loaded = _load_task(store, model)
         if before and loaded and before.name == loaded.name:
             before.go_on_from(loaded)
-            model.take_up(before)
+            switch.take_up(before)
         if loaded is None and model.bank.tasks:
             switch.to(model.bank.tasks[-1])
 
@@ -84,7 +86,7 @@ def _load_task(store: Mapping, model: keras.Model) -> RunningTask | None:
     task = _stored_task(store)
     if task is None:
         return None
-    model.take_up(task)
+    model.switch.take_up(task)
     if "kernel.0" not in store.keys():
         return task
     if task.begun and "optimizer.0" in store.keys() and model.compiled:

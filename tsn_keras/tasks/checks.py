@@ -172,6 +172,16 @@ def check_known(name: str, known: list[str]) -> None:
         )
 
 
+def check_consolidated(model: keras.Model, name: str) -> None:
+    """Refuses the name of a task that is not consolidated."""
+    check_known(name, list(model.tasks))
+    if name not in model.bank:
+        raise ValueError(
+            f"Task '{name}' is not consolidated yet. Call "
+            f"`model.consolidate(validation_data)` before `task('{name}')`."
+        )
+
+
 def check_optimizer(given: Any, used: list) -> None:
     """Refuses an optimizer that another model was trained with."""
     if not getattr(given, "built", False):

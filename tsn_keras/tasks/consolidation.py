@@ -21,6 +21,7 @@ from tsn_keras.quantization import (
 )
 from tsn_keras.tasks.fine_tuning import fine_tuning_of
 from tsn_keras.tasks.quality import Quality, Validation, evaluation_loop
+from tsn_keras.tasks.report import TaskReport
 from tsn_keras.tasks.snapshot import Snapshot
 from tsn_keras.tasks.training import watch_gradients
 
@@ -85,6 +86,14 @@ def consolidate_task(
     statistics = model.switch.activation_statistics(sample)
     code = PrivateCode.encode(statistics, STATISTICS_WIDTH)
     return dataclasses.replace(record, statistics=code)
+
+
+def announced(report: TaskReport, callbacks: list) -> TaskReport:
+    """Returns a report, which the callbacks that wait for it have got."""
+    for callback in callbacks:
+        if hasattr(callback, "on_consolidate_end"):
+            callback.on_consolidate_end(report)
+    return report
 
 
 def check_consolidatable(model: keras.Model) -> None:

@@ -1,5 +1,7 @@
 """What happens before the first training step of a task."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -22,6 +24,41 @@ from tsn_keras.tasks.task_switch import TaskSwitch
 from tsn_keras.tasks.trial import predicts_labels, try_planes
 
 FLOAT_WIDTHS = (32, 32)
+
+
+def add_task(
+    model: keras.Model,
+    name: str,
+    head: keras.layers.Layer,
+    loss: Any = None,
+    metrics: Any = None,
+) -> None:
+    """Makes a new task the running one."""
+    # Before the checks, which may build the head.
+    keeps_weights = getattr(head, "built", False)
+    checks.check_new_task(model, name, head)
+    model.compiled_heads.add_task(name, loss, metrics)
+    task = RunningTask(name, model.heads.add(head), keeps_weights)
+    model.switch.take_up(task)
+    if keeps_weights:
+        for own, given in zip(model.heads.head.weights, head.weights):
+            own.assign(given)
+    if model.optimizer_factory is not None:
+        # From here on it is the user's, until the task is consolidated.
+        model.optimizer_factory.reset_learning_rate(model.optimizer)
+
+
+def discard_task(model: keras.Model) -> None:
+    """Gives up the running task, and brings back the one before it."""
+    checks.check_running(model)
+    task, switch = model.running_task, model.switch
+    switch.let_go()
+    model.compiled_heads.drop_task(task.name)
+    switch.forget()
+    if model.tasks:
+        switch.to(model.tasks[-1])
+    elif task.begun and task.untrained_backbone is not None:
+        task.untrained_backbone.restore()
 
 
 class TaskStart:

@@ -20,6 +20,7 @@ from tsn_keras.layers import (
 )
 from tsn_keras.sharing import activation_statistics, masked_layers
 from tsn_keras.tasks import checks
+from tsn_keras.tasks.running_task import RunningTask
 from tsn_keras.tasks.snapshot import Snapshot
 from tsn_keras.tasks.view import View, ViewCache, computing_as
 
@@ -33,6 +34,7 @@ class TaskSwitch:
     Attributes:
         task: The task whose values the variables hold. `None` where that was
             interrupted.
+        running: The task between `add_task` and `consolidate`, if there is one.
         inputs: Nest of `KerasTensor`, what the backbone takes. `None` until
             the backbone is built.
         features: Nest of `KerasTensor`, what the backbone returns.
@@ -43,8 +45,10 @@ class TaskSwitch:
 
     def __init__(self, model: keras.Model):
         self._model = model
-        self._views = ViewCache(self._make_view)
+        tracing = model.compiled_heads.tracing
+        self._views = ViewCache(self._make_view, tracing)
         self.task: str | None = None
+        self.running: RunningTask | None = None
         self.inputs = self.features = None
         self.kernels: list[MaskedKernel] = []
         self.base: list[keras.Variable] = []
@@ -200,13 +204,23 @@ class TaskSwitch:
 
     # The tasks.
 
-    def select_head(self, index: int) -> None:
-        """Puts a head to work, with all that is compiled for it."""
-        self._model.compiled_heads.select(index, self.features)
+    def select_head(self, index: int, running: str | None = None) -> None:
+        """Puts a head to work, with all that is compiled for it.
 
-    def hold(self, running: str) -> None:
-        """Notes that the variables are a running task's from now on."""
-        self.task = running
+        Args:
+            running: The task that is learned with it, if there is one.
+        """
+        self._model.compiled_heads.select(index, self.features, running)
+
+    def take_up(self, task: RunningTask) -> None:
+        """Makes a task the running one, which the variables belong to."""
+        self.select_head(task.head, task.name)
+        self.running, self.task = task, task.name
+
+    def let_go(self) -> None:
+        """Notes that no task is running any more."""
+        self.running = None
+        self._model.compiled_heads.let_go()
 
     def forget(self) -> None:
         """Notes that the variables are no task's: someone has set them."""
@@ -222,8 +236,7 @@ class TaskSwitch:
         Args:
             task: Its name, or `None` for the latest one.
         """
-        model = self._model
-        known = list(model.tasks)
+        known = list(self._model.tasks)
         if task is None and not known:
             raise ValueError(
                 "There is no task yet. Add one with "
@@ -231,12 +244,26 @@ class TaskSwitch:
             )
         name = known[-1] if task is None else task
         checks.check_known(name, known)
-        if name not in model.bank and not model.running_task.begun:
+        running = self.running
+        if running is not None and name == running.name and not running.begun:
             raise ValueError(
                 f"Task '{name}' has not been trained yet. Call `model.fit` "
                 "first."
             )
         return name
+
+    def check_computes(self, inputs: Any) -> None:
+        """Refuses to compute as a task that has not begun.
+
+        The variables still hold the task before it. Symbolic inputs, which ask
+        for shapes alone, are fine once there is a head.
+        """
+        is_read = self._model.compiled_heads.is_read
+        is_symbolic = any(
+            isinstance(part, keras.KerasTensor) for part in tree.flatten(inputs)
+        )
+        if self._model.heads.selected is None or not (is_read or is_symbolic):
+            self.resolve(None)
 
     def to(self, task: str) -> None:
         """Puts a consolidated task into the variables."""
@@ -265,7 +292,7 @@ class TaskSwitch:
         Args:
             task: Its name, or `None` for the latest one.
         """
-        name, running = self.resolve(task), self._model.running_task
+        name, running = self.resolve(task), self.running
         if running is not None and name == running.name:
             yield
             return
@@ -283,22 +310,33 @@ class TaskSwitch:
             self.to(name)
             yield
         finally:
-            self.select_head(head)
+            self.select_head(head, running.name)
             before.restore()
             self.task = running.name
 
+    def view(self, task: str) -> View:
+        """Returns the values of a consolidated task."""
+        return self._views.get(task)
+
     @contextlib.contextmanager
-    def reading(self, task: str | None) -> Iterator[None]:
+    def reading(
+        self, task: str | None, view: View | None = None
+    ) -> Iterator[None]:
         """Computes as a task in this thread, and changes no variable.
 
         Args:
             task: Its name, or `None` for the latest one. The running task is
                 what the variables hold.
+            view: Its values, if they are at hand.
         """
         name, model = self.resolve(task), self._model
-        view = self._views.get(name) if name in model.bank else None
-        with computing_as(model.heads, view):
-            with model.compiled_heads.reading(model, view):
+        head = model.heads.selected
+        if view is None and name in model.bank:
+            view = model.compiled_heads.view_of(name) or self.view(name)
+        if view is not None:
+            head = view.head
+        with computing_as(model.heads, head, view):
+            with model.compiled_heads.reading(model, name, view):
                 yield
 
     @property
@@ -320,7 +358,9 @@ class TaskSwitch:
         if task == self.task:
             # No copy: what the kernels compute with is there already.
             kernels = [kernel.stored() for kernel in self.kernels]
-            values = kernels + private
+            if task == self.task:
+                # Nobody has begun to change them meanwhile.
+                values = kernels + private
         return View.of(head, variables, values)
 
     def activation_statistics(self, sample: Any) -> np.ndarray:

@@ -31,6 +31,9 @@ def predicts_labels(
         return False
     if model.bank[nearest].head != model.running_task.head:
         return False
+    if not model.compiled_heads.compiled_alike(nearest):
+        # Its loss says nothing about the new task's labels.
+        return False
     batches = data.first_batches(LABELS)
     if batches[0][1] is None or model.loss is None:
         # Nothing but the inputs tells tasks apart.

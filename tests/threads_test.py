@@ -68,9 +68,7 @@ class ThreadsTest(parameterized.TestCase):
 
         def work(thread):
             order = np.random.default_rng(thread).integers(4, size=per_thread)
-            return [
-                int(n) for n in order if not np.array_equal(*ask(int(n)))
-            ]
+            return [int(n) for n in order if not np.array_equal(*ask(int(n)))]
 
         self.assertEqual(in_threads(8, work), [[]] * 8)
 
@@ -149,8 +147,9 @@ class WhileTrainingTest(parameterized.TestCase):
             for number in range(2):
                 learn(model, number, epochs=1)
             x, y = digits(0, VALIDATION)
-            expected = logits(model, 0), model.evaluate(
-                x, y, task="task 0", verbose=0
+            expected = (
+                logits(model, 0),
+                model.evaluate(x, y, task="task 0", verbose=0),
             )
             done = threading.Event()
 
@@ -238,8 +237,6 @@ class WhileTrainingTest(parameterized.TestCase):
             )
 
         expected = [evaluate(0), evaluate(1)]
-        found = in_threads(
-            4, lambda n: [evaluate(n % 2) for _ in range(3)]
-        )
+        found = in_threads(4, lambda n: [evaluate(n % 2) for _ in range(3)])
         for thread, results in enumerate(found):
             self.assertEqual(results, [expected[thread % 2]] * 3)

@@ -57,7 +57,7 @@ class HeadsTest(absltest.TestCase):
         def policy(name):
             return keras.DTypePolicy(name)
 
-        heads = Heads()
+        heads, dense = Heads(), [layers.Dense(3)]
         for head in (
             layers.Dense(3),
             layers.Dense(3, dtype="mixed_float16"),
@@ -65,7 +65,7 @@ class HeadsTest(absltest.TestCase):
             layers.Dense(3, name="float64", dtype="float64"),
             keras.Sequential([layers.Dense(3)]),
             keras.Sequential([layers.Dense(3, dtype=policy("float16"))]),
-            keras.Sequential([keras.Input((5,), dtype="int32"), layers.Dense(3)]),
+            keras.Sequential([keras.Input((5,), dtype="int32"), *dense]),
             layers.TimeDistributed(layers.Dense(3)),
             layers.TimeDistributed(layers.Dense(3, dtype="float64")),
             named(None, None),

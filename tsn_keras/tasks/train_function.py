@@ -68,7 +68,9 @@ class TrainFunction:
 
 
 def make_step_function(
-    model: keras.Model, step: Callable, tracing: contextlib.AbstractContextManager
+    model: keras.Model,
+    step: Callable,
+    tracing: contextlib.AbstractContextManager,
 ) -> Callable:
     """Returns a function that runs a step on an iterator's next batch.
 
@@ -86,6 +88,7 @@ def make_step_function(
         Function of an iterator whose batches are of one kind in all calls, and
         of the constants.
     """
+
     def step_on(data):
         return step(*data)
 

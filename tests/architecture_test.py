@@ -45,7 +45,8 @@ EXEMPT = {
     "tsn_keras/tfmot.py",
 }
 # What Keras documents as set by its users. The package itself sets nothing.
-SETTABLE = {"learning_rate", "stop_training", "trainable"} | {
+SETTABLE = {"learning_rate", "trainable"} | {
+    *("stop_training", "stop_evaluating", "stop_predicting"),
     # And what users of a `ContinualModel` may exchange between tasks.
     "pruning",
     "quantization",

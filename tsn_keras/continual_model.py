@@ -355,11 +355,7 @@ class ContinualModel(keras.Model):
         return make_report(self.bank, task)
 
     def task(self, name: str) -> TaskView:
-        """Returns a consolidated task to evaluate, predict and export.
-
-        It computes with values of its own and changes nothing, so that it can
-        serve any number of threads.
-        """
+        """Returns a consolidated task to serve, from any number of threads."""
         return TaskView(self, name)
 
     @in_strategy_scope

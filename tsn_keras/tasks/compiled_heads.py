@@ -151,6 +151,14 @@ class Reader:
     counts_alone: bool = False
     stops: dict[str, bool] = dataclasses.field(default_factory=dict)
 
+    def count_with(self, number: int) -> None:
+        """Notes the set of losses and metrics to count with."""
+        self.number = number
+
+    def count_alone(self) -> None:
+        """Notes that nobody else may count meanwhile."""
+        self.counts_alone = True
+
 
 class CompiledHeads:
     """What Keras compiled and traced, for each head and task of its own.
@@ -408,7 +416,7 @@ class CompiledHeads:
         if reader.number is None:
             kind = self._kind
             with self.tracing:
-                reader.number = reader.compilation.claim(kind)
+                reader.count_with(reader.compilation.claim(kind))
             self._share_metrics(reader, kind)
         return reader.number
 
@@ -425,7 +433,7 @@ class CompiledHeads:
         if not others and compilation.is_apart(kind, reader.number):
             return
         self._counting.acquire()
-        reader.counts_alone = True
+        reader.count_alone()
         with model.changes.by("evaluate"):
             # Not while another thread counts with them in training.
             pass

@@ -101,5 +101,5 @@ class TaskView:
 
 def _read_only(value: Any) -> np.ndarray:
     array = np.array(value)
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array

@@ -3,6 +3,7 @@
 Each one brings all tasks back, or is refused.
 """
 
+import functools
 import os
 import pathlib
 import pickle
@@ -28,13 +29,24 @@ from tests.digits_tasks import (
 INPUTS = digits(0, slice(0, 5))[0]
 
 
+@functools.cache
 def learned(middle=False):
-    model = make_model(mlp(8))
-    learn(model, 0, epochs=1)
-    learn(model, 1, epochs=1)
+    """Returns a model with a task, and perhaps with another one begun."""
+    model = copy_of(learned()) if middle else make_model(mlp(8))
     if middle:
-        begin(model, 2, epochs=1)
+        begin(model, 1, epochs=1)
+    else:
+        learn(model, 0, epochs=1)
     return model
+
+
+def copy_of(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+def held(model):
+    """Returns what a model holds, to compare."""
+    return model.tasks, model.bank.to_bytes(), np.asarray(model(INPUTS))
 
 
 def with_heads(model):
@@ -61,9 +73,7 @@ class InFolder(parameterized.TestCase):
         return os.path.join(self.folder, name)
 
     def check_same(self, loaded, model):
-        self.assertEqual(loaded.tasks, model.tasks)
-        self.assertEqual(everything(loaded), everything(model))
-        np.testing.assert_array_equal(loaded(INPUTS), model(INPUTS))
+        np.testing.assert_equal(held(loaded), held(model))
 
 
 class LegacyFilesTest(InFolder):
@@ -96,22 +106,20 @@ class LegacyFilesTest(InFolder):
         self.assertNotIn("seal", model.get_config())
 
     def test_refused_in_a_checkpoint_callback(self):
-        model = learned()
-        before = everything(model)
+        model = copy_of(learned())
         checkpoint = keras.callbacks.ModelCheckpoint(self.path("x.h5"))
         with self.assertRaisesRegex(ValueError, r"model\.keras"):
-            begin(model, 2, epochs=1, callbacks=[checkpoint])
-        self.assertEqual(everything(model), before)
+            begin(model, 1, epochs=1, callbacks=[checkpoint])
+        self.assertEqual(model.bank.to_bytes(), learned().bank.to_bytes())
 
     def test_loading_weights(self):
         path = self.path("plain.h5")
         mlp(8).save(path)
         model = learned()
-        before = everything(model)
+        before = held(model)
         with self.assertRaisesRegex(ValueError, r"weight bank.*plain\.h5"):
             model.load_weights(path)
-        self.check_same(model, model)
-        self.assertEqual(everything(model), before)
+        np.testing.assert_equal(held(model), before)
 
     def test_a_folder_may_have_any_name(self):
         model = learned()
@@ -125,14 +133,12 @@ class OtherWaysTest(InFolder):
         path = self.path("plain.weights.h5")
         mlp(8).save_weights(path)
         model = learned()
-        before = everything(model)
-        for load in (model.load_weights, self.load_with_keras(model)):
-            with self.assertRaisesRegex(ValueError, "no weight bank"):
-                load(path)
-        self.assertEqual(everything(model), before)
-
-    def load_with_keras(self, model):
-        return lambda path: keras.saving.load_weights(model, path)
+        before = held(model)
+        with self.assertRaisesRegex(ValueError, "no weight bank"):
+            model.load_weights(path)
+        with self.assertRaisesRegex(ValueError, "no weight bank"):
+            keras.saving.load_weights(model, path)
+        np.testing.assert_equal(held(model), before)
 
     def test_checkpoints_of_tensorflow(self):
         model = learned()
@@ -156,7 +162,9 @@ class OtherWaysTest(InFolder):
         model = learned(middle)
         path = self.path("model.keras")
         keras.saving.save_model(model, path)
-        self.check_same(keras.saving.load_model(path), model)
+        loaded = keras.saving.load_model(path)
+        self.check_same(loaded, model)
+        self.assertEqual(everything(loaded), everything(model))
         weights = self.path("model.weights.h5")
         keras.saving.save_weights(model, weights)
         other = with_heads(model)
@@ -184,7 +192,7 @@ class OtherWaysTest(InFolder):
             type(model).from_config(model.get_config()),
         ):
             self.assertEqual(copy.tasks, ())
-            self.assertEqual(copy.get_config(), model.get_config())
+            self.assertEqual(copy.heads.count, 1)
             keras.saving.load_weights(copy, weights)
             self.check_same(copy, model)
 
@@ -197,8 +205,7 @@ class OtherWaysTest(InFolder):
         loaded = keras.models.load_model(self.path("outer.keras"))
         self.check_same(loaded.layers[1], model)
         np.testing.assert_array_equal(loaded(INPUTS), expected)
-        copy = pickle.loads(pickle.dumps(outer))
-        self.check_same(copy.layers[1], model)
+        self.check_same(copy_of(outer).layers[1], model)
         outer.save_weights(self.path("outer.weights.h5"))
         loaded.load_weights(self.path("outer.weights.h5"))
         self.check_same(loaded.layers[1], model)
@@ -215,15 +222,14 @@ class OtherWaysTest(InFolder):
         fit(loaded, steps_per_epoch=1, epochs=1)
 
     def test_checkpoints_of_keras(self):
-        model = learned()
+        model = copy_of(learned())
         best, weights = self.path("best.keras"), self.path("x.weights.h5")
         checkpoint = keras.callbacks.ModelCheckpoint
-        x, y = digits(2, TRAIN)
         begin(
             model,
-            2,
+            1,
             epochs=1,
-            validation_data=(x, y),
+            validation_data=digits(1, TRAIN),
             callbacks=[
                 checkpoint(best, save_best_only=True),
                 checkpoint(weights, save_weights_only=True),

@@ -97,7 +97,7 @@ class SealTest(parameterized.TestCase):
         parts = members(saved(BETWEEN)[0])
         for name in ("assets/bank", METADATA):
             rest = {n: p for n, p in parts.items() if n != name}
-            message = "is damaged: the bank.*with 2 tasks, is not found.*another"
+            message = "is damaged: the bank.*with 2 tasks, is not found"
             with self.assertRaisesRegex(ValueError, message):
                 self.load(archive_of(rest))
 
@@ -199,7 +199,8 @@ class FolderTest(parameterized.TestCase):
             (self.path / name).unlink()
             if name == METADATA and kind != BETWEEN:
                 continue
-            with self.assertRaises(ValueError):
+            # Keras looks for some of them in a `finally`.
+            with self.assertRaises((ValueError, UnboundLocalError)):
                 keras.models.load_model(self.path)
 
     def test_flipped_bits(self):

@@ -166,10 +166,11 @@ def load_assets(path: str, model: keras.Model) -> None:
     """Reads what `save_assets` wrote, and a bank that was written apart."""
     model.seal.note_assets(path)
     for layer, folder in _with_assets(path, model.backbone):
+        own = folder / _OWN_VARIABLES
+        if own.is_file():
+            layer.load_own_variables(dict(np.load(own)))
         if folder.is_dir():
             layer.load_assets(str(folder))
-        if (folder / _OWN_VARIABLES).is_file():
-            layer.load_own_variables(dict(np.load(folder / _OWN_VARIABLES)))
     bank = pathlib.Path(path, archive.BANK_FILE)
     if bank.is_file():
         load_bank(bank.read_bytes(), {}, model)

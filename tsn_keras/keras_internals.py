@@ -278,6 +278,7 @@ def saved_with_more_than_variables(
 
     def decorate(model_class: type) -> type:
         def trackable_children(self, save_type="checkpoint", **kwargs):
+            # The other type is an export, which serves one task.
             if save_type == "checkpoint":
                 refuse("tf.train.Checkpoint")
             return parent._trackable_children(self, save_type, **kwargs)

@@ -42,7 +42,6 @@ def saved(kind, seed=1, units=8):
     model = make_model(backbone, seed=seed)
     if kind == BETWEEN:
         learn(model, seed, epochs=1)
-        learn(model, seed + 1, epochs=1)
     if kind == MIDDLE:
         begin(model, seed, epochs=1)
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +96,7 @@ class SealTest(parameterized.TestCase):
         parts = members(saved(BETWEEN)[0])
         for name in ("assets/bank", METADATA):
             rest = {n: p for n, p in parts.items() if n != name}
-            message = "is damaged: the bank.*with 2 tasks, is not found"
+            message = "is damaged: the bank.*with 1 task.*is not found"
             with self.assertRaisesRegex(ValueError, message):
                 self.load(archive_of(rest))
 
@@ -118,7 +117,7 @@ class SealTest(parameterized.TestCase):
             mixed = archive_of({**members(content), **weights})
             self.assertTrue(self.check_refused_or_equal(mixed, expected))
 
-    @parameterized.parameters(0, 8, 9, 40, 400)
+    @parameterized.parameters(0, 8, 9, 40, -1)
     def test_truncated_banks(self, length):
         parts = members(saved(BETWEEN)[0])
         parts["assets/bank"] = parts["assets/bank"][:length]

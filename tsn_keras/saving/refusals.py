@@ -55,5 +55,6 @@ def refuse_variables_alone(way: str) -> None:
     """Refuses to write or read the variables of a model without its bank."""
     raise ValueError(
         f"`{way}` knows the variables of a ContinualModel, which hold one "
-        f"task, and not its weight bank, which holds all tasks. {_REMEDY}"
+        f"task, and not its weight bank, which holds all tasks. {_REMEDY} To "
+        "serve a task, use `model.export(folder, task=name)`."
     )

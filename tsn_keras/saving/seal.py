@@ -90,7 +90,7 @@ class Seal(keras.Operation):
     """
 
     def __init__(self):
-        super().__init__()
+        super().__init__(name="seal")
         self.written: dict[str, Any] | None = None
         self._expected: dict[str, Any] | None = None
         self._apart = self._awaits_bank = False
@@ -160,7 +160,7 @@ class Seal(keras.Operation):
     def check_copy(self, written: dict[str, Any] | None) -> None:
         """Refuses a store that was written with another seal."""
         if self._expected not in (None, written):
-            self._refuse("file with the weights")
+            self._refuse("store of weights")
 
     def _check(self, name: str, part: str, found: Any) -> None:
         if self._expected is not None and found != self._expected.get(part):
@@ -168,9 +168,9 @@ class Seal(keras.Operation):
 
     def _refuse(self, name: str) -> None:
         raise ValueError(
-            f"The file is damaged: the {name} in it is not what was saved with "
-            f"this configuration, which has {self._expected.get('tasks')} "
-            f"tasks. {REMEDY}"
+            f"The file is damaged or mixed of two: the {name} in it is not "
+            "what was saved with its configuration, which has "
+            f"{self._expected.get('tasks')} task(s). {REMEDY}"
         )
 
     def load_own_variables(self, store: Any) -> None:
@@ -186,8 +186,8 @@ class Seal(keras.Operation):
             if self._awaits_bank:
                 raise ValueError(
                     "The file is damaged: the bank that belongs to it, with "
-                    f"{self._expected.get('tasks')} tasks, is not found in it. "
-                    f"{REMEDY}"
+                    f"{self._expected.get('tasks')} task(s), is not found in "
+                    f"it. {REMEDY}"
                 )
             self._check("vocabulary", "assets", self._assets)
         finally:

@@ -3,7 +3,6 @@
 import functools
 import inspect
 import os
-import pathlib
 from typing import Any
 
 import keras
@@ -26,7 +25,7 @@ from tsn_keras.layers import (
 from tsn_keras.lite import other_formats, task_file
 from tsn_keras.pruning import Pruning
 from tsn_keras.quantization import AdaptiveCodebook
-from tsn_keras.saving import archive, stores
+from tsn_keras.saving import archive, refusals, seal, stores
 from tsn_keras.sharing import Never, Sharing
 from tsn_keras.strategies import get_strategy
 from tsn_keras.tasks import checks, start, training
@@ -55,6 +54,7 @@ _STORED_ELSEWHERE = frozenset(
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
 @keras_internals.trains_with_workers
+@keras_internals.saved_with_more_than_variables(refusals.refuse_variables_alone)
 @keras_internals.compiles_outputs(PerHead)
 class ContinualModel(keras.Model):
     """Learns task after task in one network, and forgets nothing.
@@ -143,6 +143,7 @@ class ContinualModel(keras.Model):
         self.heads = heads
         self.bank: WeightBank | None = None
         self.switch = TaskSwitch(self)
+        self.seal = seal.Seal()
         self.training: training.Training | None = None
         self.optimizer_factory: OptimizerFactory | None = None
         declared = self.switch.declared_inputs()
@@ -175,6 +176,9 @@ class ContinualModel(keras.Model):
             self.build_for(inputs_from_config(config))
 
     def call(self, inputs, training=None):
+        if self.heads.selected is None:
+            # Keras calls models that it loads within others.
+            self.switch.select_head(self.seal.head())
         self.switch.check_computes(inputs)
         return self.heads(call_given(self.backbone, inputs))
 
@@ -428,7 +432,7 @@ class ContinualModel(keras.Model):
             backbone = backbone.layer
         with self.switch.trainable_as_made():
             backbone = serialize(backbone)
-        return {
+        config = {
             "name": self.name,
             "backbone": backbone,
             "heads": self.heads.get_config()["heads"],
@@ -438,16 +442,18 @@ class ContinualModel(keras.Model):
             "seed": self.seed,
             "kernels": kernels,
         }
+        return seal.sealed(config, self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None):
-        config = dict(config)
+        config, expected = seal.unsealed(config)
         heads = config.pop("heads", [])
         deserialize = keras.saving.deserialize_keras_object
         config["backbone"] = deserialize(config["backbone"], custom_objects)
         model = cls(**config)
         for head in heads:
             model.heads.add(deserialize(head, custom_objects))
+        model.seal.expect(expected)
         return model
 
     def __dir__(self):
@@ -465,11 +471,11 @@ class ContinualModel(keras.Model):
 
         A `.keras` file appears only when it is complete. Between two tasks it
         is as small as `capacity` says, plus the architecture's JSON.
-
         """
+        refusals.check_model_path(filepath, zipped)
         plain = functools.partial(super().save, zipped=zipped, **kwargs)
         if archive.is_written_by_keras(filepath, overwrite, zipped):
-            plain(filepath, overwrite=overwrite)
+            plain(archive.full_path(filepath), overwrite=overwrite)
         elif self.running_task is not None or not self.tasks:
             with complete_file(filepath) as path:
                 plain(path)
@@ -479,32 +485,27 @@ class ContinualModel(keras.Model):
     @changes_model
     def load_weights(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
         """Loads all tasks of a file that `save` or `save_weights` made."""
+        refusals.check_weights_path(filepath)
         saved = archive.read_bank(filepath)
-        if saved is None or archive.holds_weights(filepath):
-            super().load_weights(filepath, **kwargs)
-        if saved is not None:
-            stores.load_bank(saved, {}, self)
+        with self.seal.alone(bank_apart=saved is not None):
+            if saved is None or archive.holds_weights(filepath):
+                super().load_weights(filepath, **kwargs)
+            if saved is not None:
+                stores.load_bank(saved, {}, self)
 
     def save_own_variables(self, store) -> None:
         stores.save_model(store, self)
 
     @changes_model
     def load_own_variables(self, store) -> None:
-        if stores.BANK_KEY in store.keys():
-            # First, since it may be of another architecture.
-            stores.load_bank(store[stores.BANK_KEY].tobytes(), store, self)
-        stores.load_variables(store, self)
+        stores.load_model(store, self)
 
     def save_assets(self, path: str) -> None:
-        stores.save_adapted(path, self.backbone)
+        stores.save_assets(path, self)
 
     def load_assets(self, path: str | None) -> None:
-        if path is None:
-            return
-        stores.load_adapted(path, self.backbone)
-        bank = pathlib.Path(path) / archive.BANK_FILE
-        if bank.is_file():
-            stores.load_bank(bank.read_bytes(), {}, self)
+        if path is not None:
+            stores.load_assets(path, self)
 
 
 def _any_batch(part: Any) -> keras.KerasTensor:

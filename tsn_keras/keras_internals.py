@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 from keras import tree
+from keras.src.backend.common import global_state
 from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
 from tsn_keras.distribution import has_workers, local_batch, with_axis
@@ -288,6 +289,48 @@ def trains_with_workers(model_class: type) -> type:
     model_class._maybe_symbolic_build = maybe_symbolic_build
     model_class._make_function = make_function
     return model_class
+
+
+def is_in_file() -> bool:
+    """Tells whether a configuration goes to a file with weights now."""
+    name = "shared_objects/id_to_config_map"
+    return global_state.get_global_attribute(name) is not None
+
+
+def is_in_legacy_file() -> bool:
+    """Tells whether a configuration goes to an HDF5 file, or is from one."""
+    return bool(global_state.get_global_attribute("use_legacy_config"))
+
+
+def saved_with_more_than_variables(
+    refuse: Callable[[str], None],
+) -> Callable[[type], type]:
+    """Lets a class of models refuse to be saved as a tree of variables.
+
+    Args:
+        refuse: Function that raises, of the name of what asked for the tree.
+    """
+
+    def decorate(model_class: type) -> type:
+        def trackable_children(self, save_type="checkpoint", **kwargs):
+            # The other type is an export, which serves one task.
+            if save_type == "checkpoint":
+                refuse("tf.train.Checkpoint")
+            return parent._trackable_children(self, save_type, **kwargs)
+
+        def get_state_tree(self, *args, **kwargs):
+            refuse("get_state_tree")
+
+        def set_state_tree(self, *args, **kwargs):
+            refuse("set_state_tree")
+
+        parent = model_class.__base__
+        model_class._trackable_children = trackable_children
+        model_class.get_state_tree = get_state_tree
+        model_class.set_state_tree = set_state_tree
+        return model_class
+
+    return decorate
 
 
 def set_regularizer(variable: keras.Variable, regularizer: Callable) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import h5py
 import keras
@@ -97,6 +98,16 @@ def is_written_by_keras(
     asks = not overwrite and os.path.exists(path)
     is_local = str(path).endswith(".keras") and "://" not in str(path)
     return zipped is False or asks or not is_local
+
+
+def full_path(path: Any) -> Any:
+    """Returns an absolute path, if a path was given and it is local.
+
+    Keras loses the vocabularies of a folder whose path is relative.
+    """
+    is_path = isinstance(path, (str, os.PathLike))
+    is_local = is_path and "://" not in str(path)
+    return os.path.abspath(path) if is_local else path
 
 
 def write_archive(

@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -175,6 +176,9 @@ class CompiledHeads:
         # Whoever traces functions or builds heads and metrics: that changes
         # what all threads share.
         self.tracing = threading.RLock()
+        # Whoever looks for losses and metrics. A step may do so in a thread of
+        # its replica, while `tracing` is held.
+        self._looking = threading.RLock()
         # Whoever counts with metrics that cannot be copied.
         self._counting = threading.RLock()
         self._parts: dict[tuple, dict[str, Any]] = {}
@@ -362,6 +366,15 @@ class CompiledHeads:
         is_read = reader is not None and reader.task == task
         return reader.view if is_read else None
 
+    @contextlib.contextmanager
+    def _as_reader(self, reader: Reader) -> Iterator[None]:
+        """Lets a step count as a reader, in whatever thread it runs."""
+        token = self._reader.set(reader)
+        try:
+            yield
+        finally:
+            self._reader.reset(token)
+
     def call_function(self) -> Callable:
         """Returns a function of a batch that computes what is read."""
         reader = self._reader.get()
@@ -378,6 +391,7 @@ class CompiledHeads:
                     reader.view,
                     self._heads.selected,
                     self.tracing,
+                    functools.partial(self._as_reader, reader),
                 ),
             )
 
@@ -392,7 +406,7 @@ class CompiledHeads:
                     sets = (reader.number, 0)
                     parts = reader.compilation.parts
                     keras_internals.copy_counts(*(parts(kind, n) for n in sets))
-        with self.tracing:
+        with self._looking:
             reader.compilation.release(kind, reader.number)
 
     @property
@@ -415,7 +429,7 @@ class CompiledHeads:
             return 0
         if reader.number is None:
             kind = self._kind
-            with self.tracing:
+            with self._looking:
                 reader.count_with(reader.compilation.claim(kind))
             self._share_metrics(reader, kind)
         return reader.number
@@ -427,7 +441,8 @@ class CompiledHeads:
         a configuration.
         """
         compilation, model = reader.compilation, reader.model
-        parts = compilation.parts(kind, reader.number)
+        with self._looking:
+            parts = compilation.parts(kind, reader.number)
         own = set(map(id, keras_internals.metrics_in(parts)))
         others = [m.name for m in model.metrics if id(m) not in own]
         if not others and compilation.is_apart(kind, reader.number):
@@ -448,7 +463,7 @@ class CompiledHeads:
         """Returns losses and metrics for the selected head."""
         number = self._number(self._reader.get())
         kind = self._kind
-        with self.tracing:
+        with self._looking:
             return self._compilation.parts(kind, number)
 
     def _learn_kind(self, features: Any) -> None:

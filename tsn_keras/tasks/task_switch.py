@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import tree
 
 from tsn_keras import keras_internals
@@ -256,13 +257,12 @@ class TaskSwitch:
         """Refuses to compute as a task that has not begun.
 
         The variables still hold the task before it. Symbolic inputs, which ask
-        for shapes alone, are fine once there is a head.
+        for shapes, are fine.
         """
-        is_read = self._model.compiled_heads.is_read
-        is_symbolic = any(
+        is_symbolic = not tf.executing_eagerly() or any(
             isinstance(part, keras.KerasTensor) for part in tree.flatten(inputs)
         )
-        if self._model.heads.selected is None or not (is_read or is_symbolic):
+        if not is_symbolic and not self._model.compiled_heads.is_read:
             self.resolve(None)
 
     def to(self, task: str) -> None:

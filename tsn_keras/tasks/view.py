@@ -134,6 +134,8 @@ class ReadFunctions:
         view: One of these tasks; `None` for functions that read variables.
         head: Index of the head.
         tracing: Is held while a function may be traced.
+        counting: Returns a context in which a step counts with the losses and
+            metrics that the functions are for.
     """
 
     def __init__(
@@ -142,11 +144,13 @@ class ReadFunctions:
         view: View | None,
         head: int,
         tracing: contextlib.AbstractContextManager,
+        counting: Callable[[], contextlib.AbstractContextManager],
     ):
         self._model = model
         self._view = view
         self._head = head
         self._tracing = tracing
+        self._counting = counting
         self._test: dict[str, Callable] = {}
         self._predict: Callable | None = None
         self._call: Callable | None = None
@@ -203,7 +207,8 @@ class ReadFunctions:
     def _reading(self, step: Callable) -> Callable:
         def read(batch, values=()):
             heads = self._model.heads
-            with computing_as(heads, self._head, self._view, values):
+            computing = computing_as(heads, self._head, self._view, values)
+            with self._counting(), computing:
                 outputs = step(batch)
             if self._view is not None:
                 self._check_no_variable_was_read()

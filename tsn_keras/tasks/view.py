@@ -84,14 +84,15 @@ class ViewCache:
     def get(self, task: str) -> View:
         """Returns the view of a task."""
         with self._lock:
-            if task not in self._views:
-                self._views[task] = self._make(task)
-            self._views.move_to_end(task)
+            if task in self._views:
+                self._views.move_to_end(task)
+                return self._views[task]
+            view = self._views[task] = self._make(task)
             kept = sum(view.num_bytes for view in self._views.values())
             while kept > MOST_BYTES and len(self._views) > 1:
                 _, dropped = self._views.popitem(last=False)
                 kept -= dropped.num_bytes
-            return self._views[task]
+            return view
 
     def clear(self) -> None:
         """Forgets all views."""

@@ -15,6 +15,7 @@ from examples.benchmarks import (
     consolidation,
     export,
     imports,
+    many_tasks,
     memory,
     storage,
     switching,
@@ -31,6 +32,7 @@ SUITES = {
     "export": export,
     "storage": storage,
     "switching": switching,
+    "many_tasks": many_tasks,
 }
 
 FLAGS = flags.FLAGS

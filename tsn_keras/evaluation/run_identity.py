@@ -65,8 +65,8 @@ def describe_data(data: Any, most: int | None = None) -> dict[str, Any]:
     description = {"form": form, "batch size": batch_size}
     if isinstance(data, tf.data.Dataset):
         description["batches"] = int(data.cardinality())
-    *_, again = _read(data, TRAINING_EXAMPLES)
-    if again == examples[:TRAINING_EXAMPLES]:
+    *_, again = _read(data, min(len(examples), TRAINING_EXAMPLES))
+    if again == examples[: len(again)]:
         return {**description, "examples": _digest(examples)}
     most = most and SHUFFLED_EXAMPLES
     first, second = (sorted(_read(data, most)[-1]) for _ in range(2))

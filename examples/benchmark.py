@@ -15,6 +15,7 @@ from examples.benchmarks import (
     consolidation,
     export,
     imports,
+    many_tasks,
     memory,
     storage,
     switching,
@@ -33,6 +34,7 @@ SUITES = {
     "storage": storage,
     "switching": switching,
     "threads": threads,
+    "many_tasks": many_tasks,
 }
 
 FLAGS = flags.FLAGS

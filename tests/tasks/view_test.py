@@ -197,6 +197,7 @@ class ViewTest(parameterized.TestCase):
         for number in range(3):
             learn(model, number)
         expected = [logits(model, number) for number in range(3)]
+        model.switch.clear_views()
         with mock.patch.object(view, "MOST_BYTES", 1):
             for _ in range(2):
                 for number in range(3):

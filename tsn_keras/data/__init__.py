@@ -18,3 +18,4 @@ from tsn_keras.data.training_data import (
 )
 from tsn_keras.data.training_data import joined as joined
 from tsn_keras.data.training_data import num_rows as num_rows
+from tsn_keras.data.training_data import read_as_new as read_as_new

@@ -16,19 +16,38 @@ from keras import tree
 EVALUATION_BATCH = 1024
 HELD_OUT_ROWS = 1024
 
-# How often data sets were read, where their order depends on it.
+# How often data sets were read, where their order depends on it, and the number
+# that this began with.
 _passes = weakref.WeakKeyDictionary()
 
 
 def count_passes(dataset: tf.data.Dataset, passes: tf.Variable) -> None:
     """Registers the variable that counts how often a data set was read."""
-    _passes[dataset] = passes
+    _passes[dataset] = passes, passes.numpy()
 
 
 def passes_of(data: Any) -> tf.Variable | None:
     """Returns the variable that was registered for a data set, if any."""
     is_dataset = isinstance(data, tf.data.Dataset)
-    return _passes.get(data) if is_dataset else None
+    return _passes.get(data, (None,))[0] if is_dataset else None
+
+
+@contextlib.contextmanager
+def read_as_new(data: Any) -> Iterator[None]:
+    """Lets data be read as if for the first time, and without a trace.
+
+    That goes for data sets whose passes are counted.
+    """
+    passes = passes_of(data)
+    if passes is None:
+        yield
+        return
+    before = passes.numpy()
+    passes.assign(_passes[data][1])
+    try:
+        yield
+    finally:
+        passes.assign(before)
 
 
 def _is_arrays(x: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
+from tsn_keras.files import complete_file
 
 _INK = "#22313f"
 _FAINT = "#b8c2cc"
@@ -96,7 +97,8 @@ def _figure(width, height):
 
 
 def _save(figure, path):
-    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
+    with complete_file(path) as file:
+        figure.savefig(file, dpi=150, bbox_inches="tight", pad_inches=0.15)
 
 
 def _annotate(axes, percent, low):

@@ -19,11 +19,17 @@ class _Shelf:
 
     def __init__(self):
         self.layers: list[keras.layers.Layer] = []
+        # The index of each layer, by its signature when it was added.
+        self.indices: dict[str, int] = {}
 
 
-def _signature(head: keras.layers.Layer) -> str:
-    """Returns a text that is equal for heads that can be one layer."""
-    config = keras.saving.serialize_keras_object(head)
+def signature(thing: Any) -> str:
+    """Returns a text that is equal for layers that can be one layer.
+
+    Args:
+        thing: A layer, or anything else that Keras serializes.
+    """
+    config = keras.saving.serialize_keras_object(thing)
     return json.dumps(_without_names(config, {}), sort_keys=True)
 
 
@@ -137,12 +143,11 @@ class Heads(keras.layers.Layer):
 
         Heads of one configuration have one index.
         """
-        signature = _signature(head)
-        for index, known in enumerate(self._shelf.layers):
-            if _signature(known) == signature:
-                return index
-        self._shelf.layers.append(head)
-        return len(self._shelf.layers) - 1
+        shelf, found = self._shelf, signature(head)
+        if found not in shelf.indices:
+            shelf.indices[found] = len(shelf.layers)
+            shelf.layers.append(head)
+        return shelf.indices[found]
 
     def select(self, index: int) -> None:
         """Makes the head of an index the one that is called."""

@@ -28,9 +28,15 @@ def checked_part(name: str, value: float) -> float:
 
 @dataclasses.dataclass(eq=False)
 class Sharing:
-    """Base class of the sharing strategies."""
+    """Base class of the sharing strategies.
+
+    Attributes:
+        needs_statistics: Whether `choose` is given divergences.
+        candidates: From how many earlier tasks at most; `None` for all.
+    """
 
     needs_statistics = False
+    candidates = None
 
     def choose(
         self, planes: dict[str, int], divergences: dict[str, float]
@@ -40,8 +46,8 @@ class Sharing:
         Args:
             planes: the plane of every earlier task, in order.
             divergences: the KL divergence of the new task's activations from
-                those of every earlier task; empty if `needs_statistics` is
-                `False`.
+                those of every earlier task, or of `candidates` of them, in
+                order; empty if `needs_statistics` is `False`.
         """
         raise NotImplementedError
 
@@ -104,7 +110,9 @@ class Always(Sharing):
         )
 
 
-def _check_comparison(threshold: float, sample_size: int) -> None:
+def _check_comparison(
+    threshold: float, sample_size: int, candidates: int | None
+) -> None:
     if not threshold >= 0.0:
         raise ValueError(
             "`threshold` must be a divergence of 0 or more. Received: "
@@ -115,6 +123,11 @@ def _check_comparison(threshold: float, sample_size: int) -> None:
             "`sample_size` must be at least 2. Received: "
             f"sample_size={sample_size}"
         )
+    if candidates is not None and not candidates >= 1:
+        raise ValueError(
+            "`candidates` must be at least 1, or None to compare all earlier "
+            f"tasks. Received: candidates={candidates}"
+        )
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
@@ -123,11 +136,12 @@ class ActivationSimilarity(Sharing):
     """Joins the plane of the most similar task, if it is similar enough.
 
     A sample of the new task's training data runs through the subnetwork of
-    each earlier task. The distribution of every masked layer's activations
-    is compared with the stored one of that task (`kl_divergence`). The plane
-    of the nearest task is joined if its divergence is under `threshold`. The
-    new task then starts as that task, shares all its slots and adds few own
-    ones. Above `doubt` the task gets a plane of its own.
+    each earlier task, of `candidates` of them at most (`sharing.compare`). The
+    distribution of every masked layer's activations is compared with the
+    stored one of that task (`kl_divergence`). The plane of the nearest task is
+    joined if its divergence is under `threshold`. The new task then starts as
+    that task, shares all its slots and adds few own ones. Above `doubt` the
+    task gets a plane of its own.
 
     Between `threshold` and `doubt` there is a trial: a short training on that
     plane and on a new one. There is one, too, if the nearest task does not
@@ -153,6 +167,8 @@ class ActivationSimilarity(Sharing):
         tasks_per_plane: how many tasks a plane takes.
         trial_depth: in (0, 1], the part of the kernels, from the first on,
             that the second trial shares; 1 for no second trial.
+        candidates: how many earlier tasks to compare at most, `None` for all.
+            With more tasks, the nearest of all may be missed.
 
     Example:
 
@@ -170,9 +186,10 @@ class ActivationSimilarity(Sharing):
     own_fraction: float = 0.25
     tasks_per_plane: int = 5
     trial_depth: float = 0.5
+    candidates: int | None = 32
 
     def __post_init__(self):
-        _check_comparison(self.threshold, self.sample_size)
+        _check_comparison(self.threshold, self.sample_size, self.candidates)
         if not self.doubt >= 0.0:
             raise ValueError(
                 "`doubt` must be a divergence of 0 or more. Received: "
@@ -250,6 +267,7 @@ class WarmStart(Sharing):
         latest: whether to start from the latest task under `threshold`
             instead of the nearest one. The latest started from an earlier one
             itself and has something of all. The report calls it `nearest`.
+        candidates: as of `ActivationSimilarity`.
 
     Example:
 
@@ -264,9 +282,10 @@ class WarmStart(Sharing):
     sample_size: int = 512
     shrink: float = 0.3
     latest: bool = False
+    candidates: int | None = 32
 
     def __post_init__(self):
-        _check_comparison(self.threshold, self.sample_size)
+        _check_comparison(self.threshold, self.sample_size, self.candidates)
         self.shrink = checked_part("shrink", self.shrink)
         self.latest = bool(self.latest)
 

@@ -1,5 +1,6 @@
 """What happens before the first training step of a task."""
 
+import math
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ from tsn_keras.data import TrainingData
 from tsn_keras.distribution import of_first_worker
 from tsn_keras.layers import MaskedKernel
 from tsn_keras.pruning import TaskMask, kept_slots
-from tsn_keras.sharing import PlaneChoice, kl_divergence
+from tsn_keras.sharing import Nearest, PlaneChoice, compare, kl_divergence
 from tsn_keras.tasks import checks
 from tsn_keras.tasks.initialization import (
     derived_seed,
@@ -91,19 +92,33 @@ class TaskStart:
             raise
 
     def _choose_plane(self) -> PlaneChoice:
-        model, divergences = self._model, {}
-        sharing, bank = model.sharing, model.bank
-        if sharing.needs_statistics:
-            sample = self._data.sample(sharing.sample_size)
-            sample = of_first_worker(sample)
-            for name in bank.tasks:
-                with model.switch.reading(name):
-                    statistics = model.switch.activation_statistics(sample)
-                divergences[name] = kl_divergence(
-                    statistics, bank[name].statistics.decode()
-                )
+        sharing, bank = self._model.sharing, self._model.bank
+        divergences = self._divergences() if sharing.needs_statistics else {}
         planes = {name: bank[name].plane for name in bank.tasks}
         return sharing.choose(planes, divergences)
+
+    def _divergences(self) -> dict[str, float]:
+        """Compares the task with earlier ones, with a few if there are many."""
+        switch, bank = self._model.switch, self._model.bank
+        sharing, stored = self._model.sharing, {}
+        sample = of_first_worker(self._data.sample(sharing.sample_size))
+
+        def divergence_from(name):
+            with switch.reading(name):
+                statistics = switch.activation_statistics(sample)
+            return kl_divergence(statistics, bank[name].statistics.decode())
+
+        for name in bank.tasks:
+            # What was learned without statistics cannot be compared.
+            if math.prod(bank[name].statistics.shape):
+                facts = bank[name].facts
+                stored[name] = Nearest(facts["nearest"], facts["divergence"])
+        found = compare(stored, divergence_from, sharing.candidates)
+        return {
+            name: found.get(name, math.inf)
+            for name in bank.tasks
+            if name in found or name not in stored
+        }
 
     def _begin(self, choice: PlaneChoice) -> None:
         """Puts the task at the start of its training on a plane."""

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -166,6 +167,46 @@ class SealTest(parameterized.TestCase):
             if kind == BETWEEN:
                 with self.assertRaisesRegex(ValueError, "no weight bank"):
                     self.load(archive_of(parts))
+
+
+class OtherThreadsTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.path = os.path.join(folder, "model.keras")
+
+    def save_while(self, model, change):
+        """Saves a model and changes it when its configuration is known."""
+        get_config = type(model).get_config
+
+        def changing(model):
+            config = get_config(model)
+            change(model)
+            return config
+
+        with mock.patch.object(type(model), "get_config", changing):
+            model.save(self.path)
+
+    def load(self, content):
+        pathlib.Path(self.path).write_bytes(content)
+        return keras.models.load_model(self.path)
+
+    def test_a_task_is_added(self):
+        content, (_, bank, *_) = saved(BETWEEN)
+        model = self.load(content)
+        add = functools.partial(model.add_task, "new", keras.layers.Dense(10))
+        self.save_while(model, lambda _: add())
+        loaded = keras.models.load_model(self.path)
+        self.assertEqual(loaded.bank.to_bytes(), bank)
+        self.assertEqual(loaded.tasks, model.tasks[:1])
+
+    def test_a_task_ends(self):
+        content, expected = saved(MIDDLE)
+        model = self.load(content)
+        with self.assertRaisesRegex(RuntimeError, "Save it again"):
+            self.save_while(model, lambda model: model.discard_task())
+        loaded = keras.models.load_model(self.path)
+        self.assertEqual(outcome(loaded), expected)
 
 
 class FolderTest(parameterized.TestCase):

@@ -260,6 +260,30 @@ class FolderTest(parameterized.TestCase):
                 self.assertEqual(outcome(loaded), expected)
 
 
+class WeightsTest(parameterized.TestCase):
+    def test_flipped_bits(self):
+        """A file that is refused changes nothing."""
+        content, expected = saved(MIDDLE)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "model.keras")
+            path.write_bytes(content)
+            model = keras.models.load_model(path)
+            path = pathlib.Path(folder, "model.weights.h5")
+            model.save_weights(path)
+            whole, generator = path.read_bytes(), np.random.default_rng(2)
+            refused = 0
+            for position in generator.choice(len(whole), 30, replace=False):
+                changed = bytearray(whole)
+                changed[position] ^= 1 << generator.integers(8)
+                path.write_bytes(changed)
+                try:
+                    model.load_weights(path)
+                except Exception:
+                    refused += 1
+                self.assertEqual(outcome(model), expected)
+        self.assertGreater(refused, 3)
+
+
 class VocabularyTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()

@@ -477,10 +477,10 @@ class ContinualModel(keras.Model):
         if archive.is_written_by_keras(filepath, overwrite, zipped):
             plain(archive.full_path(filepath), overwrite=overwrite)
         elif self.running_task is not None or not self.tasks:
-            with complete_file(filepath) as path:
+            with complete_file(filepath) as path, seal.unchanged(self):
                 plain(path)
         else:
-            archive.write_archive(filepath, self.bank.to_bytes(), plain)
+            archive.write_archive(filepath, self, plain)
 
     @changes_model
     def load_weights(self, filepath: str | os.PathLike, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -168,6 +169,46 @@ class SealTest(parameterized.TestCase):
                     self.load(archive_of(parts))
 
 
+class OtherThreadsTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.path = os.path.join(folder, "model.keras")
+
+    def save_while(self, model, change):
+        """Saves a model and changes it when its configuration is known."""
+        get_config = type(model).get_config
+
+        def changing(model):
+            config = get_config(model)
+            change(model)
+            return config
+
+        with mock.patch.object(type(model), "get_config", changing):
+            model.save(self.path)
+
+    def load(self, content):
+        pathlib.Path(self.path).write_bytes(content)
+        return keras.models.load_model(self.path)
+
+    def test_a_task_is_added(self):
+        content, (_, bank, *_) = saved(BETWEEN)
+        model = self.load(content)
+        add = functools.partial(model.add_task, "new", keras.layers.Dense(10))
+        self.save_while(model, lambda _: add())
+        loaded = keras.models.load_model(self.path)
+        self.assertEqual(loaded.bank.to_bytes(), bank)
+        self.assertEqual(loaded.tasks, model.tasks[:1])
+
+    def test_a_task_ends(self):
+        content, expected = saved(MIDDLE)
+        model = self.load(content)
+        with self.assertRaisesRegex(RuntimeError, "Save it again"):
+            self.save_while(model, lambda model: model.discard_task())
+        loaded = keras.models.load_model(self.path)
+        self.assertEqual(outcome(loaded), expected)
+
+
 class FolderTest(parameterized.TestCase):
     """Nothing but the seal guards a folder: it has no checksums."""
 
@@ -217,6 +258,30 @@ class FolderTest(parameterized.TestCase):
                 except Exception:
                     continue
                 self.assertEqual(outcome(loaded), expected)
+
+
+class WeightsTest(parameterized.TestCase):
+    def test_flipped_bits(self):
+        """A file that is refused changes nothing."""
+        content, expected = saved(MIDDLE)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "model.keras")
+            path.write_bytes(content)
+            model = keras.models.load_model(path)
+            path = pathlib.Path(folder, "model.weights.h5")
+            model.save_weights(path)
+            whole, generator = path.read_bytes(), np.random.default_rng(2)
+            refused = 0
+            for position in generator.choice(len(whole), 30, replace=False):
+                changed = bytearray(whole)
+                changed[position] ^= 1 << generator.integers(8)
+                path.write_bytes(changed)
+                try:
+                    model.load_weights(path)
+                except Exception:
+                    refused += 1
+                self.assertEqual(outcome(model), expected)
+        self.assertGreater(refused, 3)
 
 
 class VocabularyTest(parameterized.TestCase):

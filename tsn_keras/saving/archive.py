@@ -25,8 +25,8 @@ BANK_FILE = "bank"
 _BANK_MEMBER = f"assets/{BANK_FILE}"
 _NO_WEIGHTS_MEMBER = "model.weights.npz"
 _WEIGHTS_MEMBER = "model.weights.h5"
-# Whether the bank is being written beside what Keras writes.
-_apart = contextvars.ContextVar("bank_is_written_apart", default=False)
+# The model whose bank is being written beside what Keras writes, and the bank.
+_apart = contextvars.ContextVar("bank_written_apart", default=None)
 
 
 def _write(file, members: dict[str, bytes], bank: bytes) -> None:
@@ -82,9 +82,13 @@ def capacity_of(model: keras.Model) -> Capacity:
     return Capacity(kinds, 4 * sum(part.size for part in parts))
 
 
-def writes_bank_apart() -> bool:
-    """Tells whether `write_archive` is at work in this thread."""
-    return _apart.get()
+def bank_apart(model: keras.Model) -> bytes | None:
+    """Returns the bank that `write_archive` writes for a model, if it does.
+
+    Another thread may have consolidated a task meanwhile.
+    """
+    written, bank = _apart.get() or (None, None)
+    return bank if written is model else None
 
 
 def is_written_by_keras(
@@ -111,15 +115,16 @@ def full_path(path: Any) -> Any:
 
 
 def write_archive(
-    path: str | os.PathLike, bank: bytes, save: Callable[[str], None]
+    path: str | os.PathLike, model: keras.Model, save: Callable[[str], None]
 ) -> None:
     """Writes an archive, which appears under its name when it is complete.
 
     `save` lets Keras write the model without the bank to a path. Everything
     but the bank is taken from there.
     """
+    bank = model.bank.to_bytes()
     with complete_file(path) as unfinished:
-        token = _apart.set(True)
+        token = _apart.set((model, bank))
         try:
             save(unfinished)
         finally:

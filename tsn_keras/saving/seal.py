@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from tsn_keras import keras_internals
-from tsn_keras.saving import refusals
+from tsn_keras.saving import archive, refusals
 
 _KEY = "seal"
 # The entries of a configuration that say what tasks compute and how the model
@@ -48,11 +48,15 @@ def sealed(config: dict[str, Any], model: keras.Model) -> dict[str, Any]:
     refusals.check_no_legacy_file()
     if not keras_internals.is_in_file() or model.bank is None:
         return config
+    bank, running = archive.bank_apart(model), None
+    if bank is None:
+        bank, running = model.bank.to_bytes(), model.running_task
     seal = {
-        "tasks": len(model.tasks),
+        "tasks": len(model.bank.tasks),
+        "running": running and running.name,
         "head": model.heads.selected if model.tasks else None,
         "config": _digest_of_config(config),
-        "bank": digest(model.bank.to_bytes()),
+        "bank": digest(bank),
     }
     with tempfile.TemporaryDirectory() as folder:
         model.save_assets(folder)
@@ -77,6 +81,18 @@ def unsealed(config: dict[str, Any]) -> tuple[dict[str, Any], dict | None]:
             f"it was saved. {REMEDY}"
         )
     return config, seal
+
+
+@contextlib.contextmanager
+def unchanged(model: keras.Model) -> Iterator[None]:
+    """Refuses to save a model that another thread changes meanwhile."""
+    running, tasks = model.running_task, model.tasks
+    yield
+    if model.running_task is not running or model.tasks != tasks:
+        raise RuntimeError(
+            "A task was added or consolidated in another thread while the "
+            "model was saved. Save it again."
+        )
 
 
 class Seal(keras.Operation):
@@ -148,14 +164,14 @@ class Seal(keras.Operation):
         """Notes the vocabularies in a folder of the file."""
         self._assets = _digest_of_files(folder)
 
-    def check_bank(self, saved: bytes, tasks: int) -> None:
+    def check_bank(self, saved: bytes, running: str | None) -> None:
         """Refuses a bank that does not belong to the configuration.
 
         Args:
-            tasks: How many there are in it, and in training beside it.
+            running: The name of the task in training that is saved with it.
         """
         self._check("weight bank", "bank", digest(saved))
-        self._check("number of tasks", "tasks", tasks)
+        self._check("task in training", "running", running)
 
     def check_copy(self, written: dict[str, Any] | None) -> None:
         """Refuses a store that was written with another seal."""

@@ -95,7 +95,7 @@ def _check(
     running = _stored_task(store)
     if running is not None:
         heads[running.name] = running.head
-    model.seal.check_bank(saved, tasks=len(heads))
+    model.seal.check_bank(saved, running and running.name)
     checks.check_saved_heads(heads, model.heads.count)
     for name in bank.tasks:
         shapes = [code.shape for code in bank[name].private]
@@ -121,7 +121,7 @@ def _check_store(store: Mapping, model: keras.Model) -> None:
 def _entries(model: keras.Model) -> Entries:
     """Yields what there is to save, one array after another."""
     yield from _listed("variable", own_variables(model))
-    if archive.writes_bank_apart():
+    if archive.bank_apart(model) is not None:
         return
     if model.bank is not None:
         yield BANK_KEY, _as_array(model.bank.to_bytes())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
@@ -120,6 +121,8 @@ class WeightBank:
         self.base = tuple(base)
         # Those who only look up a record need no lock.
         self._records = {record.name: record for record in records}
+        # Tasks, and the metadata that are saved with them.
+        self._written: tuple[list[TaskRecord], bytes] | None = None
         # What each task has in each kernel.
         self._entries: dict[str, list[Entry]] = {}
         self._kernels = [KernelDecoder(shape) for shape in self.shapes]
@@ -167,6 +170,7 @@ class WeightBank:
         if self._records:
             raise ValueError("The base of a bank with tasks never changes.")
         self.base = tuple(PrivateCode.encode(v, FLOAT_WIDTH) for v in values)
+        self._written = None
 
     def base_values(self) -> list[np.ndarray]:
         """Returns the frozen weights, in the model's order."""
@@ -191,12 +195,15 @@ class WeightBank:
         ]
         parts = list(zip(self._kernels, entries, decoded))
         used = [k.used_slots(entry, own) for k, entry, (own, _) in parts]
+        # Here, so that saving takes no longer with more tasks.
+        written = self._write([*self._records.values(), record])
         # Up to here nothing of the bank has changed.
         for kernel, entry, (own, bits) in parts:
             kernel.enter(entry, own, bits)
         self._records[record.name] = record
         self._entries[record.name] = entries
         self._used_slots.put(record.name, used)
+        self._written = written
 
     def _decode_new(
         self, task: str, index: int, entry: Entry
@@ -308,14 +315,30 @@ class WeightBank:
     @_alone
     def count_bytes(self) -> dict[str, int]:
         """Returns the bytes of `to_bytes()` by kind."""
-        records = list(self._records.values())
-        return file_format.count_bytes(records, self.base, self.shapes)
+        records, metadata = self._as_written()
+        return file_format.count_bytes(records, self.base, metadata)
 
     @_alone
     def to_bytes(self) -> bytes:
         """Returns the saved form of the bank."""
-        records = list(self._records.values())
-        return file_format.to_bytes(records, self.base, self.shapes)
+        records, metadata = self._as_written()
+        return file_format.to_bytes(records, self.base, self.shapes, metadata)
+
+    def _write(
+        self, records: list[TaskRecord]
+    ) -> tuple[list[TaskRecord], bytes]:
+        """Returns tasks, and the metadata that are saved with them."""
+        return records, file_format.write_metadata(
+            records, self.base, self.shapes
+        )
+
+    def _as_written(self) -> tuple[list[TaskRecord], bytes]:
+        records, written = list(self._records.values()), self._written
+        # Another thread may have added a task, or noted fewer.
+        is_known = written is not None and len(written[0]) == len(records)
+        if not is_known or not all(map(operator.is_, written[0], records)):
+            written = self._written = self._write(records)
+        return written
 
     def load_bytes(
         self, data: bytes, check: Callable[["WeightBank"], None] | None = None

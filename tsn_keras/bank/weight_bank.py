@@ -1,6 +1,8 @@
 """The store of all consolidated tasks."""
 
 import dataclasses
+import functools
+import threading
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -65,8 +67,21 @@ class KernelUsage:
         return 1.0 - used.any(axis=0).mean()
 
 
+def _alone(method: Callable) -> Callable:
+    """Lets one thread at a time decode: what was decoded is kept for later."""
+
+    @functools.wraps(method)
+    def locked(self, *args, **kwargs):
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class WeightBank:
     """Holds what every consolidated task stores, and never changes it.
+
+    Any number of threads may read a bank, also while a task is added.
 
     Args:
         shapes: The kernels' shapes.
@@ -88,24 +103,30 @@ class WeightBank:
         records: Iterable[TaskRecord] = (),
         base: Iterable[PrivateCode] = (),
     ):
+        self.lock = threading.RLock()
         self.shapes = list(shapes)
         self.paths = list(paths)
         self._hold(records, base)
 
+    def __reduce__(self):
+        parts = self.shapes, self.paths, list(self._records.values()), self.base
+        return WeightBank, parts
+
+    @_alone
     def _hold(
         self, records: Iterable[TaskRecord], base: Iterable[PrivateCode]
     ) -> None:
         """Forgets everything, and takes over these contents."""
         self.base = tuple(base)
-        self._records: dict[str, TaskRecord] = {}
+        # Those who only look up a record need no lock.
+        self._records = {record.name: record for record in records}
         # What each task has in each kernel.
         self._entries: dict[str, list[Entry]] = {}
         self._kernels = [KernelDecoder(shape) for shape in self.shapes]
         self._used_slots = RecentlyUsed(
             KEPT_SLOTS_BYTES, lambda used: sum(s.num_bytes for s in used)
         )
-        for record in records:
-            self._records[record.name] = record
+        for record in self._records.values():
             self._entries[record.name] = self._new_entries(record)
             # Nothing is decoded before it is needed.
             for kernel, entry in self._in_kernels(record.name):
@@ -136,6 +157,7 @@ class WeightBank:
     def __getitem__(self, task: str) -> TaskRecord:
         return self._records[task]
 
+    @_alone
     def used_bits(self, kernel: int) -> np.ndarray:
         """Returns the used bits of every slot of a kernel, as `uint8`."""
         return self._kernels[kernel].used_bits
@@ -150,6 +172,7 @@ class WeightBank:
         """Returns the frozen weights, in the model's order."""
         return [code.decode() for code in self.base]
 
+    @_alone
     def add(self, record: TaskRecord) -> None:
         """Stores a new task, if the budget of its slots allows.
 
@@ -213,6 +236,7 @@ class WeightBank:
                 f"{reference}."
             )
 
+    @_alone
     def plane_view(
         self, planes: Sequence[int], before: str | None = None
     ) -> PlaneView:
@@ -229,10 +253,12 @@ class WeightBank:
         parts = [kernel.plane(plane, end) for kernel, plane in pairs]
         return PlaneView(*map(list, zip(*parts)))
 
+    @_alone
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
         """Returns the bool mask of the slots that a task owns in a kernel."""
         return self._kernels[kernel].own_slots(self._entries[task][kernel])
 
+    @_alone
     def masks(self, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Returns the own and the shared slots of a task, for each kernel."""
         return [
@@ -240,6 +266,7 @@ class WeightBank:
             for kernel, entry in self._in_kernels(task)
         ]
 
+    @_alone
     def usage(self, task: str) -> list[KernelUsage]:
         """Returns what a task uses of each kernel."""
         record = self._records[task]
@@ -250,6 +277,7 @@ class WeightBank:
             )
         ]
 
+    @_alone
     def used_slots(self, task: str) -> list[np.ndarray]:
         """Returns the bool masks of the slots that a task uses, one a kernel.
 
@@ -259,6 +287,7 @@ class WeightBank:
         entries = self._in_kernels(task)
         return [kernel.used_mask(entry) for kernel, entry in entries]
 
+    @_alone
     def effective(self, task: str) -> list[np.ndarray]:
         """Returns the kernels that a task computes with, zero elsewhere."""
         used = self._used_slots.get(task)
@@ -276,11 +305,13 @@ class WeightBank:
         """Returns the private variables of a task, in the model's order."""
         return [code.decode() for code in self._records[task].private]
 
+    @_alone
     def count_bytes(self) -> dict[str, int]:
         """Returns the bytes of `to_bytes()` by kind."""
         records = list(self._records.values())
         return file_format.count_bytes(records, self.base, self.shapes)
 
+    @_alone
     def to_bytes(self) -> bytes:
         """Returns the saved form of the bank."""
         records = list(self._records.values())

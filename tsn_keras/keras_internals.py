@@ -5,7 +5,10 @@ looks here first.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import contextvars
+import functools
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -260,19 +263,85 @@ def set_regularizer(variable: keras.Variable, regularizer: Callable) -> None:
     variable.regularizer = regularizer
 
 
-def set_argument(layer: keras.layers.Layer, name: str, value: Any) -> None:
-    """Changes an argument that a layer was made with and reads in each call."""
-    setattr(layer, name, value)
+# What layers compute instead, by their id. Every thread has its own.
+_instead: contextvars.ContextVar[dict[int, Callable]] = contextvars.ContextVar(
+    "calls_instead", default={}
+)
+_covering = threading.Lock()
+
+
+class _Cover:
+    """The method `call` of a layer, unless a thread wants something else."""
+
+    def __init__(self, layer: keras.layers.Layer):
+        # Keras shows the signature in its errors.
+        functools.update_wrapper(self, layer.call)
+        self._key = id(layer)
+        self.users = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = _instead.get().get(self._key, self.__wrapped__)
+        return call(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _covered(layer: keras.layers.Layer) -> Iterator[Callable]:
+    """Covers a layer while any thread needs it, and yields its own `call`."""
+    with _covering:
+        if not isinstance(layer.call, _Cover):
+            layer.call = _Cover(layer)
+        cover = layer.call
+        cover.users += 1
+    try:
+        yield cover.__wrapped__
+    finally:
+        with _covering:
+            cover.users -= 1
+            if not cover.users:
+                del layer.call
+
+
+@contextlib.contextmanager
+def calling_instead(
+    changes: Iterable[tuple[keras.layers.Layer, Callable]],
+) -> Iterator[None]:
+    """Lets layers compute otherwise in this thread, in the context.
+
+    Keras has no hook for that. So the method `call` of each layer is covered,
+    which changes nothing for other threads.
+
+    Args:
+        changes: Pairs of a layer and a function, which gets what the layer
+            computed and returns what it is to compute.
+    """
+    calls = dict(_instead.get())
+    with contextlib.ExitStack() as stack:
+        for layer, change in changes:
+            own = stack.enter_context(_covered(layer))
+            calls[id(layer)] = change(calls.get(id(layer), own))
+        token = _instead.set(calls)
+        try:
+            yield
+        finally:
+            _instead.reset(token)
+
+
+def call_with(layer: keras.layers.Layer, name: str, value: Any) -> Callable:
+    """Returns a layer's `call` as it is with another value of an attribute.
+
+    The layer itself stays as it is. It is computed with a twin that shares all
+    else with it.
+    """
+    twin = object.__new__(type(layer))
+    vars(twin).update({**vars(layer), name: value})
+    return functools.partial(type(layer).call, twin)
 
 
 @contextlib.contextmanager
 def observed_calls(
     layers: list[keras.layers.Layer], note: Callable[[int, Any], None]
 ) -> Iterator[None]:
-    """Shows what layers return, with their index, while the context lasts.
-
-    Keras has no hook for that: the method `call` of each layer is covered.
-    """
+    """Shows what layers return in this thread, with their index."""
 
     def noting(index, call):
         def noting_call(*args, **kwargs):
@@ -282,10 +351,9 @@ def observed_calls(
 
         return noting_call
 
-    for index, layer in enumerate(layers):
-        layer.call = noting(index, layer.call)
-    try:
+    changes = [
+        (layer, functools.partial(noting, index))
+        for index, layer in enumerate(layers)
+    ]
+    with calling_instead(changes):
         yield
-    finally:
-        for layer in layers:
-            del layer.call

@@ -159,8 +159,6 @@ class BitExactnessTest(parameterized.TestCase):
             begin(model, number)
             consolidate(model, number)
         hashes = hash_all(model)
-        x = digits(1, TEST)[0]
-        before = np.array(model(x))
         install = model.switch.install_private
         with mock.patch.object(
             model.switch,
@@ -169,9 +167,7 @@ class BitExactnessTest(parameterized.TestCase):
             wraps=install,
         ):
             with self.assertRaises(KeyboardInterrupt):
-                with model.switch.using("task 0"):
-                    self.fail("It was interrupted.")
-        np.testing.assert_array_equal(model(x), before)
+                model.switch.to("task 0")
         self.assertEqual(hash_all(model), hashes)
 
     def test_weights_that_are_set_stay_until_a_task_is_used(self):

@@ -387,7 +387,7 @@ class ContinualModel(keras.Model):
             kwargs.pop("verbose", None)
             return task_file.export_task(self, filepath, task, **kwargs)
         return other_formats.export_other(
-            self, super().export, filepath, format, task, **kwargs
+            self, filepath, format, task, **kwargs
         )
 
     def capacity(self) -> Capacity:

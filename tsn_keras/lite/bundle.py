@@ -83,11 +83,10 @@ def export_bundle(
     checks.check_by_task("verification_data", verification_data, names)
     data = verification_data or {}
     samples = {name: _samples(model, name, data.get(name)) for name in names}
-    expected = {}
-    for name in names:
-        with model.switch.using(name):
-            expected[name] = model_outputs(model, samples[name])
-    with model.switch.using(names[0]):
+    expected = {
+        name: model_outputs(model, samples[name], name) for name in names
+    }
+    with model.switch.reading(names[0]):
         module = BundleModule(model, names, batch_size)
         signatures = module.signatures()
     content = put_out_networks(slim(convert(module, signatures)))

@@ -61,7 +61,7 @@ def check_batch_size(batch_size: int | None) -> None:
 
 def check_policies(model: Any, task: str) -> None:
     """Refuses layers that compute in 16 bits: LiteRT lacks kernels for them."""
-    with model.switch.using(task):
+    with model.switch.reading(task):
         layers = flatten_layers(model.backbone)
         layers += flatten_layers(model.heads.head)
     names = {

@@ -14,6 +14,7 @@ from tsn_keras.files import complete_file
 from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
 from tsn_keras.lite.files.conversion import (
+    Holder,
     convert,
     flat_outputs,
     input_specs,
@@ -118,8 +119,8 @@ def export_task(
             "hundred of the task's inputs, such as its validation data."
         )
     samples = verification or representative or sampling.random_samples(inputs)
-    with model.switch.using(name):
-        expected = model_outputs(model, samples)
+    expected = model_outputs(model, samples, name)
+    with model.switch.reading(name):
         content, removed = task_content(
             model,
             task_values(model, name),
@@ -152,23 +153,18 @@ def export_dense(
     """
     path = checks.checked_path(path)
     random = np.random.default_rng(0)
-    values = [
-        random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
-        for variable in task_variables(model)
-    ]
-    precision = get_precision("float32")
-    content, _ = task_content(model, values, precision, batch_size)
+    # Another thread may select another head meanwhile.
+    with model.heads.reading(model.heads.selected):
+        values = [
+            random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
+            for variable in task_variables(model)
+        ]
+        content, _ = task_content(
+            model, values, get_precision("float32"), batch_size
+        )
     with complete_file(path) as file:
         file.write_bytes(content)
     return path
-
-
-class _Module(tf.Module):
-    """Holds the variables of a function that is converted."""
-
-    def __init__(self, variables: list):
-        super().__init__()
-        self.used = variables
 
 
 def task_content(
@@ -179,8 +175,9 @@ def task_content(
     representative: sampling.Samples | None = None,
     remove_dead_units: bool = True,
 ) -> tuple[bytes, dict[str, int]]:
-    """Converts backbone and selected head with constants for variables.
+    """Converts backbone and head with constants for variables.
 
+    The head is the one that this thread reads, or else the selected one.
     Values are in the order of `task_variables`; integer files need
     representative samples. Returns the file's bytes, and the number of units
     removed by layer name.
@@ -207,7 +204,7 @@ def task_content(
     function = function.get_concrete_function()
     if precision.integer:
         refuse_loops(function)
-    module = _Module(list(function.graph.variables))
+    module = Holder(list(function.graph.variables))
 
     def calibrate():
         for batch in representative.batches(batch_size or 1):

@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 from keras import tree
 
@@ -142,11 +141,10 @@ def explained(what: str) -> Iterator[None]:
         raise ExportError(f"{what}: {error}") from error
 
 
-def model_outputs(model: Any, samples: Samples) -> Arrays:
-    """Returns what Keras computes, with the task at work already."""
+def model_outputs(model: Any, samples: Samples, task: str) -> Arrays:
+    """Returns what Keras computes for a task."""
     x = tree.pack_sequence_as(model.switch.inputs, samples.x)
-    outputs = keras.Model.predict(model, x, verbose=0)
-    return flat_outputs(tree.map_structure(np.asarray, outputs))
+    return flat_outputs(model.predict(x, task=task, verbose=0))
 
 
 def compare(

@@ -20,7 +20,6 @@ from tsn_keras.layers import (
 )
 from tsn_keras.sharing import activation_statistics, masked_layers
 from tsn_keras.tasks import checks
-from tsn_keras.tasks.snapshot import Snapshot
 from tsn_keras.tasks.view import View, ViewCache, computing_as
 
 
@@ -253,39 +252,6 @@ class TaskSwitch:
             kernel.install(value, is_stored)
         self.install_private(private)
         self.task = task
-
-    @contextlib.contextmanager
-    def using(self, task: str | None) -> Iterator[None]:
-        """Puts a task into the variables for a while.
-
-        Afterwards they hold what they held: the running task, or the latest.
-        For what has to read variables, such as an export; whatever can read
-        values should use `reading`.
-
-        Args:
-            task: Its name, or `None` for the latest one.
-        """
-        name, running = self.resolve(task), self._model.running_task
-        if running is not None and name == running.name:
-            yield
-            return
-        if running is None:
-            try:
-                self.to(name)
-                yield
-            finally:
-                if self.task != self._model.tasks[-1]:
-                    self.to(self._model.tasks[-1])
-            return
-        head = self._model.heads.selected
-        before = Snapshot([*self.state, *self.private])
-        try:
-            self.to(name)
-            yield
-        finally:
-            self.select_head(head)
-            before.restore()
-            self.task = running.name
 
     @contextlib.contextmanager
     def reading(self, task: str | None) -> Iterator[None]:

@@ -1,10 +1,12 @@
 """A sequence of tasks learned, measured, reported, and resumed."""
 
+import functools
 import json
 import os
 import pathlib
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +19,24 @@ from tsn_keras.files import complete_file
 
 MODEL_FILE = "model.keras"
 PROGRESS_FILE = "progress.json"
+
+
+def _one_at_a_time(method: Callable) -> Callable:
+    """Refuses a method of a run while another thread is in one."""
+
+    @functools.wraps(method)
+    def alone(self, *args, **kwargs):
+        if not self.lock.acquire(blocking=False):
+            raise RuntimeError(
+                f"`{method.__name__}` cannot run while another thread is in "
+                "`learn` or `finish` of this run. Call it when that has ended."
+            )
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self.lock.release()
+
+    return alone
 
 
 class ScenarioRun:
@@ -51,6 +71,7 @@ class ScenarioRun:
         metric: str = "accuracy",
         resume: bool = False,
     ) -> None:
+        self.lock = threading.RLock()
         self.model = model
         self.tasks = tasks
         self.output_dir = pathlib.Path(output_dir)
@@ -70,6 +91,7 @@ class ScenarioRun:
         """The tasks that are still to be learned."""
         return self.tasks[self.learned :]
 
+    @_one_at_a_time
     def learn(self, head: keras.layers.Layer, **fit_arguments: Any):
         """Learns the next task: add, fit, consolidate, evaluate, save.
 
@@ -93,6 +115,7 @@ class ScenarioRun:
         self._save()
         return report
 
+    @_one_at_a_time
     def finish(
         self,
         config: Mapping[str, Any],

@@ -5,10 +5,10 @@ import threading
 from concurrent import futures
 
 
-def at_once(*calls):
+def at_once(*calls, interval=None):
     """Returns what calls return that begin together, each in its own thread.
 
-    Python changes between the threads as often as it can.
+    `interval` is after how many seconds Python goes on with another thread.
     """
     barrier = threading.Barrier(len(calls))
 
@@ -16,10 +16,10 @@ def at_once(*calls):
         barrier.wait()
         return call()
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(interval or before)
     try:
         with futures.ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(begin, calls))
     finally:
-        sys.setswitchinterval(interval)
+        sys.setswitchinterval(before)

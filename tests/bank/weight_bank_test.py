@@ -46,7 +46,7 @@ class WeightBankTest(parameterized.TestCase):
             # It has decoded nothing yet.
             bank = WeightBank(SHAPES, PATHS, records)
             calls = [functools.partial(contents, bank, t) for t in bank.tasks]
-            self.assertEqual(at_once(*calls), expected)
+            self.assertEqual(at_once(*calls, interval=1e-6), expected)
 
     def test_threads_read_it_while_it_grows(self):
         whole = random_bank(8, num_planes=1)
@@ -65,7 +65,7 @@ class WeightBankTest(parameterized.TestCase):
                     ):
                         np.testing.assert_array_equal(one, other)
 
-        at_once(grow, read, read, read)
+        at_once(grow, read, read, read, interval=1e-6)
 
     @parameterized.parameters(
         copy.deepcopy, lambda bank: pickle.loads(pickle.dumps(bank))

@@ -10,6 +10,7 @@ import numpy as np
 from absl.testing import parameterized
 
 import tsn_keras
+from tests.threads import at_once
 from tsn_keras.evaluation import ScenarioRun
 
 
@@ -84,6 +85,26 @@ class ScenarioRunTest(parameterized.TestCase):
         )
         for name in ("accuracy_matrix.png", "capacity.png", "model.keras"):
             self.assertGreater((self.folder / name).stat().st_size, 1000)
+
+    def test_one_thread_at_a_time(self):
+        run = ScenarioRun(make_model(), make_tasks(1), self.folder)
+        refused = []
+
+        def refuse(call, *arguments):
+            with self.assertRaisesRegex(RuntimeError, "another thread"):
+                call(*arguments)
+            refused.append(call)
+
+        class Interferes(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                at_once(
+                    lambda: refuse(run.learn, keras.layers.Dense(4)),
+                    lambda: refuse(run.finish, {}),
+                )
+
+        run.learn(keras.layers.Dense(4), callbacks=[Interferes()])
+        self.assertLen(refused, 2)
+        self.assertEqual(run.learned, 1)
 
     def test_resumed_run_ends_in_the_same_bank(self):
         whole = ScenarioRun(make_model(), make_tasks(), self.folder / "a")

@@ -133,5 +133,5 @@ class ThreadsTest(LiteTestCase):
             lite.export_dense(model, self.folder / f"{number}.tflite")
 
         with mock.patch.object(conversion, "run_converter", slow):
-            at_once(lambda: export(0), lambda: export(1), lambda: export(2))
+            at_once(lambda: export(0), lambda: export(1))
         self.assertEqual(logging.get_verbosity(), before)

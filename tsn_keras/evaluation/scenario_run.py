@@ -1,12 +1,13 @@
 """A sequence of tasks learned, measured, reported, and resumed."""
 
+import functools
 import hashlib
 import json
 import os
 import pathlib
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -27,6 +28,17 @@ REMEDY = (
     "Give it what it was begun with, or another `output_dir`, or begin anew "
     "with `resume=False`. Nothing was changed on disk."
 )
+
+
+def _one_at_a_time(method: Callable) -> Callable:
+    """Refuses a method of a run while another thread changes its model."""
+
+    @functools.wraps(method)
+    def alone(self, *args, **kwargs):
+        with self.model.changes.by(method.__name__):
+            return method(self, *args, **kwargs)
+
+    return alone
 
 
 class ScenarioRun:
@@ -107,6 +119,7 @@ class ScenarioRun:
         """The tasks that are still to be learned."""
         return self.tasks[self.learned :]
 
+    @_one_at_a_time
     def learn(self, head: keras.layers.Layer, **fit_arguments: Any):
         """Learns the next task: add, fit, consolidate, evaluate, save.
 
@@ -137,6 +150,7 @@ class ScenarioRun:
         self._save()
         return report
 
+    @_one_at_a_time
     def finish(
         self,
         config: Mapping[str, Any],

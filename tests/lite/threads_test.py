@@ -15,7 +15,6 @@ from tests.digits_tasks import (
     TEST,
     begin,
     digits,
-    learn,
     logits,
     make_model,
     mlp,
@@ -77,8 +76,8 @@ class ThreadsTest(LiteTestCase):
             np.testing.assert_array_equal(answer, expected)
 
     def test_another_trains(self):
-        model = make_model(normalized())
-        learn(model, 0)
+        model = make_model(normalized(), pruning=None)
+        small_models.add_random_task(model, 0, keras.layers.Dense(10))
         expected = logits(model, 0)
         learned = []
         x, _ = digits(0, TEST)
@@ -119,19 +118,18 @@ class ThreadsTest(LiteTestCase):
             np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
     def test_logs_are_as_before(self):
-        model = small_models.make_model(tasks=1)
         before = logging.get_verbosity()
-        convert = conversion.run_converter
 
-        def slow(*arguments):
-            content = convert(*arguments)
-            time.sleep(0.1)
-            return content
+        def convert(number):
+            time.sleep(0.1 * number)
+            spec = tf.TensorSpec((), tf.float32)
+            function = tf.function(lambda x: x).get_concrete_function(spec)
+            module = conversion.Holder([])
+            conversion.convert(module, {"f": function}, {"seconds": number})
 
-        def export(number):
-            time.sleep(0.05 * number)
-            lite.export_dense(model, self.folder / f"{number}.tflite")
+        def sleep(path, names, settings):
+            time.sleep(0.2 + 0.3 * settings["seconds"])
 
-        with mock.patch.object(conversion, "run_converter", slow):
-            at_once(lambda: export(0), lambda: export(1))
+        with mock.patch.object(conversion, "run_converter", sleep):
+            at_once(lambda: convert(0), lambda: convert(1))
         self.assertEqual(logging.get_verbosity(), before)

@@ -132,6 +132,8 @@ def describe_settings(model: Any, metric: str) -> dict[str, str]:
     names = ("backbone", "kernels", "pruning", "quantization", "sharing")
     settings = {name: config[name] for name in (*names, "seed")}
     settings["compile"] = model.get_compile_config()
+    # Which losses tasks have grows with the tasks.
+    settings["compile"].pop("tasks", None)
     settings["metric"] = metric
     settings["frozen weights"] = _digest(
         content

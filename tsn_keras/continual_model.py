@@ -11,7 +11,7 @@ from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.bank import Capacity, WeightBank
-from tsn_keras.data import check_validation_data
+from tsn_keras.data import check_validation_data, dtype_name
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.files import complete_file
 from tsn_keras.layers import (
@@ -174,6 +174,7 @@ class ContinualModel(keras.Model):
                 "There is no task yet. Add one with "
                 "`model.add_task(name, head)`."
             )
+        inputs = self.switch.taken(inputs)
         return self.heads(call_given(self.backbone, inputs))
 
     @property
@@ -431,15 +432,17 @@ class ContinualModel(keras.Model):
             "sharing": serialize(self.sharing),
             "seed": self.seed,
             "kernels": kernels,
+            "inputs": self.switch.undeclared_inputs(),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None):
         config = dict(config)
-        heads = config.pop("heads", [])
+        heads, inputs = config.pop("heads", []), config.pop("inputs", None)
         deserialize = keras.saving.deserialize_keras_object
         config["backbone"] = deserialize(config["backbone"], custom_objects)
         model = cls(**config)
+        model.switch.take_undeclared_inputs(deserialize(inputs))
         for head in heads:
             model.heads.add(deserialize(head, custom_objects))
         return model
@@ -500,6 +503,9 @@ class ContinualModel(keras.Model):
 
 
 def _any_batch(part: Any) -> keras.KerasTensor:
-    dtype = keras.backend.standardize_dtype(part.dtype)
+    dtype = dtype_name(part.dtype)
+    if keras.backend.is_float_dtype(dtype):
+        # Layers get no others from Keras.
+        dtype = keras.config.floatx()
     name = part.name if isinstance(part, keras.KerasTensor) else None
     return keras.KerasTensor((None, *part.shape[1:]), dtype, name=name)

@@ -10,7 +10,7 @@ from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.bank import Capacity, WeightBank
-from tsn_keras.data import check_validation_data
+from tsn_keras.data import check_validation_data, dtype_name
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.files import complete_file
 from tsn_keras.layers import (
@@ -180,6 +180,7 @@ class ContinualModel(keras.Model):
             # Keras calls models that it loads within others.
             self.switch.select_head(self.seal.head())
         self.switch.check_computes(inputs)
+        inputs = self.switch.taken(inputs)
         return self.heads(call_given(self.backbone, inputs))
 
     @property
@@ -441,16 +442,18 @@ class ContinualModel(keras.Model):
             "sharing": serialize(self.sharing),
             "seed": self.seed,
             "kernels": kernels,
+            "inputs": self.switch.undeclared_inputs(),
         }
         return seal.sealed(config, self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None):
         config, expected = seal.unsealed(config)
-        heads = config.pop("heads", [])
+        heads, inputs = config.pop("heads", []), config.pop("inputs", None)
         deserialize = keras.saving.deserialize_keras_object
         config["backbone"] = deserialize(config["backbone"], custom_objects)
         model = cls(**config)
+        model.switch.take_undeclared_inputs(deserialize(inputs))
         for head in heads:
             model.heads.add(deserialize(head, custom_objects))
         model.seal.expect(expected)
@@ -509,6 +512,9 @@ class ContinualModel(keras.Model):
 
 
 def _any_batch(part: Any) -> keras.KerasTensor:
-    dtype = keras.backend.standardize_dtype(part.dtype)
+    dtype = dtype_name(part.dtype)
+    if keras.backend.is_float_dtype(dtype):
+        # Layers get no others from Keras.
+        dtype = keras.config.floatx()
     name = part.name if isinstance(part, keras.KerasTensor) else None
     return keras.KerasTensor((None, *part.shape[1:]), dtype, name=name)

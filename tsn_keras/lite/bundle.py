@@ -70,7 +70,7 @@ def export_bundle(
         ValueError: If an argument is unusable, or heads differ.
     """
     path = checks.checked_path(path)
-    checks.check_batch_size(batch_size)
+    checks.check_batch_size(batch_size, model.switch.batch_size)
     if tasks is None:
         tasks = model.bank.tasks if model.bank else ()
     names = list(dict.fromkeys(tasks))

@@ -49,13 +49,23 @@ def check_folder(path: pathlib.Path) -> None:
         )
 
 
-def check_batch_size(batch_size: int | None) -> None:
-    """Refuses a batch size that no file can have."""
+def check_batch_size(batch_size: int | None, only: int | None) -> None:
+    """Refuses a batch size that no file can have.
+
+    Args:
+        only: The one that the backbone takes, `None` for any.
+    """
     is_count = isinstance(batch_size, int) and batch_size > 0
     if batch_size is not None and not is_count:
         raise ValueError(
             "`batch_size` must be a positive integer, or `None` for a file "
             f"that takes any. Received: {batch_size!r}"
+        )
+    if only not in (None, batch_size):
+        raise ValueError(
+            f"The backbone takes batches of exactly {only} examples, as its "
+            f"`keras.Input` says. Export it with `batch_size={only}`. "
+            f"Received: {batch_size}"
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from keras import tree
 
+from tsn_keras.data import check_cast, dtype_name
 from tsn_keras.lite.files.conversion import part_names
 from tsn_keras.lite.samples import Samples
 
@@ -91,6 +92,11 @@ class SignatureRunner:
                 "`x` must have the inputs of the file, at least one row of "
                 f"each, of the shapes {wanted}. Received: {received}"
             )
+        for name, part in zip(names, parts):
+            details = self.inputs[name]
+            scale, _ = details["quantization"]
+            stored = dtype_name(details["dtype"])
+            check_cast(part, "float32" if scale else stored, "x")
         return parts
 
 

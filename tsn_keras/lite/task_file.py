@@ -93,7 +93,7 @@ def export_task(
         ValueError: If an argument is unusable.
     """
     path = checks.checked_path(path)
-    checks.check_batch_size(batch_size)
+    checks.check_batch_size(batch_size, model.switch.batch_size)
     kind = get_precision(precision)
     if not 0 <= min_agreement <= 1:
         raise ValueError(
@@ -152,6 +152,7 @@ def export_dense(
         batch_size: int, or `None` for a file that takes any.
     """
     path = checks.checked_path(path)
+    checks.check_batch_size(batch_size, model.switch.batch_size)
     random = np.random.default_rng(0)
     # Another thread may select another head meanwhile.
     with model.heads.reading(model.heads.selected):
@@ -208,7 +209,10 @@ def task_content(
 
     def calibrate():
         for batch in representative.batches(batch_size or 1):
-            yield dict(zip([spec.name for spec in specs], batch))
+            yield {
+                spec.name: part.astype(spec.dtype.as_numpy_dtype)
+                for spec, part in zip(specs, batch)
+            }
 
     signatures = {"serving_default": function}
     content = convert(module, signatures, precision.settings(calibrate))

@@ -80,6 +80,7 @@ class TaskStart:
             switch = model.switch
             checks.check_reads(model.backbone, switch.kernels, switch.inputs)
             model.bank.set_base(switch.base_values())
+        checks.check_head_calls(model)
         before = self._task.copy()
         try:
             with data.untouched():

@@ -1,6 +1,7 @@
 """Which task the network computes as: its variables, and views of others."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.bank import WeightBank
+from tsn_keras.data import as_taken, explaining_casts, in_full_batches
 from tsn_keras.layers import (
     MaskedKernel,
     Subnetwork,
@@ -21,6 +23,12 @@ from tsn_keras.layers import (
 )
 from tsn_keras.sharing import activation_statistics, masked_layers
 from tsn_keras.tasks import checks
+from tsn_keras.tasks.input_sizes import (
+    only_batch_size,
+    resized,
+    traced_shapes,
+    widened,
+)
 from tsn_keras.tasks.running_task import RunningTask
 from tsn_keras.tasks.view import View, ViewCache, computing_as
 
@@ -38,6 +46,7 @@ class TaskSwitch:
         inputs: Nest of `KerasTensor`, what the backbone takes. `None` until
             the backbone is built.
         features: Nest of `KerasTensor`, what the backbone returns.
+        is_declared: Whether the backbone itself says what it takes.
         kernels: What the backbone has to be masked.
         base: The frozen weights of the backbone, shared by all tasks.
         private_of_backbone: All other weights of the backbone.
@@ -50,6 +59,7 @@ class TaskSwitch:
         self.task: str | None = None
         self.running: RunningTask | None = None
         self.inputs = self.features = None
+        self.is_declared = False
         self.kernels: list[MaskedKernel] = []
         self.base: list[keras.Variable] = []
         self.private_of_backbone: list[keras.Variable] = []
@@ -61,7 +71,13 @@ class TaskSwitch:
         Args:
             inputs: Nest of `KerasTensor`.
         """
-        backbone = self.backbone
+        backbone, declared = self.backbone, self.declared_inputs()
+        self.is_declared = declared is not None
+        parts = tree.flatten(declared) if self.is_declared else []
+        sizes = [part.shape[0] for part in parts if part.shape[0]]
+        if sizes:
+            size = only_batch_size(backbone, inputs, sizes[0])
+            inputs = resized(inputs, size)
         features = backbone(inputs)
         kernels = [k for s in subnetworks(backbone) for k in s.kernels]
         paths = weight_paths(backbone, transparent=Subnetwork)
@@ -78,6 +94,50 @@ class TaskSwitch:
         layers = keras_internals.flatten_layers(backbone)
         self._trainable = [(layer, layer.trainable) for layer in layers]
         self.inputs, self.features = inputs, features
+
+    @property
+    def batch_size(self) -> int | None:
+        """The only batch size that the backbone takes; `None` for any."""
+        return tree.flatten(self.inputs)[0].shape[0] if self.is_built else None
+
+    def taken(self, x: Any) -> Any:
+        """Returns tensors in the dtypes of the inputs, as exports take them."""
+        if not self.is_built:
+            return x
+        return as_taken(x, self.inputs, self._model.jit_compile)
+
+    def admit(self, x: Any) -> None:
+        """Lets axes have any size in which data differ from the inputs.
+
+        The inputs stay as they are if the backbone declares them, or if
+        backbone or heads do not compute with other sizes.
+
+        Args:
+            x: Nest of arrays or `tf.TensorSpec`. What is unknown in their
+                shapes differs, too.
+        """
+        wider = None if self.is_declared else widened(self.inputs, x)
+        if wider is None:
+            return
+        heads = []
+        for index in range(self._model.heads.count):
+            with self._model.heads.reading(index):
+                heads += [self.head] if self.head.built else []
+        if None not in (
+            traced_shapes(self.backbone, heads, inputs) for inputs in wider
+        ):
+            self._take_inputs(wider[0])
+
+    def admit_batches(self, spec: Any) -> None:
+        """Admits all batches of a data set, by its `element_spec`."""
+        if isinstance(spec, tuple):
+            spec, *_ = keras.utils.unpack_x_y_sample_weight(spec)
+        parts = tree.flatten(spec)
+        if all(isinstance(p, tf.TensorSpec) and p.shape.rank for p in parts):
+            self.admit(spec)
+
+    def _take_inputs(self, inputs: Any) -> None:
+        self.inputs, self.features = inputs, self.backbone(inputs)
 
     def empty_bank(self) -> WeightBank:
         """Returns a bank for the kernels, without any task."""
@@ -103,6 +163,19 @@ class TaskSwitch:
             "shapes": [list(part.shape) for part in parts],
             "dtypes": [part.dtype for part in parts],
         }
+
+    def undeclared_inputs(self) -> dict[str, Any] | None:
+        """Returns what the backbone was built for, if it did not say so.
+
+        A Sequential model that was built by data says so when it is loaded.
+        """
+        return None if self.is_declared else self.get_build_config()
+
+    def take_undeclared_inputs(self, config: dict[str, Any] | None) -> None:
+        """Takes over what `undeclared_inputs` returned in another process."""
+        if config and self.is_built:
+            self.is_declared = False
+            self._take_inputs(inputs_from_config(config))
 
     @property
     def is_built(self) -> bool:
@@ -301,7 +374,7 @@ class TaskSwitch:
             view = model.compiled_heads.view_of(name) or self.view(name)
         if view is not None:
             head = view.head
-        with computing_as(model.heads, head, view):
+        with computing_as(model.heads, head, view), explaining_casts():
             with model.compiled_heads.reading(model, name, view):
                 yield
 
@@ -337,7 +410,12 @@ class TaskSwitch:
         """
         inputs = tree.map_structure(np.asarray, sample)
         return activation_statistics(
-            lambda: call_given(self.backbone, inputs, training=False),
+            [
+                functools.partial(
+                    call_given, self.backbone, part, training=False
+                )
+                for part in in_full_batches(inputs, self.batch_size)
+            ],
             masked_layers(self.backbone, [k.kernel for k in self.kernels]),
         )
 

@@ -38,6 +38,7 @@ class TrainFunction:
         spec = getattr(iterator, "element_spec", None)
         scores = training is None or training.scores_learn()
         if spec is not self._last[0] or scores is not self._last[1]:
+            self._model.switch.admit_batches(spec)
             key = repr(spec), scores
             if key not in self._functions:
                 self._functions[key] = make_step_function(

@@ -16,7 +16,9 @@ from tsn_keras import keras_internals
 from tsn_keras.data import (
     TrainingData,
     check_arrays,
+    check_casts,
     explain_label_error,
+    explaining_casts,
 )
 from tsn_keras.layers import MaskedKernel
 from tsn_keras.pruning import (
@@ -75,7 +77,8 @@ def training_of(
             seed = derived_seed(model.seed, number, running.fits)
             keras.utils.set_random_seed(seed)
         training = Training(model, data, arguments)
-        yield training
+        with explaining_casts():
+            yield training
     except DATA_ERRORS as error:
         try:
             if not isinstance(error, FloatingPointError):
@@ -313,7 +316,7 @@ def _checked_data(
 ) -> TrainingData:
     """Looks at the training data before anything is changed."""
     for name in ("x", "y", "sample_weight"):
-        check_arrays(arguments.get(name), name)
+        check_arrays(arguments.get(name), name, are_labels=name == "y")
     names = ("x", "y", "sample_weight", "batch_size")
     names += ("validation_split", "class_weight")
     data = TrainingData(*(arguments.get(name) for name in names))
@@ -321,10 +324,16 @@ def _checked_data(
     if not batches:
         raise ValueError("The training data are empty: `x` has no rows.")
     x, y, _ = batches[0]
+    checks.check_has_targets(model, x, y)
     model.build_for(x)
+    data.keep_batches_full(model.switch.batch_size)
     if not model.running_task.begun:
         checks.check_head(model.heads.head, model.switch.features)
     if data.is_arrays:
         x, y = data.x, data.y
     checks.check_examples(model, x, y, ("x", "y"))
+    validation = arguments.get("validation_data")
+    if isinstance(validation, (list, tuple)) and validation:
+        inputs = model.switch.inputs
+        check_casts(validation[0], inputs, "validation_data")
     return data

@@ -88,7 +88,8 @@ def export_bundle(
     }
     with model.switch.reading(names[0]):
         module = BundleModule(model, names, batch_size)
-        signatures = module.signatures()
+        with model.compiled_heads.tracing:
+            signatures = module.signatures()
     content = put_out_networks(slim(convert(module, signatures)))
     outputs = signatures["compute"].structured_outputs
     classes = class_names or {}

@@ -42,7 +42,8 @@ def export_other(
         ]
     network = _TaskNetwork(model, name)
     # Some formats have a second file beside the one that is named.
-    with complete_folder(path) as unfinished:
+    tracing = model.compiled_heads.tracing
+    with complete_folder(path) as unfinished, tracing:
         try:
             network.export(
                 str(unfinished),

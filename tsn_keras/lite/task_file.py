@@ -202,7 +202,8 @@ def task_content(
         return flat_outputs(run_with_values(model, x, values))
 
     function = tf.function(compute, input_signature=specs)
-    function = function.get_concrete_function()
+    with model.compiled_heads.tracing:
+        function = function.get_concrete_function()
     if precision.integer:
         refuse_loops(function)
     module = Holder(list(function.graph.variables))

@@ -25,7 +25,7 @@ _KEY = "seal"
 # learns on. A subclass may have others.
 _BOUND = (
     *("backbone", "heads", "pruning", "quantization", "sharing"),
-    *("seed", "kernels"),
+    *("seed", "kernels", "inputs"),
 )
 REMEDY = "Load another copy of the file."
 

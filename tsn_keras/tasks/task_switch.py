@@ -266,14 +266,16 @@ class TaskSwitch:
         Training may freeze some for a while. A model that was saved then must
         find the same kernels when it is loaded.
         """
-        present = [(layer, layer.trainable) for layer, _ in self._trainable]
-        try:
-            for layer, trainable in self._trainable:
-                keras_internals.set_trainable_flag(layer, trainable)
-            yield
-        finally:
-            for layer, trainable in present:
-                keras_internals.set_trainable_flag(layer, trainable)
+        # A step that another thread traces must not see it.
+        with self._model.compiled_heads.tracing:
+            present = [(layer, layer.trainable) for layer, _ in self._trainable]
+            try:
+                for layer, trainable in self._trainable:
+                    keras_internals.set_trainable_flag(layer, trainable)
+                yield
+            finally:
+                for layer, trainable in present:
+                    keras_internals.set_trainable_flag(layer, trainable)
 
     # The tasks.
 

@@ -93,7 +93,8 @@ class TaskSwitch:
         self.base = [w for w in weights if id(w) in frozen]
         layers = keras_internals.flatten_layers(backbone)
         self._trainable = [(layer, layer.trainable) for layer in layers]
-        self.inputs, self.features = inputs, features
+        self.inputs = inputs
+        self.features = tree.map_structure(_of_no_layer, features)
 
     @property
     def batch_size(self) -> int | None:
@@ -420,6 +421,14 @@ class TaskSwitch:
             ],
             masked_layers(self.backbone, [k.kernel for k in self.kernels]),
         )
+
+
+def _of_no_layer(part: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns a tensor that does not keep what is called with it.
+
+    Keras notes for each layer what its outputs go to, for ever: all heads.
+    """
+    return keras.KerasTensor(part.shape, part.dtype, sparse=part.sparse)
 
 
 def inputs_from_config(config: dict[str, Any]) -> Any:

@@ -229,8 +229,7 @@ class ContinualModel(keras.Model):
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
-        own = {"tasks": self.compiled_heads.get_config()} if config else {}
-        return {**config, **own}
+        return config and {**config, "tasks": self.compiled_heads.get_config()}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         config = dict(config)
@@ -250,15 +249,13 @@ class ContinualModel(keras.Model):
     ) -> None:
         """Starts a new task, which becomes the active one.
 
-        Loss and metrics stay the task's own, whatever is compiled for later
-        tasks: it is evaluated with them ever after.
-
         Args:
             name: Not used before.
             head: The task's own output layer, applied to the backbone's
                 features.
-            loss: As in `compile`; by default what was compiled.
-            metrics: As in `compile`; by default what was compiled.
+            loss: As in `compile`; the task's own ever after. By default what
+                was compiled.
+            metrics: Likewise.
 
         Raises:
             TypeError: If the head is no layer.

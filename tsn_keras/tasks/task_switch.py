@@ -138,7 +138,9 @@ class TaskSwitch:
             self.admit(spec)
 
     def _take_inputs(self, inputs: Any) -> None:
-        self.inputs, self.features = inputs, self.backbone(inputs)
+        features = self.backbone(inputs)
+        self.inputs = inputs
+        self.features = tree.map_structure(_of_no_layer, features)
 
     def empty_bank(self) -> WeightBank:
         """Returns a bank for the kernels, without any task."""

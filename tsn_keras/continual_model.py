@@ -212,7 +212,11 @@ class ContinualModel(keras.Model):
         factory = self.optimizer and OptimizerFactory(self.optimizer)
         self.optimizer_factory = factory
 
+    def get_compile_config(self) -> dict[str, Any]:
+        return seal.sealed_compile(super().get_compile_config(), self)
+
     def compile_from_config(self, config: dict[str, Any]) -> None:
+        config = seal.unsealed_compile(config, self)
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @in_strategy_scope

@@ -229,10 +229,11 @@ class ContinualModel(keras.Model):
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
-        return config and {**config, "tasks": self.compiled_heads.get_config()}
+        tasks = {"tasks": self.compiled_heads.get_config()} if config else {}
+        return seal.sealed_compile({**config, **tasks}, self)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        config = dict(config)
+        config = seal.unsealed_compile(config, self)
         tasks = config.pop("tasks", None)
         self.compile(**keras.saving.deserialize_keras_object(config))
         if tasks:
@@ -457,8 +458,7 @@ class ContinualModel(keras.Model):
         return model
 
     def __dir__(self):
-        hidden = _STORED_ELSEWHERE
-        return [name for name in super().__dir__() if name not in hidden]
+        return [n for n in super().__dir__() if n not in _STORED_ELSEWHERE]
 
     def save(
         self,
@@ -470,7 +470,7 @@ class ContinualModel(keras.Model):
         """Saves the model; see `keras.Model.save`.
 
         A `.keras` file appears only when it is complete. Between two tasks it
-        is as small as `capacity` says, plus the architecture's JSON.
+        has `capacity().total_bytes` plus the architecture's JSON.
         """
         refusals.check_model_path(filepath, zipped)
         plain = functools.partial(super().save, zipped=zipped, **kwargs)

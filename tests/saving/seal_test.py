@@ -154,6 +154,16 @@ class SealTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "configuration was changed"):
             self.load(archive_of(parts))
 
+    def test_a_changed_configuration_of_compile(self):
+        parts = members(saved(BETWEEN)[0])
+        old, new = b'"from_logits": true', b'"from_logits": false'
+        self.assertIn(old, parts[CONFIG])
+        parts[CONFIG] = parts[CONFIG].replace(old, new)
+        content = archive_of(parts)
+        with self.assertRaisesRegex(ValueError, "`compile` in it is not"):
+            self.load(content)
+        keras.models.load_model(self.path, compile=False)
+
     def test_files_without_a_seal(self):
         """As they were before configurations had one."""
         for kind in KINDS:

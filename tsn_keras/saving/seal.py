@@ -83,6 +83,28 @@ def unsealed(config: dict[str, Any]) -> tuple[dict[str, Any], dict | None]:
     return config, seal
 
 
+def sealed_compile(
+    config: dict[str, Any], model: keras.Model
+) -> dict[str, Any]:
+    """Returns what a model was compiled with, tied to its configuration.
+
+    Keras asks for it right after the configuration.
+    """
+    if not config or not keras_internals.is_in_file() or model.bank is None:
+        return config
+    return {**config, _KEY: model.seal.tie(model.seal.written, config)}
+
+
+def unsealed_compile(
+    config: dict[str, Any], model: keras.Model
+) -> dict[str, Any]:
+    """Returns what a model is to be compiled with, without its seal."""
+    config = dict(config)
+    tie = config.pop(_KEY, None)
+    model.seal.check_tie(tie, config)
+    return config
+
+
 @contextlib.contextmanager
 def unchanged(model: keras.Model) -> Iterator[None]:
     """Refuses to save a model that another thread changes meanwhile."""
@@ -178,6 +200,16 @@ class Seal(keras.Operation):
         if self._expected not in (None, written):
             self._refuse("store of weights")
 
+    def tie(self, seal: dict[str, Any], config: dict[str, Any]) -> str:
+        """Returns the digest of another configuration together with a seal."""
+        return digest(_plain_json([seal, config]))
+
+    def check_tie(self, tie: str | None, config: dict[str, Any]) -> None:
+        """Refuses another configuration than the one that was tied."""
+        expected = self._expected
+        if None not in (tie, expected) and tie != self.tie(expected, config):
+            self._refuse("configuration of `compile`")
+
     def _check(self, name: str, part: str, found: Any) -> None:
         if self._expected is not None and found != self._expected.get(part):
             self._refuse(name)
@@ -211,16 +243,21 @@ class Seal(keras.Operation):
 
 
 def _digest_of_config(config: dict[str, Any]) -> str | None:
-    """Returns a digest that is equal for what is read from JSON again.
+    """Returns the digest of what counts in a configuration.
 
     `None` if a subclass has another configuration.
     """
     if any(key not in config for key in _BOUND):
         return None
     bound = {key: config[key] for key in _BOUND}
-    text = json.dumps(keras.saving.serialize_keras_object(bound))
-    bound = json.loads(text, object_hook=_without_identity)
-    return digest(json.dumps(bound, sort_keys=True).encode())
+    return digest(_plain_json(bound))
+
+
+def _plain_json(config: Any) -> bytes:
+    """Returns JSON that is equal before it was saved and after."""
+    text = json.dumps(keras.saving.serialize_keras_object(config))
+    plain = json.loads(text, object_hook=_without_identity)
+    return json.dumps(plain, sort_keys=True).encode()
 
 
 def _without_identity(config: dict[str, Any]) -> dict[str, Any]:

@@ -137,6 +137,10 @@ class Heads(keras.layers.Layer):
 
         Heads of one configuration have one index.
         """
+        if not isinstance(head, keras.layers.Layer):
+            raise TypeError(
+                f"`head` must be a keras.layers.Layer. Received: {head!r}"
+            )
         signature = _signature(head)
         for index, known in enumerate(self._shelf.layers):
             if _signature(known) == signature:
@@ -146,6 +150,11 @@ class Heads(keras.layers.Layer):
 
     def select(self, index: int) -> None:
         """Makes the head of an index the one that is called."""
+        if index not in range(self.count):
+            raise ValueError(
+                f"`index` must be the number of one of {self.count} heads. "
+                f"Received: index={index!r}"
+            )
         self._selected = index
 
     @contextlib.contextmanager
@@ -173,6 +182,10 @@ class Heads(keras.layers.Layer):
 
     @property
     def head(self) -> keras.layers.Layer:
+        if self.selected is None:
+            raise ValueError(
+                f"None of {self.count} heads is selected. Call `select` first."
+            )
         return self._shelf.layers[self.selected]
 
     def output_names(self, index: int) -> list[str] | None:

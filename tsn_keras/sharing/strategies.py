@@ -1,11 +1,13 @@
 """Which plane a task joins: the sharing strategies."""
 
+import abc
 import collections
 import dataclasses
 from typing import Any
 
 import keras
 
+from tsn_keras.data import check_flags, check_integers, check_numbers
 from tsn_keras.sharing.plane_choice import PlaneChoice
 
 PARTS = {
@@ -18,6 +20,7 @@ PARTS = {
 
 def checked_part(name: str, value: float) -> float:
     """Returns a value that must be in (0, 1]; its name is one of `PARTS`."""
+    check_numbers(**{name: value})
     if not 0.0 < value <= 1.0:
         raise ValueError(
             f"`{name}` must be in (0, 1], {PARTS[name]}. Received: "
@@ -27,11 +30,12 @@ def checked_part(name: str, value: float) -> float:
 
 
 @dataclasses.dataclass(eq=False)
-class Sharing:
+class Sharing(abc.ABC):
     """Base class of the sharing strategies."""
 
     needs_statistics = False
 
+    @abc.abstractmethod
     def choose(
         self, planes: dict[str, int], divergences: dict[str, float]
     ) -> PlaneChoice:
@@ -43,7 +47,6 @@ class Sharing:
                 those of every earlier task; empty if `needs_statistics` is
                 `False`.
         """
-        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -105,6 +108,8 @@ class Always(Sharing):
 
 
 def _check_comparison(threshold: float, sample_size: int) -> None:
+    check_numbers(threshold=threshold)
+    check_integers(sample_size=sample_size)
     if not threshold >= 0.0:
         raise ValueError(
             "`threshold` must be a divergence of 0 or more. Received: "
@@ -173,6 +178,10 @@ class ActivationSimilarity(Sharing):
 
     def __post_init__(self):
         _check_comparison(self.threshold, self.sample_size)
+        check_numbers(doubt=self.doubt)
+        check_integers(
+            trial_steps=self.trial_steps, tasks_per_plane=self.tasks_per_plane
+        )
         if not self.doubt >= 0.0:
             raise ValueError(
                 "`doubt` must be a divergence of 0 or more. Received: "
@@ -268,7 +277,7 @@ class WarmStart(Sharing):
     def __post_init__(self):
         _check_comparison(self.threshold, self.sample_size)
         self.shrink = checked_part("shrink", self.shrink)
-        self.latest = bool(self.latest)
+        check_flags(latest=self.latest)
 
     def choose(self, planes, divergences):
         if not divergences:

@@ -1,7 +1,6 @@
 """The model that users see: each step of a task's life is one method."""
 
 import functools
-import inspect
 import os
 import pathlib
 from typing import Any
@@ -29,7 +28,8 @@ from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.saving import archive, stores
 from tsn_keras.sharing import Never, Sharing
 from tsn_keras.strategies import get_strategy
-from tsn_keras.tasks import checks, start, training
+from tsn_keras.tasks import call_arguments, checks, start, training
+from tsn_keras.tasks.call_arguments import checked_call
 from tsn_keras.tasks.changes import Changes, changes_model
 from tsn_keras.tasks.compiled_heads import CompiledHeads, PerHead
 from tsn_keras.tasks.consolidation import (
@@ -134,7 +134,7 @@ class ContinualModel(keras.Model):
             "quantization", quantization, AdaptiveCodebook
         )
         self.sharing = get_strategy("sharing", sharing, Sharing) or Never()
-        self.seed = seed
+        self.seed = checks.checked_seed(seed)
         checks.check_backbone(backbone)
         scores = self.pruning is not None and self.pruning.learned_scores
         self._wraps_backbone = not subnetworks(backbone)
@@ -187,6 +187,7 @@ class ContinualModel(keras.Model):
     @changes_model
     def set_weights(self, weights: list) -> None:
         """Sets what is at work now. Consolidated tasks do not change."""
+        checks.check_weights(self, weights)
         super().set_weights(weights)
         if self.running_task is None:
             self.switch.forget()
@@ -213,8 +214,8 @@ class ContinualModel(keras.Model):
         learning rate may be set to another number after `add_task`, for that
         task.
         """
-        signature = inspect.signature(keras.Model.compile)
-        arguments = signature.bind(self, *args, **kwargs).arguments
+        arguments = call_arguments.bound("compile", self, args, kwargs)
+        call_arguments.check_compiled(arguments)
         given, used = arguments.get("optimizer"), self.compiled_heads.optimizers
         checks.check_optimizer(given, used)
         with self.compiled_heads.compiling(arguments):
@@ -298,9 +299,10 @@ class ContinualModel(keras.Model):
             self.train_function = TrainFunction(self)
 
     @changes_model
+    @checked_call
     def train_on_batch(self, *args, **kwargs):
         """Trains the running task, begun with `fit`; see `keras.Model`."""
-        training.check_begun(self)
+        training.check_batch(self, args, kwargs)
         return super().train_on_batch(*args, **kwargs)
 
     @changes_model
@@ -351,7 +353,7 @@ class ContinualModel(keras.Model):
 
     def report(self, task: str) -> TaskReport:
         """Returns the report of a consolidated task."""
-        checks.check_known(task, list(self.bank.tasks))
+        checks.check_consolidated(self, task)
         return make_report(self.bank, task)
 
     def task(self, name: str) -> TaskView:
@@ -363,18 +365,21 @@ class ContinualModel(keras.Model):
         return TaskView(self, name)
 
     @in_strategy_scope
+    @checked_call
     def evaluate(self, *args, task: str | None = None, **kwargs):
         """Evaluates a task, by default the latest; see `keras.Model`."""
         with self.switch.reading(task):
             return super().evaluate(*args, **kwargs)
 
     @in_strategy_scope
+    @checked_call
     def predict(self, *args, task: str | None = None, **kwargs):
         """Predicts as a task, by default the latest; see `keras.Model`."""
         with self.switch.reading(task):
             return super().predict(*args, **kwargs)
 
     @in_strategy_scope
+    @checked_call
     def test_on_batch(self, *args, **kwargs):
         """Evaluates the latest task on a batch; see `keras.Model`."""
         with self.switch.reading(None):
@@ -469,7 +474,6 @@ class ContinualModel(keras.Model):
 
         A `.keras` file appears only when it is complete. Between two tasks it
         is as small as `capacity` says, plus the architecture's JSON.
-
         """
         plain = functools.partial(super().save, zipped=zipped, **kwargs)
         if archive.is_written_by_keras(filepath, overwrite, zipped):

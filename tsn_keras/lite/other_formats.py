@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 from keras import tree
 
+from tsn_keras.data import check_paths
 from tsn_keras.files import complete_folder
 from tsn_keras.lite.checks import check_folder, consolidated_task
 
@@ -25,6 +26,7 @@ def export_other(
     All else is as in `keras.Model.export`.
     """
     name = consolidated_task(model, task)
+    check_paths(filepath=filepath)
     path = pathlib.Path(filepath)
     check_folder(path)
     signature = kwargs.pop("input_signature", None)

@@ -103,7 +103,9 @@ class Pruning(abc.ABC):
                 f"target of its own. Received: sparsity={self.sparsity}, "
                 f"schedule={self.schedule}, budget={self.budget}"
             )
-        check_numbers(budget=self.budget, tolerance=self.tolerance, or_none=True)
+        check_numbers(
+            budget=self.budget, tolerance=self.tolerance, or_none=True
+        )
         check_numbers(begin=self.begin, end=self.end)
         check_integers(frequency=self.frequency)
         if self.budget is not None and not 0 < self.budget < math.inf:

@@ -13,6 +13,7 @@ from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.layers import Heads
+from tsn_keras.tasks.call_arguments import check_data, explained
 from tsn_keras.tasks.view import ReadFunctions, View
 
 # Arguments of `compile` that depend on a head's outputs.
@@ -42,8 +43,11 @@ class PerHead:
 
         def predict(data):
             # `predict_on_batch` asks, of a task that may not have begun.
-            model.switch.check_computes(())
-            return value(data)
+            ((x,),) = data
+            check_data(model, {"x": x})
+            model.switch.check_computes(x)
+            with explained(model, {"x": x}):
+                return value(data)
 
         return predict
 

@@ -20,6 +20,7 @@ from tsn_keras.layers import (
 )
 from tsn_keras.sharing import activation_statistics, masked_layers
 from tsn_keras.tasks import checks
+from tsn_keras.tasks.call_arguments import check_input_count
 from tsn_keras.tasks.running_task import RunningTask
 from tsn_keras.tasks.snapshot import Snapshot
 from tsn_keras.tasks.view import View, ViewCache, computing_as
@@ -264,6 +265,7 @@ class TaskSwitch:
         )
         if self._model.heads.selected is None or not (is_read or is_symbolic):
             self.resolve(None)
+        check_input_count(inputs, self.inputs)
 
     def to(self, task: str) -> None:
         """Puts a consolidated task into the variables."""

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import dataclasses
 import gc
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
+
+from tsn_keras.lite.checks import IDENTIFIER, check_content
 
 BUILTIN = schema.BuiltinOperator
 FLOAT, INT = schema.TensorType.FLOAT32, schema.TensorType.INT32
@@ -43,7 +46,6 @@ REFERENCES = (
 )
 # Codes above it are stored in a newer field only.
 OLD_LIMIT = 127
-IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
 # The place of `data` in the table of a buffer.
 DATA_FIELD = 4
@@ -104,8 +106,17 @@ class FlatModel:
     @classmethod
     @collection_paused()
     def from_bytes(cls, content: bytes) -> "FlatModel":
-        content = bytearray(content)
-        return cls(flatbuffer_utils.convert_bytearray_to_object(content))
+        check_content(content)
+        try:
+            found = flatbuffer_utils.convert_bytearray_to_object(
+                bytearray(content)
+            )
+        except (struct.error, IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                "The file is no .tflite file, or is truncated: its "
+                f"{len(content)} bytes cannot be read ({error})."
+            ) from error
+        return cls(found)
 
     @collection_paused()
     def to_bytes(self) -> bytes:

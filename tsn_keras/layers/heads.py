@@ -129,6 +129,10 @@ class Heads(keras.layers.Layer):
         self._selected: int | None = None
         # The head that a thread reads, if it is another one.
         self._read = contextvars.ContextVar("read_head", default=None)
+        if not isinstance(heads, (list, tuple)):
+            raise TypeError(
+                f"`heads` must be a list of layers. Received: heads={heads!r}"
+            )
         for head in heads:
             self.add(head)
 

@@ -255,15 +255,16 @@ def explain(
     model: keras.Model, arguments: dict[str, Any], error: Exception
 ) -> None:
     """Raises a clear error in place of another, if the data are to blame."""
-    explain_label_error(error)
+    if isinstance(error, tf.errors.OpError):
+        explain_label_error(error)
     x, y = arguments.get("x"), arguments.get("y")
-    if _is_stream(x):
-        return
     if y is None and _NO_LABELS in str(error):
         raise ValueError(
             "`y` is missing: the loss compares outputs with labels. Give "
             "`y`, or a data set of pairs `(x, y)`. Received: y=None"
         ) from error
+    if _is_stream(x):
+        return
     try:
         check_arrays(x, "x")
         if any(word in str(error) for word in _OF_SHAPES):

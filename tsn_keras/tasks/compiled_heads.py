@@ -43,10 +43,11 @@ class PerHead:
 
         def predict(data):
             # `predict_on_batch` asks, of a task that may not have begun.
-            ((x,),) = data
-            check_data(model, {"x": x})
-            model.switch.check_computes(x)
-            with explained(model, {"x": x}):
+            # Batches of `predict`, or the only one of `predict_on_batch`.
+            arguments = {"x": data[0][0] if isinstance(data, list) else data}
+            check_data(model, arguments)
+            model.switch.check_computes(())
+            with explained(model, arguments):
                 return value(data)
 
         return predict

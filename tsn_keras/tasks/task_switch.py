@@ -265,7 +265,8 @@ class TaskSwitch:
         )
         if self._model.heads.selected is None or not (is_read or is_symbolic):
             self.resolve(None)
-        check_input_count(inputs, self.inputs)
+        if tree.flatten(inputs):
+            check_input_count(inputs, self.inputs)
 
     def to(self, task: str) -> None:
         """Puts a consolidated task into the variables."""

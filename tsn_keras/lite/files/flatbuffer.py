@@ -96,6 +96,18 @@ class _AlignedBuilder(flatbuffers.Builder):
         return super().StartVector(elemSize, numElems, alignment)
 
 
+@contextlib.contextmanager
+def _readable(content: bytes) -> Iterator[None]:
+    """Explains errors of reading bytes that are cut off."""
+    try:
+        yield
+    except (struct.error, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            "The .tflite file is truncated or damaged: its "
+            f"{len(content)} bytes cannot be read ({error})."
+        ) from error
+
+
 class FlatModel:
     """The contents of a .tflite file; `graphs` are its subgraphs."""
 
@@ -107,15 +119,10 @@ class FlatModel:
     @collection_paused()
     def from_bytes(cls, content: bytes) -> "FlatModel":
         check_content(content)
-        try:
+        with _readable(content):
             found = flatbuffer_utils.convert_bytearray_to_object(
                 bytearray(content)
             )
-        except (struct.error, IndexError, TypeError, ValueError) as error:
-            raise ValueError(
-                "The file is no .tflite file, or is truncated: its "
-                f"{len(content)} bytes cannot be read ({error})."
-            ) from error
         return cls(found)
 
     @collection_paused()
@@ -487,15 +494,17 @@ def operators(content: bytes) -> list[tuple[str, int]]:
         sorted list of `(name, version)`; custom operators begin with
         `CUSTOM:`.
     """
-    model = schema.Model.GetRootAs(content, 0)
+    check_content(content)
     found = set()
-    for index in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(index)
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        name = OPERATOR_NAMES[number]
-        if name == "CUSTOM":
-            name = f"CUSTOM:{code.CustomCode().decode()}"
-        found.add((name, code.Version()))
+    with _readable(content):
+        model = schema.Model.GetRootAs(content, 0)
+        for index in range(model.OperatorCodesLength()):
+            code = model.OperatorCodes(index)
+            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            name = OPERATOR_NAMES[number]
+            if name == "CUSTOM":
+                name = f"CUSTOM:{code.CustomCode().decode()}"
+            found.add((name, code.Version()))
     return sorted(found)
 
 

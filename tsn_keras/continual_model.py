@@ -28,8 +28,8 @@ from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.saving import archive, stores
 from tsn_keras.sharing import Never, Sharing
 from tsn_keras.strategies import get_strategy
-from tsn_keras.tasks import call_arguments, checks, start, training
-from tsn_keras.tasks.call_arguments import checked_call
+from tsn_keras.tasks import checks, start, training
+from tsn_keras.tasks.call_arguments import checked_call, compile_arguments
 from tsn_keras.tasks.changes import Changes, changes_model
 from tsn_keras.tasks.compiled_heads import CompiledHeads, PerHead
 from tsn_keras.tasks.consolidation import (
@@ -214,10 +214,7 @@ class ContinualModel(keras.Model):
         learning rate may be set to another number after `add_task`, for that
         task.
         """
-        arguments = call_arguments.bound("compile", self, args, kwargs)
-        call_arguments.check_compiled(arguments)
-        given, used = arguments.get("optimizer"), self.compiled_heads.optimizers
-        checks.check_optimizer(given, used)
+        arguments = compile_arguments(self, args, kwargs)
         with self.compiled_heads.compiling(arguments):
             super().compile(*args, **kwargs)
         factory = self.optimizer and OptimizerFactory(self.optimizer)

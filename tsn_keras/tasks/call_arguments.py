@@ -26,6 +26,7 @@ from tsn_keras.data import (
     in_order,
     shown,
 )
+from tsn_keras.tasks import checks
 
 # Counts by the lowest that they can be; those that must be given come first.
 _COUNTS = {"epochs": 0, "initial_epoch": 0}
@@ -290,6 +291,17 @@ def check_rows(
             f"{what} must have one row for each example. Received the shapes "
             f"{shapes}"
         )
+
+
+def compile_arguments(
+    model: keras.Model, args: tuple, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the arguments of `compile`, if Keras can work with them."""
+    arguments = bound("compile", model, args, kwargs)
+    check_compiled(arguments)
+    used = model.compiled_heads.optimizers
+    checks.check_optimizer(arguments.get("optimizer"), used)
+    return arguments
 
 
 def check_compiled(arguments: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """The model that users see: each step of a task's life is one method."""
 
 import functools
-import inspect
 import os
 from typing import Any
 
@@ -29,6 +28,7 @@ from tsn_keras.saving import archive, refusals, seal, stores
 from tsn_keras.sharing import Never, Sharing
 from tsn_keras.strategies import get_strategy
 from tsn_keras.tasks import checks, start, training
+from tsn_keras.tasks.call_arguments import checked_call, compile_arguments
 from tsn_keras.tasks.changes import Changes, changes_model
 from tsn_keras.tasks.compiled_heads import CompiledHeads, PerHead
 from tsn_keras.tasks.consolidation import (
@@ -134,7 +134,7 @@ class ContinualModel(keras.Model):
             "quantization", quantization, AdaptiveCodebook
         )
         self.sharing = get_strategy("sharing", sharing, Sharing) or Never()
-        self.seed = seed
+        self.seed = checks.checked_seed(seed)
         checks.check_backbone(backbone)
         scores = self.pruning is not None and self.pruning.learned_scores
         self._wraps_backbone = not subnetworks(backbone)
@@ -192,6 +192,7 @@ class ContinualModel(keras.Model):
     @changes_model
     def set_weights(self, weights: list) -> None:
         """Sets what is at work now. Consolidated tasks do not change."""
+        checks.check_weights(self, weights)
         super().set_weights(weights)
         if self.running_task is None:
             self.switch.forget()
@@ -214,14 +215,10 @@ class ContinualModel(keras.Model):
     def compile(self, *args, **kwargs) -> None:
         """Configures training; see `keras.Model.compile`.
 
-        The optimizer's configuration is what each task starts with anew. Its
-        learning rate may be set to another number after `add_task`, for that
-        task.
+        Each task starts with such an optimizer anew. Its learning rate may be
+        set to another number after `add_task`, for that task.
         """
-        signature = inspect.signature(keras.Model.compile)
-        arguments = signature.bind(self, *args, **kwargs).arguments
-        given, used = arguments.get("optimizer"), self.compiled_heads.optimizers
-        checks.check_optimizer(given, used)
+        arguments = compile_arguments(self, args, kwargs)
         with self.compiled_heads.compiling(arguments):
             super().compile(*args, **kwargs)
         factory = self.optimizer and OptimizerFactory(self.optimizer)
@@ -281,9 +278,8 @@ class ContinualModel(keras.Model):
         """Trains the running task; see `keras.Model.fit`.
 
         The first call for a task chooses its plane and its starting values.
-        Pruning follows its schedule over the epochs of that call. If the
-        data cannot be learned from or the loss is NaN, the task is as it was
-        before the call.
+        Pruning follows its schedule over that call. If the data cannot be
+        learned from or the loss is NaN, the task is as it was before.
 
         Args:
             *args: As in `keras.Model.fit`, as is all that follows.
@@ -301,9 +297,10 @@ class ContinualModel(keras.Model):
             self.train_function = TrainFunction(self)
 
     @changes_model
+    @checked_call
     def train_on_batch(self, *args, **kwargs):
         """Trains the running task, begun with `fit`; see `keras.Model`."""
-        training.check_begun(self)
+        training.check_batch(self, args, kwargs)
         return super().train_on_batch(*args, **kwargs)
 
     @changes_model
@@ -354,7 +351,7 @@ class ContinualModel(keras.Model):
 
     def report(self, task: str) -> TaskReport:
         """Returns the report of a consolidated task."""
-        checks.check_known(task, list(self.bank.tasks))
+        checks.check_consolidated(self, task)
         return make_report(self.bank, task)
 
     def task(self, name: str) -> TaskView:
@@ -362,18 +359,21 @@ class ContinualModel(keras.Model):
         return TaskView(self, name)
 
     @in_strategy_scope
+    @checked_call
     def evaluate(self, *args, task: str | None = None, **kwargs):
         """Evaluates a task, by default the latest; see `keras.Model`."""
         with self.switch.reading(task):
             return super().evaluate(*args, **kwargs)
 
     @in_strategy_scope
+    @checked_call
     def predict(self, *args, task: str | None = None, **kwargs):
         """Predicts as a task, by default the latest; see `keras.Model`."""
         with self.switch.reading(task):
             return super().predict(*args, **kwargs)
 
     @in_strategy_scope
+    @checked_call
     def test_on_batch(self, *args, **kwargs):
         """Evaluates the latest task on a batch; see `keras.Model`."""
         with self.switch.reading(None):

@@ -19,8 +19,17 @@ from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 from tsn_keras.distribution import has_workers, local_batch, with_axis
 
 
+def check_layer(layer: Any) -> None:
+    """Refuses all but layers, which models are, too."""
+    if not isinstance(layer, keras.layers.Layer):
+        raise TypeError(
+            f"`layer` must be a keras.layers.Layer. Received: layer={layer!r}"
+        )
+
+
 def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns a layer and all layers within it, of all depths."""
+    check_layer(layer)
     return list(layer._flatten_layers())
 
 

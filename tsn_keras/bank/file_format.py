@@ -110,6 +110,11 @@ def from_bytes(
     Raises:
         ValueError: If the data are no bank, of another version, or damaged.
     """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(
+            "A saved weight bank must be bytes, as `WeightBank.to_bytes` "
+            f"returns them. Received: {type(data).__name__}"
+        )
     file = io.BytesIO(data)
     magic, version, checksum = _HEADER.unpack(_take(file, _HEADER.size))
     if magic != MAGIC:

@@ -107,6 +107,11 @@ class WeightBank:
         self.lock = threading.RLock()
         self.shapes = list(shapes)
         self.paths = list(paths)
+        if len(self.shapes) != len(self.paths):
+            raise ValueError(
+                "`shapes` and `paths` must have one entry for each kernel. "
+                f"Received: {len(self.shapes)} shapes, {len(self.paths)} paths"
+            )
         self._hold(records, base)
 
     def __reduce__(self):
@@ -158,12 +163,24 @@ class WeightBank:
         return task in self._records
 
     def __getitem__(self, task: str) -> TaskRecord:
+        if not isinstance(task, str) or task not in self._records:
+            raise KeyError(
+                f"Unknown task {task!r}. The bank holds: {list(self.tasks)}"
+            )
         return self._records[task]
 
     @_alone
     def used_bits(self, kernel: int) -> np.ndarray:
         """Returns the used bits of every slot of a kernel, as `uint8`."""
-        return self._kernels[kernel].used_bits
+        return self._kernel(kernel).used_bits
+
+    def _kernel(self, number: int) -> KernelDecoder:
+        if number not in range(len(self._kernels)):
+            raise IndexError(
+                f"The bank has {len(self._kernels)} kernels. Received: "
+                f"kernel={number!r}"
+            )
+        return self._kernels[number]
 
     def set_base(self, values: list[np.ndarray]) -> None:
         """Stores the frozen weights that all tasks share, exactly and once."""
@@ -185,6 +202,10 @@ class WeightBank:
             ValueError: If the name is taken, the kernels are others, or the
                 reference is no earlier task. The bank is then as it was.
         """
+        if not isinstance(record, TaskRecord):
+            raise TypeError(
+                f"`record` must be a TaskRecord. Received: {record!r}"
+            )
         if record.name in self._records:
             raise ValueError(f"Task '{record.name}' is in the bank already.")
         self._check_reference(record)
@@ -255,7 +276,7 @@ class WeightBank:
         """
         end = len(self._records)
         if before is not None:
-            end = self._entries[before][0].number
+            end = self._entries[self[before].name][0].number
         pairs = zip(self._kernels, planes)
         parts = [kernel.plane(plane, end) for kernel, plane in pairs]
         return PlaneView(*map(list, zip(*parts)))
@@ -263,7 +284,8 @@ class WeightBank:
     @_alone
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
         """Returns the bool mask of the slots that a task owns in a kernel."""
-        return self._kernels[kernel].own_slots(self._entries[task][kernel])
+        entries = self._entries[self[task].name]
+        return self._kernel(kernel).own_slots(entries[kernel])
 
     @_alone
     def masks(self, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -276,7 +298,7 @@ class WeightBank:
     @_alone
     def usage(self, task: str) -> list[KernelUsage]:
         """Returns what a task uses of each kernel."""
-        record = self._records[task]
+        record = self[task]
         return [
             KernelUsage(path, plane, component.width, *masks)
             for path, plane, component, masks in zip(
@@ -306,11 +328,11 @@ class WeightBank:
 
     def _in_kernels(self, task: str) -> Iterable[tuple[KernelDecoder, Entry]]:
         """The decoder of each kernel, and what a task has there."""
-        return zip(self._kernels, self._entries[task])
+        return zip(self._kernels, self._entries[self[task].name])
 
     def private(self, task: str) -> list[np.ndarray]:
         """Returns the private variables of a task, in the model's order."""
-        return [code.decode() for code in self._records[task].private]
+        return [code.decode() for code in self[task].private]
 
     @_alone
     def count_bytes(self) -> dict[str, int]:

@@ -1,5 +1,11 @@
 """The data of a task: looked at, checked, and run through in batches."""
 
+from tsn_keras.data.arguments import check_flags as check_flags
+from tsn_keras.data.arguments import check_integers as check_integers
+from tsn_keras.data.arguments import check_numbers as check_numbers
+from tsn_keras.data.arguments import check_paths as check_paths
+from tsn_keras.data.arguments import check_strings as check_strings
+from tsn_keras.data.arguments import shown as shown
 from tsn_keras.data.batch_loop import BatchLoop as BatchLoop
 from tsn_keras.data.batch_loop import stacked as stacked
 from tsn_keras.data.batch_loop import unstacked as unstacked

@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from tsn_keras.data.arguments import shown
+
 EVALUATION_BATCH = 1024
 HELD_OUT_ROWS = 1024
 
@@ -60,7 +62,14 @@ def _is_arrays(x: Any) -> bool:
 
 def num_rows(arrays: Any) -> int:
     """Returns the length of the first axis of a nest of arrays."""
-    return int(tree.flatten(arrays)[0].shape[0])
+    first = next(iter(tree.flatten(arrays)), None)
+    shape = getattr(first, "shape", ())
+    if not len(shape):
+        raise ValueError(
+            "Data must be given in batches: arrays whose first axis is the "
+            f"batch. Received: {shown(arrays)}"
+        )
+    return int(shape[0])
 
 
 def _as_array(part: Any) -> Any:

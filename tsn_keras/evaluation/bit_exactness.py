@@ -7,6 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.data import check_integers, check_strings, shown
+from tsn_keras.evaluation.accuracy_matrix import check_model
+
 
 def hash_logits(logits: Any) -> str:
     """Computes a hash that is equal for results that are equal to the bit.
@@ -26,7 +29,7 @@ def hash_logits(logits: Any) -> str:
     digest = hashlib.sha256()
     for path, leaf in keras.tree.flatten_with_path(logits):
         array = np.asarray(leaf)
-        if array.dtype.hasobject:
+        if array.dtype.hasobject or array.dtype.kind in "SU":
             raise ValueError(
                 f"`logits` must hold numeric arrays. Received: {leaf!r} at "
                 f"{path}. Pass what `predict` returned."
@@ -57,6 +60,7 @@ class BitExactness:
     """
 
     def __init__(self, batch_size: int = 256) -> None:
+        check_integers(batch_size=batch_size)
         if batch_size < 1:
             raise ValueError(
                 f"`batch_size` must be at least 1. Received: {batch_size}. "
@@ -91,6 +95,7 @@ class BitExactness:
             x: Inputs of the task, an array or a nest of arrays, batch first.
                 A copy is kept.
         """
+        check_model(model)
         inputs = self._checked(task_name, x)
         logits_hash = self._hash(model, task_name, inputs)
         self._keep(task_name, inputs, logits_hash)
@@ -98,6 +103,7 @@ class BitExactness:
 
     def resume(self, task_name: str, x: Any, logits_hash: str) -> None:
         """Takes over what `record` stored of a task in another process."""
+        check_strings(logits_hash=logits_hash)
         self._keep(task_name, self._checked(task_name, x), logits_hash)
 
     def _keep(self, task_name, *found):
@@ -112,6 +118,7 @@ class BitExactness:
         )
 
     def _checked(self, task_name, x):
+        check_strings(task_name=task_name)
         if task_name in self._recorded:
             self._refuse(task_name)
         if isinstance(x, tf.data.Dataset):
@@ -119,6 +126,12 @@ class BitExactness:
                 "`x` must be an array or a nest of arrays. Received a "
                 "tf.data.Dataset, which may give other inputs next time. "
                 "Pass `next(iter(dataset))[0]`."
+            )
+        parts = keras.tree.flatten(x)
+        if not parts or not all(hasattr(part, "shape") for part in parts):
+            raise TypeError(
+                "`x` must be an array or a nest of arrays, batch first. "
+                f"Received: x={shown(x)}"
             )
         return keras.tree.map_structure(np.array, x)
 
@@ -128,6 +141,7 @@ class BitExactness:
         `model` may also be the same one loaded from a file. The result tells
         for each recorded task whether its logits are the same bits.
         """
+        check_model(model)
         results = {
             name: self._hash(model, name, inputs) == known
             for name, (inputs, known) in list(self._recorded.items())

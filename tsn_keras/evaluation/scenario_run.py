@@ -12,8 +12,13 @@ from typing import Any
 
 import keras
 
+from tsn_keras.data import check_flags, check_paths, check_strings
 from tsn_keras.evaluation import run_identity
-from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
+from tsn_keras.evaluation.accuracy_matrix import (
+    AccuracyMatrix,
+    check_model,
+    check_tasks,
+)
 from tsn_keras.evaluation.bit_exactness import BitExactness
 from tsn_keras.evaluation.plots import plot_accuracy_matrix, plot_capacity
 from tsn_keras.evaluation.report import write_report
@@ -86,6 +91,11 @@ class ScenarioRun:
         metric: str = "accuracy",
         resume: bool = False,
     ) -> None:
+        check_model(model)
+        check_tasks(tasks)
+        check_paths(output_dir=output_dir)
+        check_strings(metric=metric)
+        check_flags(resume=resume)
         self.model = model
         self.tasks = tasks
         self.output_dir = pathlib.Path(output_dir)
@@ -128,6 +138,11 @@ class ScenarioRun:
         those after it must have them, too.
         """
         start = time.perf_counter()
+        if not len(self.remaining):
+            raise ValueError(
+                f"All {self.learned} tasks of the scenario have been learned. "
+                "Call `finish`, or make a run with more tasks."
+            )
         task = self.tasks[self.learned]
         fit_arguments = {"shuffle": False, "verbose": 0, **fit_arguments}
         arguments = run_identity.describe_arguments(fit_arguments)

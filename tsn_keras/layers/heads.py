@@ -135,6 +135,10 @@ class Heads(keras.layers.Layer):
         self._selected: int | None = None
         # The head that a thread reads, if it is another one.
         self._read = contextvars.ContextVar("read_head", default=None)
+        if not isinstance(heads, (list, tuple)):
+            raise TypeError(
+                f"`heads` must be a list of layers. Received: heads={heads!r}"
+            )
         for head in heads:
             self.add(head)
 
@@ -143,6 +147,10 @@ class Heads(keras.layers.Layer):
 
         Heads of one configuration have one index.
         """
+        if not isinstance(head, keras.layers.Layer):
+            raise TypeError(
+                f"`head` must be a keras.layers.Layer. Received: {head!r}"
+            )
         shelf, found = self._shelf, signature(head)
         if found not in shelf.indices:
             shelf.indices[found] = len(shelf.layers)
@@ -151,6 +159,11 @@ class Heads(keras.layers.Layer):
 
     def select(self, index: int) -> None:
         """Makes the head of an index the one that is called."""
+        if index not in range(self.count):
+            raise ValueError(
+                f"`index` must be the number of one of {self.count} heads. "
+                f"Received: index={index!r}"
+            )
         self._selected = index
 
     @contextlib.contextmanager
@@ -178,6 +191,10 @@ class Heads(keras.layers.Layer):
 
     @property
     def head(self) -> keras.layers.Layer:
+        if self.selected is None:
+            raise ValueError(
+                f"None of {self.count} heads is selected. Call `select` first."
+            )
         return self._shelf.layers[self.selected]
 
     def output_names(self, index: int) -> list[str] | None:

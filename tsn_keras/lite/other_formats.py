@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from keras import tree
 
+from tsn_keras.data import check_paths
 from tsn_keras.files import complete_folder
 from tsn_keras.keras_internals import flatten_layers
 from tsn_keras.layers import computing_with
@@ -30,6 +31,7 @@ def export_other(
     All else is as in `keras.Model.export`.
     """
     name = consolidated_task(model, task)
+    check_paths(filepath=filepath)
     path = pathlib.Path(filepath)
     check_folder(path)
     signature = kwargs.pop("input_signature", None)

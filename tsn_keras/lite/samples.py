@@ -77,6 +77,12 @@ def take_samples(
             if outputs and isinstance(y, dict) and set(outputs) <= set(y):
                 y = [y[output] for output in outputs]
             parts = [np.asarray(part) for part in tree.flatten(y)]
+            if any(part.shape[:1] != x[0].shape[:1] for part in parts):
+                shapes = [part.shape for part in (x[0], *parts)]
+                raise ValueError(
+                    f"`{name}` must have one label for each example. Received "
+                    f"the shapes {shapes}"
+                )
             labels.append([part[: limit - count] for part in parts])
         count += len(rows[-1][0])
         if count >= limit:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from tsn_keras.data import check_flags, check_numbers
 from tsn_keras.files import complete_file
 from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
@@ -94,6 +95,8 @@ def export_task(
     """
     path = checks.checked_path(path)
     checks.check_batch_size(batch_size, model.switch.batch_size)
+    check_numbers(min_agreement=min_agreement)
+    check_flags(remove_dead_units=remove_dead_units)
     kind = get_precision(precision)
     if not 0 <= min_agreement <= 1:
         raise ValueError(
@@ -151,8 +154,14 @@ def export_dense(
         path: str or path, ending in `.tflite`.
         batch_size: int, or `None` for a file that takes any.
     """
+    checks.check_model(model)
     path = checks.checked_path(path)
     checks.check_batch_size(batch_size, model.switch.batch_size)
+    if model.heads.selected is None or not model.switch.is_built:
+        raise ValueError(
+            "There is no task yet, and so no head to export. Add one with "
+            "`model.add_task(name, head)`, and call `model.fit`."
+        )
     random = np.random.default_rng(0)
     # Another thread may select another head meanwhile.
     with model.heads.reading(model.heads.selected):

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras.lite.checks import ExportError
+from tsn_keras.lite.checks import ExportError, check_model, read_file
 from tsn_keras.lite.files.conversion import flat_outputs
 from tsn_keras.lite.interpreter import (
     SignatureRunner,
@@ -76,7 +75,7 @@ def run_file(path: str | os.PathLike, x: Any, xnnpack: bool = True) -> Any:
         array of shape `(batch, ...)`; a dict of arrays if there are several
         outputs.
     """
-    interpreter = make_interpreter(pathlib.Path(path).read_bytes(), xnnpack)
+    interpreter = make_interpreter(read_file(path), xnnpack)
     return single_or_all(SignatureRunner(interpreter).run(x))
 
 
@@ -89,10 +88,12 @@ def verify_file(
         model: `tsn_keras.ContinualModel`.
         x: array of shape `(batch, ...)`, or nest of arrays.
     """
+    check_model(model)
+    content = read_file(path)
     predict = functools.partial(model.predict, task=task)
     parts = [np.asarray(part) for part in tree.flatten(x)]
     expected = _predicted(model, predict, x, Samples(parts, None, "x"))
-    interpreter = make_interpreter(pathlib.Path(path).read_bytes())
+    interpreter = make_interpreter(content)
     outputs = SignatureRunner(interpreter).run(x)
     check_shapes_and_values(outputs, expected, "LiteRT with XNNPACK")
     return worst(compare_all(outputs, expected))

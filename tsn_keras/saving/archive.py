@@ -19,6 +19,7 @@ import h5py
 import keras
 
 from tsn_keras.bank import Capacity
+from tsn_keras.data import check_paths
 from tsn_keras.files import complete_file
 
 BANK_FILE = "bank"
@@ -99,6 +100,7 @@ def is_written_by_keras(
     It does so for folders, for paths that are no local `.keras` file, and
     where it first has to ask about a file that is there.
     """
+    check_paths(filepath=path)
     asks = not overwrite and os.path.exists(path)
     is_local = str(path).endswith(".keras") and "://" not in str(path)
     return zipped is False or asks or not is_local
@@ -140,7 +142,15 @@ def write_archive(
 
 def read_bank(path: str | os.PathLike) -> bytes | None:
     """Returns the bank in an archive, `None` if it is no archive of ours."""
-    if not os.path.isfile(path) or not zipfile.is_zipfile(path):
+    check_paths(filepath=path)
+    if not os.path.isfile(path):
+        return None
+    if not zipfile.is_zipfile(path):
+        if str(path).endswith(".keras"):
+            raise ValueError(
+                f"'{path}' is no file of Keras, or is damaged: it is no ZIP "
+                "archive. Load another copy of the file."
+            )
         return None
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()

@@ -92,6 +92,13 @@ def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:
 
     `KL(p || q) = log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2`
     """
+    new, stored = np.asarray(new), np.asarray(stored)
+    for name, array in (("new", new), ("stored", stored)):
+        if array.dtype.kind not in "fiu":
+            raise TypeError(
+                f"`{name}` must be an array of numbers. Received: dtype "
+                f"{array.dtype}"
+            )
     if new.size != stored.size or not new.size:
         return float("inf")
     mean_p, log_p = np.split(new.astype(np.float64), 2)

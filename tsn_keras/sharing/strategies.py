@@ -1,11 +1,13 @@
 """Which plane a task joins: the sharing strategies."""
 
+import abc
 import collections
 import dataclasses
 from typing import Any
 
 import keras
 
+from tsn_keras.data import check_flags, check_integers, check_numbers
 from tsn_keras.sharing.plane_choice import PlaneChoice
 
 PARTS = {
@@ -18,6 +20,7 @@ PARTS = {
 
 def checked_part(name: str, value: float) -> float:
     """Returns a value that must be in (0, 1]; its name is one of `PARTS`."""
+    check_numbers(**{name: value})
     if not 0.0 < value <= 1.0:
         raise ValueError(
             f"`{name}` must be in (0, 1], {PARTS[name]}. Received: "
@@ -27,7 +30,7 @@ def checked_part(name: str, value: float) -> float:
 
 
 @dataclasses.dataclass(eq=False)
-class Sharing:
+class Sharing(abc.ABC):
     """Base class of the sharing strategies.
 
     Attributes:
@@ -38,6 +41,7 @@ class Sharing:
     needs_statistics = False
     candidates = None
 
+    @abc.abstractmethod
     def choose(
         self, planes: dict[str, int], divergences: dict[str, float]
     ) -> PlaneChoice:
@@ -49,7 +53,6 @@ class Sharing:
                 those of every earlier task, or of `candidates` of them, in
                 order; empty if `needs_statistics` is `False`.
         """
-        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -113,6 +116,10 @@ class Always(Sharing):
 def _check_comparison(
     threshold: float, sample_size: int, candidates: int | None
 ) -> None:
+    check_numbers(threshold=threshold)
+    check_integers(sample_size=sample_size)
+    if candidates is not None:
+        check_integers(candidates=candidates)
     if not threshold >= 0.0:
         raise ValueError(
             "`threshold` must be a divergence of 0 or more. Received: "
@@ -190,6 +197,10 @@ class ActivationSimilarity(Sharing):
 
     def __post_init__(self):
         _check_comparison(self.threshold, self.sample_size, self.candidates)
+        check_numbers(doubt=self.doubt)
+        check_integers(
+            trial_steps=self.trial_steps, tasks_per_plane=self.tasks_per_plane
+        )
         if not self.doubt >= 0.0:
             raise ValueError(
                 "`doubt` must be a divergence of 0 or more. Received: "
@@ -287,7 +298,7 @@ class WarmStart(Sharing):
     def __post_init__(self):
         _check_comparison(self.threshold, self.sample_size, self.candidates)
         self.shrink = checked_part("shrink", self.shrink)
-        self.latest = bool(self.latest)
+        check_flags(latest=self.latest)
 
     def choose(self, planes, divergences):
         if not divergences:

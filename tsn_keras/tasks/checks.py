@@ -6,6 +6,7 @@ import weakref
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import tree
 
@@ -13,10 +14,13 @@ from tsn_keras import keras_internals
 from tsn_keras.data import (
     check_casts,
     check_finite,
+    check_integers,
     check_labels,
     check_shapes,
+    check_strings,
     check_targets,
     labels_in_dict,
+    shown,
 )
 from tsn_keras.layers import MaskedKernel, is_named_as_kernel
 from tsn_keras.layers.given_values import LayerScope
@@ -252,6 +256,7 @@ def check_running(model: keras.Model) -> None:
 
 def check_known(name: str, known: list[str]) -> None:
     """Refuses the name of a task that was never added."""
+    check_strings(task=name)
     if name not in known:
         raise ValueError(
             f"Unknown task '{name}'. Known tasks: {known}. Add a task with "
@@ -265,8 +270,33 @@ def check_consolidated(model: keras.Model, name: str) -> None:
     if name not in model.bank:
         raise ValueError(
             f"Task '{name}' is not consolidated yet. Call "
-            f"`model.consolidate(validation_data)` before `task('{name}')`."
+            "`model.consolidate(validation_data)` first."
         )
+
+
+def checked_seed(seed: int | None) -> int | None:
+    """Returns a seed that all others can be derived from."""
+    check_integers(lowest=0, or_none=True, seed=seed)
+    return None if seed is None else int(seed)
+
+
+def check_weights(model: keras.Model, weights: Any) -> None:
+    """Refuses values that not all weights of a model can take."""
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(
+            "`weights` must be a list of arrays, as `get_weights` returns it. "
+            f"Received: weights={shown(weights)}"
+        )
+    variables = model.weights
+    shapes = [tuple(np.shape(weight)) for weight in weights]
+    wanted = [tuple(variable.shape) for variable in variables]
+    numeric = [np.asarray(weight).dtype.kind in "fiub" for weight in weights]
+    if shapes != wanted or not all(numeric):
+        raise ValueError(
+            "`weights` must hold a numeric array for each weight of the "
+            f"model, of the shapes {wanted}. Received the shapes {shapes}"
+        )
+    check_finite(list(weights), "weights")
 
 
 def check_optimizer(given: Any, used: list) -> None:

@@ -14,6 +14,7 @@ from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.layers import Heads
+from tsn_keras.tasks.call_arguments import check_data, explained
 from tsn_keras.tasks.view import ReadFunctions, View
 
 # Arguments of `compile` that depend on a head's outputs.
@@ -43,8 +44,12 @@ class PerHead:
 
         def predict(data):
             # `predict_on_batch` asks, of a task that may not have begun.
+            # Batches of `predict`, or the only one of `predict_on_batch`.
+            arguments = {"x": data[0][0] if isinstance(data, list) else data}
+            check_data(model, arguments)
             model.switch.check_computes(())
-            return value(data)
+            with explained(model, arguments):
+                return value(data)
 
         return predict
 

@@ -146,7 +146,9 @@ class Validation:
             labels.append(y)
         check_several_classes(labels, model.loss)
         results = self.results()
-        self.monitor = monitor or self._first_metric(results)
+        self.monitor = monitor
+        if monitor is None:
+            self.monitor = self._first_metric(results)
         if self.monitor not in results:
             raise ValueError(
                 f"`monitor` must be one of {sorted(results)}. Received: "

@@ -13,6 +13,7 @@ from tsn_keras.layers import MaskedKernel
 from tsn_keras.pruning import TaskMask, kept_slots
 from tsn_keras.sharing import Nearest, PlaneChoice, compare, kl_divergence
 from tsn_keras.tasks import checks
+from tsn_keras.tasks.call_arguments import check_compiled
 from tsn_keras.tasks.initialization import (
     derived_seed,
     fresh_weights,
@@ -38,6 +39,7 @@ def add_task(
     # Before the checks, which may build the head.
     keeps_weights = getattr(head, "built", False)
     checks.check_new_task(model, name, head)
+    check_compiled({"loss": loss, "metrics": metrics})
     model.compiled_heads.add_task(name, loss, metrics)
     task = RunningTask(name, model.heads.add(head), keeps_weights)
     model.switch.take_up(task)

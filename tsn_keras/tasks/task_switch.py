@@ -23,6 +23,7 @@ from tsn_keras.layers import (
 )
 from tsn_keras.sharing import activation_statistics, masked_layers
 from tsn_keras.tasks import checks
+from tsn_keras.tasks.call_arguments import check_input_count
 from tsn_keras.tasks.input_sizes import (
     only_batch_size,
     resized,
@@ -341,6 +342,8 @@ class TaskSwitch:
         )
         if not is_symbolic and not self._model.compiled_heads.is_read:
             self.resolve(None)
+        if tree.flatten(inputs):
+            check_input_count(inputs, self.inputs)
 
     def to(self, task: str) -> None:
         """Puts a consolidated task into the variables."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import tree
 
 from tsn_keras.tasks import checks
+from tsn_keras.tasks.call_arguments import check_data, explained
 from tsn_keras.tasks.report import TaskReport
 
 
@@ -73,17 +74,24 @@ class TaskView:
 
     def __call__(self, inputs: Any) -> Any:
         """Returns what the task computes for one batch, as tensors."""
-        with self._model.switch.reading(self._name, self._view):
+        arguments = {"x": inputs}
+        check_data(self._model, arguments)
+        with (
+            self._model.switch.reading(self._name, self._view),
+            explained(self._model, arguments),
+        ):
             batch = tree.map_structure(tf.convert_to_tensor, inputs)
             return self._model.compiled_heads.call_function()(batch)
 
     def predict(self, *args, **kwargs) -> Any:
         """Predicts; see `keras.Model.predict`."""
+        self._check_task(kwargs)
         with self._model.switch.reading(self._name, self._view):
             return self._model.predict(*args, task=self._name, **kwargs)
 
     def evaluate(self, *args, **kwargs) -> Any:
         """Evaluates with the task's loss and metrics; see `keras.Model`."""
+        self._check_task(kwargs)
         with self._model.switch.reading(self._name, self._view):
             return self._model.evaluate(*args, task=self._name, **kwargs)
 
@@ -91,9 +99,18 @@ class TaskView:
         self, filepath: str | os.PathLike, format: str = "litert", **kwargs: Any
     ) -> Any:
         """Exports the task; see `ContinualModel.export`."""
+        self._check_task(kwargs)
         return self._model.export(
             filepath, format=format, task=self._name, **kwargs
         )
+
+    def _check_task(self, arguments: dict[str, Any]) -> None:
+        if "task" in arguments:
+            raise TypeError(
+                f"This view is of task '{self._name}' alone. Received: "
+                f"task={arguments['task']!r}. Take `model.task(name)` of "
+                "another task."
+            )
 
     def __repr__(self) -> str:
         return f"<TaskView '{self._name}' of '{self._model.name}'>"

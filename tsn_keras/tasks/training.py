@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +16,6 @@ from tsn_keras.data import (
     TrainingData,
     check_arrays,
     check_casts,
-    explain_label_error,
     explaining_casts,
 )
 from tsn_keras.layers import MaskedKernel
@@ -27,7 +25,7 @@ from tsn_keras.pruning import (
     loss_of,
     second_moment,
 )
-from tsn_keras.tasks import checks
+from tsn_keras.tasks import call_arguments, checks
 from tsn_keras.tasks.initialization import derived_seed, seed_states
 from tsn_keras.tasks.optimizer import check_learning_rate
 from tsn_keras.tasks.snapshot import Snapshot
@@ -61,9 +59,9 @@ def training_of(
     before the call.
     """
     check_trainable(model, task)
-    bound = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
-    arguments = dict(bound.arguments)
-    del arguments["self"]
+    arguments = call_arguments.bound("fit", model, args, kwargs)
+    call_arguments.check_settings(arguments)
+    call_arguments.check_kinds(arguments)
     data = _checked_data(model, arguments)
     model.switch.check_base()
     before = _BeforeFit(model)
@@ -83,7 +81,7 @@ def training_of(
         try:
             if not isinstance(error, FloatingPointError):
                 check_kernels(model.switch.kernels)
-            explain_label_error(error)
+            call_arguments.explain(model, arguments, error)
         finally:
             before.restore()
         raise
@@ -300,8 +298,11 @@ def check_trainable(model: keras.Model, task: str | None) -> None:
         )
 
 
-def check_begun(model: keras.Model) -> None:
-    """Refuses to train a task on a batch before `fit` has begun it."""
+def check_batch(model: keras.Model, args: tuple, kwargs: dict) -> None:
+    """Refuses to train a task on a batch that it cannot learn from.
+
+    Or before `fit` has begun it.
+    """
     check_trainable(model, None)
     running = model.running_task
     if not running.begun:
@@ -309,6 +310,11 @@ def check_begun(model: keras.Model) -> None:
             f"Task '{running.name}' has not begun. Call `model.fit` first: it "
             "chooses the slots that the task may use."
         )
+    arguments = call_arguments.bound("train_on_batch", model, args, kwargs)
+    x, y = arguments["x"], arguments.get("y")
+    call_arguments.check_rows(arguments)
+    check_arrays(x, "x")
+    checks.check_examples(model, x, y, ("x", "y"))
 
 
 def _checked_data(

@@ -102,7 +102,7 @@ class OwnLossesTest(parameterized.TestCase):
         model = make_model()
         learn(model, 0)
         optimizer, loss = model.optimizer, model.loss
-        with self.assertRaises(ValueError):
+        with self.assertRaisesRegex(TypeError, "metrics"):
             model.compile("sgd", "mse", metrics="mae")
         self.assertIs(model.loss, loss)
         self.assertIs(model.optimizer, optimizer)

@@ -1,6 +1,7 @@
 """Tests of what reports say of sharing, of each stage, and of failures."""
 
 import dataclasses
+import functools
 
 import keras
 from absl.testing import parameterized
@@ -36,6 +37,14 @@ def report_with(bank, task, **facts):
     return make_report(with_facts(bank, task, **facts), task)
 
 
+@functools.cache
+def learned_bank():
+    """Returns the bank of one task, for tests that only read it."""
+    model = make_model(quantization=AdaptiveCodebook())
+    learn(model)
+    return model.bank
+
+
 class TaskReportTest(parameterized.TestCase):
     def test_effects_add_up(self):
         model = make_model(pruning=MagnitudePruning(0.5, tolerance=0.1))
@@ -49,11 +58,8 @@ class TaskReportTest(parameterized.TestCase):
         self.assertIsNone(effects["sharing"])
 
     def test_a_lower_loss_is_a_gain(self):
-        model = make_model()
-        learn(model)
-        report = report_with(
-            model.bank, "task 0", better=-1, before=0.5, pruned=0.4, after=0.6
-        )
+        facts = {"better": -1, "before": 0.5, "pruned": 0.4, "after": 0.6}
+        report = report_with(learned_bank(), "task 0", **facts)
         self.assertAlmostEqual(report.effects["pruning"], 0.1)
         self.assertAlmostEqual(report.effects["quantization"], -0.2)
 
@@ -74,9 +80,7 @@ class TaskReportTest(parameterized.TestCase):
         ({"before": 0.9, "pruned": 0.9, "after": 0.85}, "Over-quantized"),
     )
     def test_stages_that_cost_much(self, facts, message):
-        model = make_model(quantization=AdaptiveCodebook())
-        learn(model)
-        (warning,) = report_with(model.bank, "task 0", **facts).warnings
+        (warning,) = report_with(learned_bank(), "task 0", **facts).warnings
         self.assertRegex(warning, message)
 
     @parameterized.parameters(
@@ -85,10 +89,8 @@ class TaskReportTest(parameterized.TestCase):
         ({"better": 1, "before": 0.9, "denser": 0.89}, 0.01),
     )
     def test_what_training_with_fewer_slots_lost(self, facts, effect):
-        model = make_model()
-        learn(model)
         stages = dict.fromkeys(("pruned", "after"), facts["before"])
-        report = report_with(model.bank, "task 0", **facts, **stages)
+        report = report_with(learned_bank(), "task 0", **facts, **stages)
         self.assertAlmostEqual(report.effects["training"], effect)
         warned = any("since the masks held" in w for w in report.warnings)
         self.assertEqual(warned, effect < 0)

@@ -15,11 +15,11 @@ from tests.digits_tasks import (
 )
 from tsn_keras.quantization import AdaptiveCodebook
 
-NUM_TASKS = 20
+NUM_TASKS = 6
 
 
 class RetracingTest(parameterized.TestCase):
-    def test_twenty_tasks_with_equal_heads(self):
+    def test_tasks_with_equal_heads(self):
         traces = []
 
         def loss(y_true, y_pred):

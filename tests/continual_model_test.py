@@ -13,7 +13,6 @@ from tests.digits_tasks import (
     TEST,
     TRAIN,
     VALIDATION,
-    CountsTraces,
     begin,
     consolidate,
     digits,
@@ -217,28 +216,6 @@ class CallbacksTest(parameterized.TestCase):
 
 
 class HeadsTest(parameterized.TestCase):
-    def test_equal_heads_cause_no_retracing(self):
-        traces = []
-
-        def loss(y_true, y_pred):
-            traces.append(1)
-            return keras.losses.sparse_categorical_crossentropy(
-                y_true, y_pred, from_logits=True
-            )
-
-        model = make_model(dropout_mlp(), loss=loss, model_class=CountsTraces)
-        validation = digits(0, VALIDATION)
-        counts = []
-        for number in range(3):
-            begin(model, number, validation_data=validation)
-            consolidate(model, number)
-            for earlier in range(number + 1):
-                model.evaluate(*validation, task=f"task {earlier}", verbose=0)
-                logits(model, earlier)
-            counts.append((len(traces), model.predict_traces))
-        self.assertEqual(counts[1], counts[2])
-        self.assertLen(model.heads.get_config()["heads"], 1)
-
     def test_heads_of_two_shapes_are_traced_once_each(self):
         model = make_model()
         x, y = digits(1, TRAIN)

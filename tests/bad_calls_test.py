@@ -79,7 +79,8 @@ class Stage:
         self.asleep = lite.TaskRunner(self / "bundle.tflite")
         self.runner = lite.TaskRunner(self / "bundle.tflite")
         self.runner.select("task 0")
-        self.task = types.SimpleNamespace(name="task 0", test=DATASET)
+        parts = dict.fromkeys(("train", "validation", "test"), DATASET)
+        self.task = types.SimpleNamespace(name="task 0", **parts)
         self.run = evaluation.ScenarioRun(self.fresh, [self.task], self / "run")
         self.bank = self.stored.bank
         self.report = {

@@ -53,8 +53,13 @@ def check_integers(
 
 
 def check_flags(or_none: bool = False, **given: Any) -> None:
-    """Refuses all but `True` and `False`: the text "no" would count as true."""
+    """Refuses all but truth values: the text "no" would count as true."""
+    given = {k: v for k, v in given.items() if not _is_zero_or_one(v)}
     _check((bool, np.bool_), "True or False", or_none, given)
+
+
+def _is_zero_or_one(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and value in (0, 1)
 
 
 def check_strings(or_none: bool = False, **given: Any) -> None:

@@ -144,6 +144,20 @@ class WeightBankTest(parameterized.TestCase):
         free = bank.plane_view((7, 7))
         self.assertFalse(any(owned.any() for owned in free.owned))
 
+    def test_facts_that_cannot_be_saved(self):
+        bank = random_bank(2)
+        before = bank.to_bytes()
+        record = random_record(bank, "odd", seed=1)
+        odd = dataclasses.replace(record, facts={"fact": object()})
+        with self.assertRaises(TypeError):
+            bank.add(odd)
+        self.assertEqual(bank.to_bytes(), before)
+        bank.add(record)
+        again = WeightBank(SHAPES, PATHS)
+        again.load_bytes(bank.to_bytes())
+        self.assertEqual(again.to_bytes(), bank.to_bytes())
+        self.assertEqual(again.tasks[-1], "odd")
+
     def test_planes_of_each_kernel(self):
         bank = random_bank(1, num_planes=1)
         bank.add(random_record(bank, "mixed", (0, 1), seed=1))

@@ -1,5 +1,8 @@
 """Tests that backbones that cannot be learned with are refused clearly."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -301,3 +304,14 @@ class HeadsTest(parameterized.TestCase):
         if not built:
             model.discard_task()
         learn(model)
+
+    def test_heads_that_stand_for_others_are_not_kept(self):
+        model = make_model()
+        learn(model)
+        head = layers.Dense(10)
+        gone = weakref.ref(head)
+        model.add_task("again", head)
+        model.discard_task()
+        del head
+        gc.collect()
+        self.assertIsNone(gone())

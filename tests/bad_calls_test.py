@@ -390,16 +390,16 @@ FIT = [
 ]
 # What is found out only while the task is trained.
 FIT_LATE = [
-    bad(ValueError, "`y` is missing.*None", X),
-    bad(ValueError, "`y` is missing", DATASET.map(lambda x, y: x)),
+    bad(ValueError, "Give `y`", X),
+    bad(ValueError, "Give `y`", DATASET.map(lambda x, y: x)),
     bad(ValueError, "rank", X, np.eye(10)[Y]),
-    bad(ValueError, "`y` is missing", X, Y, validation_data=(X,)),
+    bad(ValueError, "Give `y`", X, Y, validation_data=(X,)),
     bad(ValueError, r"\(64, 3\)", X, Y, validation_data=(X[:, :3], Y)),
     bad(ValueError, "label value of", X, Y, validation_data=(X, Y + 20)),
 ]
 ON_BATCH = [
     *labelled(inputs()),
-    bad(ValueError, "`y` is missing", X),
+    bad(ValueError, "Give `y`", X),
     bad(TypeError, "`y` must be an array.*'y'", X, "y"),
     bad(ValueError, r"one row.*\(3,\)", X, Y[:3]),
     bad(ValueError, "[Ll]abel.* 29", X, Y + 20),
@@ -416,8 +416,8 @@ VALIDATION = [
     *each("validation_data", (object(), 3, True, {}, "v")),
     bad(ValueError, "`validation_data` is empty", []),
     bad(TypeError, "`validation_data` must.*array", X),
-    bad(ValueError, "`y` is missing", (X,)),
-    bad(ValueError, "`y` is missing", (X, None)),
+    bad(ValueError, "Give `y`", (X,)),
+    bad(ValueError, "Give `y`", (X, None)),
     bad(TypeError, "`validation_data`.*None", (None, Y)),
     bad(TypeError, "`validation_data`.*tuple", (X, Y, None, None)),
     bad(ValueError, r"`validation_data`.*\(5,\)", (X, Y[:5])),
@@ -647,7 +647,7 @@ TABLE = {
         + TASKS
         + [
             bad(TypeError, "`x` must be an array.*None"),
-            bad(ValueError, "`y` is missing", X),
+            bad(ValueError, "Give `y`", X),
             bad(ValueError, "cardinality.*3", X, Y[:3]),
             bad(ValueError, "label value of 29", X, Y + 20),
             bad(TypeError, "`y` must be an array.*'y'", X, "y"),
@@ -686,7 +686,7 @@ TABLE = {
     "call": (
         lambda s: s.stored,
         [
-            bad(ValueError, "None", None),
+            bad(TypeError, "None", None),
             bad(ValueError, "text", "text"),
             bad(ValueError, r"\(64, 3\)", X[:, :3]),
             bad(ValueError, "takes 1 inputs.* 2", [X, X]),
@@ -926,7 +926,7 @@ TABLE = {
     "layers.Subnetwork of a layer": (
         lambda s: layers.Subnetwork,
         [
-            bad(ValueError, "None", None),
+            bad(TypeError, "None", None),
             bad(ValueError, "'?d'?", "d"),
             bad(ValueError, "Dense", Dense),
             bad(TypeError, "layer"),
@@ -1473,7 +1473,7 @@ NOT_CALLED = {
     "PlaneView PrivateCode TaskRecord widest_width",
     "layers": "MaskedKernel assign call_given computing_with "
     "computing_with_own_values given_value has_given_values "
-    "is_named_as_kernel read",
+    "is_named_as_kernel read signature",
     "lite": "Agreement BundleReport ExportError ExportReport Measurement "
     "Samples packed_bytes verify_content",
     "pruning": "MaskUpdates Progress PruningScheduleCallback TaskMask "
@@ -1481,7 +1481,7 @@ NOT_CALLED = {
     "quantization": "CentroidTuning code_bits place_all "
     "search_private_widths search_widths widen_worst without_noise",
     "scenarios": "Task",
-    "sharing": "activation_statistics",
+    "sharing": "Nearest activation_statistics compare",
 }
 
 

@@ -147,10 +147,10 @@ class ScenarioRun:
         fit_arguments = {"shuffle": False, "verbose": 0, **fit_arguments}
         arguments = run_identity.describe_arguments(fit_arguments)
         self._check_arguments(arguments)
+        self.model.add_task(task.name, head=head)
         if not self.learned and not (self.output_dir / MODEL_FILE).exists():
             # A model that is saved next is this run's.
             self._save_progress()
-        self.model.add_task(task.name, head=head)
         begun = time.perf_counter()
         self.model.fit(task.train, **fit_arguments)
         trained = time.perf_counter()

@@ -93,6 +93,7 @@ def export_task(
         ExportError: If the file cannot be made or computes something else.
         ValueError: If an argument is unusable.
     """
+    checks.check_model(model)
     path = checks.checked_path(path)
     checks.check_batch_size(batch_size, model.switch.batch_size)
     check_numbers(min_agreement=min_agreement)

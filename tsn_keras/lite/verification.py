@@ -90,6 +90,8 @@ def verify_file(
     """
     check_model(model)
     content = read_file(path)
+    if x is None:
+        raise TypeError("`x` must be one array or several. Received: None")
     predict = functools.partial(model.predict, task=task)
     parts = [np.asarray(part) for part in tree.flatten(x)]
     expected = _predicted(model, predict, x, Samples(parts, None, "x"))

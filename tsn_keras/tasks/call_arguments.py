@@ -232,6 +232,8 @@ def check_input_count(inputs: Any, expected: Any) -> None:
 
     Keras leaves the others unread.
     """
+    if inputs is None:
+        raise TypeError("`inputs` must be arrays or tensors. Received: None")
     if expected is None:
         return
     count = len(tree.flatten(in_order(inputs, expected)))

@@ -1093,7 +1093,7 @@ TABLE = {
             evaluation.AccuracyMatrix(["task 0"]).evaluate_row
         ),
         [
-            bad(TypeError, "`model`.*None", None, [], 0),
+            bad(TypeError, "`model`.*None", None, At(lambda s: [s.task]), 0),
             bad(TypeError, "`tasks`.*None", STORED, None, 0),
             bad(TypeError, "`tasks`.*'task 0'", STORED, ["task 0"], 0),
             bad(ValueError, "`row`.*0 tasks", STORED, [], 0),

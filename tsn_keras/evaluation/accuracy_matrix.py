@@ -96,7 +96,6 @@ class AccuracyMatrix:
         Returns:
             The stored values, float64 `[row + 1]`.
         """
-        check_model(model)
         check_tasks(tasks)
         check_integers(row=row)
         if not 0 <= row < min(len(self), len(tasks)):
@@ -105,6 +104,7 @@ class AccuracyMatrix:
                 f"and the {len(tasks)} tasks passed. Received: {row}. Pass "
                 "the number of the task that was learned last, from 0."
             )
+        check_model(model)
         for column in range(row + 1):
             task = tasks[column]
             if self.names is not None and task.name != self.names[column]:
@@ -144,8 +144,8 @@ def check_tasks(tasks: Any) -> None:
 
 
 def check_model(model: Any) -> None:
-    """Refuses what is no model that learns tasks."""
-    if not hasattr(model, "add_task"):
+    """Refuses what cannot evaluate and predict a task."""
+    if not hasattr(model, "evaluate") or not hasattr(model, "predict"):
         raise TypeError(
             "`model` must be a tsn_keras.ContinualModel. Received: "
             f"model={shown(model)}"

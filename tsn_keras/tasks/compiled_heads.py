@@ -44,11 +44,12 @@ class PerHead:
 
         def predict(data):
             # `predict_on_batch` asks, of a task that may not have begun.
-            # Batches of `predict`, or the only one of `predict_on_batch`.
-            arguments = {"x": data[0][0] if isinstance(data, list) else data}
-            check_data(model, arguments)
             model.switch.check_computes(())
-            with explained(model, arguments):
+            if tf.distribute.has_strategy() or not isinstance(data, list):
+                return value(data)
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
+            check_data(model, {"x": x})
+            with explained(model, {"x": x}):
                 return value(data)
 
         return predict

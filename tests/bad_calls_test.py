@@ -926,7 +926,7 @@ TABLE = {
     "layers.Subnetwork of a layer": (
         lambda s: layers.Subnetwork,
         [
-            bad(TypeError, "None", None),
+            bad(ValueError, "None", None),
             bad(ValueError, "'?d'?", "d"),
             bad(ValueError, "Dense", Dense),
             bad(TypeError, "layer"),

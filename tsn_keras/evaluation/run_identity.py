@@ -131,9 +131,10 @@ def describe_settings(model: Any, metric: str) -> dict[str, str]:
     config = model.get_config()
     names = ("backbone", "kernels", "pruning", "quantization", "sharing")
     settings = {name: config[name] for name in (*names, "seed")}
-    settings["compile"] = model.get_compile_config()
+    compiled = model.get_compile_config()
     # Which losses tasks have grows with the tasks.
-    settings["compile"].pop("tasks", None)
+    compiled.pop("tasks", None)
+    settings["compile"] = _nameless(compiled)
     settings["metric"] = metric
     settings["frozen weights"] = _digest(
         content
@@ -141,6 +142,15 @@ def describe_settings(model: Any, metric: str) -> dict[str, str]:
         for content in _contents(value[np.newaxis])
     )
     return {name: _short(signature(part)) for name, part in settings.items()}
+
+
+def _nameless(config: Any) -> Any:
+    """Drops names, such as those of optimizers, which Keras numbers."""
+    if isinstance(config, dict):
+        return {k: _nameless(v) for k, v in config.items() if k != "name"}
+    if isinstance(config, (list, tuple)):
+        return [_nameless(value) for value in config]
+    return config
 
 
 def describe_arguments(arguments: Mapping[str, Any]) -> dict[str, str]:

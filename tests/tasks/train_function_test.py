@@ -1,5 +1,6 @@
 """Tests for the function that runs training steps."""
 
+import contextlib
 from unittest import mock
 
 import keras
@@ -21,7 +22,10 @@ class StepFunctionTest(parameterized.TestCase):
     @parameterized.parameters((MagnitudePruning, True), (ScorePruning, False))
     def test_learns_as_with_keras_function(self, pruning, jit_compile):
         learned = []
-        own = keras_internals.multi_step_function
+
+        def own(model, step, tracing):
+            return keras_internals.multi_step_function(model, step)
+
         for function in (make_step_function, own):
             keras.utils.set_random_seed(0)
             model = make_model(mlp(16), pruning(0.8), jit_compile=jit_compile)
@@ -50,8 +54,12 @@ class StepFunctionTest(parameterized.TestCase):
         with mock.patch.object(
             keras_internals, "multi_step_function"
         ) as make:
-            function = make_step_function(model, model.train_step)
-        self.assertIs(function, make.return_value)
+            step, nothing = model.train_step, contextlib.nullcontext()
+            function = make_step_function(model, step, nothing)
+        iterator = iter(tf.data.Dataset.range(3))
+        found = function(iterator)
+        self.assertIs(found, make.return_value.return_value)
+        make.return_value.assert_called_once_with(iterator)
 
     def test_as_many_traces_as_kinds_of_batches(self):
         traces = []

@@ -15,9 +15,11 @@ from examples.benchmarks import (
     consolidation,
     export,
     imports,
+    many_tasks,
     memory,
     storage,
     switching,
+    threads,
     training,
 )
 from examples.choices import define_choices
@@ -31,6 +33,8 @@ SUITES = {
     "export": export,
     "storage": storage,
     "switching": switching,
+    "threads": threads,
+    "many_tasks": many_tasks,
 }
 
 FLAGS = flags.FLAGS

@@ -99,10 +99,14 @@ def learn(model: tsn_keras.ContinualModel, backbone: Backbone, number: int):
     return name, model.predict(x, task=name, verbose=0)
 
 
-def try_out(backbone: Backbone, model: tsn_keras.ContinualModel) -> Outcome:
+def try_out(
+    backbone: Backbone,
+    model: tsn_keras.ContinualModel,
+    num_tasks: int = NUM_TASKS,
+) -> Outcome:
     """Lets a new model learn its tasks, and does all that is done with one."""
-    logits = dict(learn(model, backbone, n) for n in range(NUM_TASKS))
-    tasks = [make_task(backbone, number) for number in range(NUM_TASKS)]
+    logits = dict(learn(model, backbone, n) for n in range(num_tasks))
+    tasks = [make_task(backbone, number) for number in range(num_tasks)]
 
     def predict_all(one):
         return [

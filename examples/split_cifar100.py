@@ -23,6 +23,8 @@ from absl import app, flags, logging
 
 import tsn_keras
 from examples.choices import define_choices
+from tsn_keras.evaluation.run_identity import describe_tasks
+from tsn_keras.files import complete_file
 
 layers, ops = keras.layers, keras.ops
 
@@ -59,6 +61,8 @@ POOLED = (1, 3)
 DROPPED = (1, 2, 3, 4)
 BATCH_SIZE = 64
 NUM_CLASSES = 10
+# What the dense networks depend on, beside the tasks.
+SETTINGS = ("epochs", "seed", "dropout", "learning_rate", "channels")
 # 8 % of all slots are left, small kernels denser: in proportion to their sum
 # over their product of sizes (Evci et al., "Rigging the lottery", 2020). The
 # first kernel would be full, and leaves room for ten tasks.
@@ -126,6 +130,24 @@ def make_model(sharing: tsn_keras.sharing.Sharing) -> tsn_keras.ContinualModel:
     )
 
 
+def check_settings(tasks, path: pathlib.Path) -> None:
+    """Refuses to go on with what was begun with other data or flags."""
+    settings = {name: FLAGS[name].value for name in SETTINGS}
+    settings["tasks"] = describe_tasks(tasks)
+    if FLAGS.resume and path.exists():
+        if json.loads(path.read_text()) != settings:
+            raise ValueError(
+                f"'{path}' is of a run with other data, or with other values "
+                f"of {SETTINGS}. Give another --output_dir, or no --resume."
+            )
+    write_json(settings, path)
+
+
+def write_json(value, path: pathlib.Path) -> None:
+    with complete_file(path) as unfinished:
+        unfinished.write_text(json.dumps(value))
+
+
 def dense_accuracies(tasks, steps: int, path: pathlib.Path) -> list[float]:
     """Trains a dense network for each task; what is in `path` is not redone."""
     accuracies = []
@@ -139,7 +161,7 @@ def dense_accuracies(tasks, steps: int, path: pathlib.Path) -> list[float]:
         network.fit(task.train, epochs=FLAGS.epochs, verbose=0)
         results = network.evaluate(task.test, verbose=0, return_dict=True)
         accuracies.append(results["accuracy"])
-        path.write_text(json.dumps(accuracies))
+        write_json(accuracies, path)
         print(f"dense   {task.name}: {accuracies[-1]:.2%}", flush=True)
     return accuracies
 
@@ -178,7 +200,7 @@ def joint_accuracy(tasks, path: pathlib.Path) -> float:
         logits = network.predict(task.test, verbose=0).reshape(-1, *heads)
         labels = np.concatenate([y for _, y in task.test.as_numpy_iterator()])
         accuracies.append(np.mean(logits[:, number].argmax(-1) == labels))
-    path.write_text(json.dumps(float(np.mean(accuracies))))
+    write_json(float(np.mean(accuracies)), path)
     return float(np.mean(accuracies))
 
 
@@ -212,6 +234,7 @@ def main(_):
         validation_split=0.05,
         batch_size=BATCH_SIZE,
     )
+    check_settings(tasks, folder / "settings.json")
     steps = int(tasks[0].train.cardinality()) * FLAGS.epochs
     dense, lines = None, []
     if "dense" in FLAGS.networks:

@@ -45,14 +45,15 @@ EXEMPT = {
     "tsn_keras/tfmot.py",
 }
 # What Keras documents as set by its users. The package itself sets nothing.
-SETTABLE = {"learning_rate", "stop_training", "trainable"} | {
+SETTABLE = {"learning_rate", "trainable"} | {
+    *("stop_training", "stop_evaluating", "stop_predicting"),
     # And what users of a `ContinualModel` may exchange between tasks.
     "pruning",
     "quantization",
     "sharing",
 }
 
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 118, 17_000, 700
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 128, 21_000, 700
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 8, 450, 36
 
 

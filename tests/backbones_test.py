@@ -3,6 +3,7 @@
 Those of keras.applications take minutes; TSN_SLOW_TESTS=1 runs them too.
 """
 
+import functools
 import os
 import tempfile
 
@@ -53,15 +54,15 @@ class BackbonesTest(parameterized.TestCase):
         self.assertEqual(list(KERNELS), list(BACKBONES))
 
     @parameterized.parameters(*KERNELS)
-    def test_learns_three_tasks(self, name):
+    def test_learns_tasks(self, name):
         if name in SLOW and not os.environ.get("TSN_SLOW_TESTS"):
             self.skipTest("TSN_SLOW_TESTS is not set.")
         keras.utils.set_random_seed(0)
         backbone = BACKBONES[name]
         model = make_small_model(backbone, fine_tune_steps=0)
-        outcome = try_out(backbone, model)
+        outcome = try_out(backbone, model, num_tasks=2)
         self.assertEqual(outcome.kernels, KERNELS[name])
-        self.assertLen(outcome.accuracies, 3)
+        self.assertLen(outcome.accuracies, 2)
         # Guessing gets 0.33.
         self.assertGreater(min(outcome.accuracies), 0.7)
         self.assertTrue(outcome.bit_exact)
@@ -93,8 +94,8 @@ class ScriptsTest(parameterized.TestCase):
         self.assertEqual(loaded.bank.to_bytes(), model.bank.to_bytes())
 
 
-def pretrained():
-    """Returns a backbone whose first layers are trained and frozen."""
+def dense_layers():
+    """Returns the first layers of a network, and those with the second."""
     first = keras.Sequential(
         [
             keras.Input((64,)),
@@ -104,12 +105,25 @@ def pretrained():
         name="base",
     )
     second = keras.layers.Dense(16, activation="relu")
-    whole = keras.Sequential([first, second, keras.layers.Dense(10)])
+    return first, keras.Sequential([first, second])
+
+
+@functools.cache
+def pretrained_weights():
+    _, backbone = dense_layers()
+    whole = keras.Sequential([backbone, keras.layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     whole.compile("adam", loss)
     whole.fit(*digits(9, TRAIN), verbose=0)
+    return backbone.get_weights()
+
+
+def pretrained():
+    """Returns a backbone whose first layers are trained and frozen."""
+    first, backbone = dense_layers()
+    backbone.set_weights(pretrained_weights())
     first.trainable = False
-    return first, keras.Sequential([first, second])
+    return first, backbone
 
 
 def bits(layer):
@@ -128,7 +142,7 @@ class FrozenPartsTest(parameterized.TestCase):
         model = make_model(backbone)
         base = 4 * sum(map(int, map(np.size, first.weights)))
         sizes = []
-        for number in range(3):
+        for number in range(2):
             learn(model, number)
             self.assertEqual(bits(first), before)
             capacity = model.capacity()
@@ -136,7 +150,7 @@ class FrozenPartsTest(parameterized.TestCase):
             sizes.append(capacity.total_bytes)
             shapes = [v.shape for v in model.bank.private(f"task {number}")]
             self.assertEqual(shapes, [(16,), (16, 10), (10,)])
-        self.assertLess(sizes[2] - sizes[0], base)
+        self.assertLess(sizes[1] - sizes[0], base)
         dense = sum(map(int, map(np.size, backbone.weights))) + 16 * 10 + 10
         self.assertEqual(capacity.dense_bytes, 4 * dense)
         model.save(self.path)

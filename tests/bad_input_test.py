@@ -33,6 +33,12 @@ def batches(x, y):
     return tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
 
 
+def named():
+    """Batches as TensorFlow Datasets gives them, without tuples."""
+    examples = {"image": X, "label": Y, "id": Y}
+    return tf.data.Dataset.from_tensor_slices(examples).batch(32)
+
+
 NAN_X = with_entry(X, np.nan)
 EMPTY = X[:0], Y[:0]
 BAD_DATA = {
@@ -77,7 +83,23 @@ BAD_DATA = {
     ),
     "text": ((X.astype(str), Y), TypeError, "`x` must hold numbers.*<U32"),
     "objects": ((X.astype(object), Y), TypeError, "`x` .*object.*astype"),
-    "names for labels": ((X, Y.astype(str)), TypeError, "`y` must hold numb"),
+    "names for labels": (
+        (X, Y.astype(str)),
+        TypeError,
+        "`y` must hold numbers.*np.unique",
+    ),
+    "names in a dataset": (
+        (batches(X, Y.astype(str)),),
+        TypeError,
+        "`y` has text for labels.*StringLookup",
+    ),
+    "no labels": ((X,), ValueError, "have no labels.*Give `y`"),
+    "labels in a dict": (
+        (named(),),
+        ValueError,
+        r"no labels.*element\['image'\], element\['label'\]",
+    ),
+    "floats for names": ((Y.astype(str), Y), TypeError, "`x` must hold numb"),
 }
 BAD_VALIDATION = {
     "none": (None, "needs `validation_data`.*None"),
@@ -89,7 +111,10 @@ BAD_VALIDATION = {
     "label": ((X, with_entry(Y, 10)), "Label 10 .*Renumber"),
     "label in a dataset": (batches(X, with_entry(Y, 10)), "Label 10 "),
     "width": ((X[:, :60], Y), r"\(None, 64\)"),
-    "text": ((X, Y.astype(str)), "`validation_data` must hold numbers"),
+    "text": ((X, Y.astype(str)), "must hold numbers.*np.unique"),
+    "text in a dataset": (batches(X, Y.astype(str)), "text for labels"),
+    "no labels": (batches(X, Y).map(lambda x, y: x), "have no labels"),
+    "labels in a dict": (named(), r"element\['label'\]"),
     "path": ("images", "must be what `fit` takes.*'images'"),
     "endless": (batches(X, Y).repeat(), r"never ends.*take\(10\)"),
 }
@@ -381,6 +406,20 @@ class FreshModelTest(parameterized.TestCase):
         backbone = tsn_keras.layers.Subnetwork(mlp(), learned_scores=True)
         with self.assertRaisesRegex(ValueError, "learned_scores=True"):
             tsn_keras.ContinualModel(backbone, pruning="magnitude")
+
+    def test_the_advice_about_labels_works(self):
+        text = Y.astype(str)
+        names, numbers = np.unique(text, return_inverse=True)
+        np.testing.assert_array_equal(numbers, Y)
+        lookup = keras.layers.StringLookup(vocabulary=names, num_oov_indices=0)
+        model = make_model()
+        model.add_task("a", keras.layers.Dense(10))
+        data = batches(X, text).map(lambda x, y: (x, lookup(y)))
+        model.fit(data, verbose=0)
+        model.discard_task()
+        model.add_task("b", keras.layers.Dense(10))
+        data = named().map(lambda e: (e["image"], e["label"]))
+        model.fit(data, verbose=0)
 
     def test_ignored_labels_are_no_error(self):
         loss = keras.losses.SparseCategoricalCrossentropy(

@@ -74,6 +74,11 @@ def make_model(
     return model
 
 
+def without_fine_tuning():
+    """Returns the usual codebook for tests of what training does alone."""
+    return AdaptiveCodebook(min_width=2, max_width=4, fine_tune_steps=0)
+
+
 def begin(model, number=0, **arguments):
     """Adds and trains the task of a number; returns the history."""
     model.add_task(f"task {number}", head=keras.layers.Dense(10))

@@ -46,7 +46,7 @@ def resnet():
     for layer in keras_internals.flatten_layers(inner):
         if isinstance(layer, layers.BatchNormalization):
             # Theirs is for thousands of steps.
-            keras_internals.set_argument(layer, "momentum", 0.8)
+            vars(layer).update(momentum=0.8)
     return keras.Sequential([inner, layers.GlobalAveragePooling2D()])
 
 

@@ -5,6 +5,7 @@ import tempfile
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl.testing import parameterized
 from keras import layers
 
@@ -177,13 +178,80 @@ class KindsOfTasksTest(parameterized.TestCase):
             np.testing.assert_array_equal(one, other)
 
 
+def masked(y_true, y_pred):
+    """The squared error where there is a label."""
+    error = keras.ops.square(keras.ops.nan_to_num(y_true) - y_pred)
+    return keras.ops.where(keras.ops.isnan(y_true), 0.0, error)
+
+
+class MissingLabelsTest(parameterized.TestCase):
+    """Labels that are NaN on purpose, for a loss of the user's own."""
+
+    def setUp(self):
+        super().setUp()
+        self.labels = X[:, :2].copy()
+        self.labels[::3, 0] = np.nan
+
+    def test_masked_loss(self):
+        model = make_model(loss=masked, metrics=None)
+        for name in "ab":
+            model.add_task(name, layers.Dense(2))
+            model.fit(X, self.labels, epochs=3, verbose=0)
+            data = tf.data.Dataset.from_tensor_slices((X, self.labels))
+            data = (X, self.labels) if name == "a" else data.batch(100)
+            report = model.consolidate(data, verbose=0)
+            self.assertLess(report.quality_after, 0.3)
+
+    @parameterized.parameters(False, True)
+    def test_ragged_labels(self, in_dataset):
+        def of_first(y_true, y_pred):
+            return keras.ops.square(y_true[:, :1].to_tensor() - y_pred)
+
+        counts = 1 + np.arange(len(X)) % 3
+        values = np.repeat(X[:, 20], counts)
+        labels = tf.RaggedTensor.from_row_lengths(values, counts)
+        data = (X, labels)
+        if in_dataset:
+            data = tf.data.Dataset.from_tensor_slices(data).batch(50)
+        arguments = (data,) if in_dataset else data
+        model = make_model(
+            loss=of_first, metrics=None, sharing="activation_similarity"
+        )
+        for name in "ab":
+            model.add_task(name, layers.Dense(1))
+            model.fit(*arguments, epochs=3, verbose=0)
+            report = model.consolidate(data, verbose=0)
+            self.assertLess(report.quality_after, 0.3)
+
+    def test_a_metric_that_counts_them(self):
+        model = make_model(loss=masked, metrics=["mae"])
+        model.add_task("a", layers.Dense(2))
+        model.fit(X, self.labels, verbose=0)
+        with self.assertRaisesRegex(ValueError, "mae is NaN.*`monitor`"):
+            model.consolidate((X, self.labels), verbose=0)
+        model.consolidate((X, self.labels), monitor="loss", verbose=0)
+
+    def test_only_the_output_of_that_loss(self):
+        features = keras.Input((32,))
+        outputs = {name: layers.Dense(2)(features) for name in "ab"}
+        model = make_model(loss={"a": masked, "b": "mse"}, metrics=None)
+        model.add_task("a", keras.Model(features, outputs))
+        wrong = {"a": X[:, :2], "b": self.labels}
+        with self.assertRaisesRegex(ValueError, "`y` has 134 entries .*NaN"):
+            model.fit(X, wrong, verbose=0)
+        right = {"a": self.labels, "b": X[:, :2]}
+        model.fit(X, right, verbose=0)
+        with self.assertRaisesRegex(ValueError, "`validation_data` has 134"):
+            model.consolidate((X, wrong), verbose=0)
+        model.consolidate((X, right), verbose=0)
+
+
 class ModeTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         keras.utils.set_random_seed(0)
 
-    @parameterized.parameters(("min", -1.0), ("max", 1.0), ("auto", 1.0))
-    def test_sign_of_a_metric_of_the_users_own(self, mode, sign):
+    def test_sign_of_a_metric_of_the_users_own(self):
         def badness(y_true, y_pred):
             labels = keras.ops.cast(y_true[..., 0], "int32")
             wrong = keras.ops.argmax(y_pred, axis=-1) != labels
@@ -192,18 +260,16 @@ class ModeTest(parameterized.TestCase):
         model = make_model(metrics=[badness])
         model.add_task("a", layers.Dense(10))
         model.fit(X, Y[:, None], epochs=3, verbose=0)
-        if mode == "min":
-            # A tolerance must be kept upwards then.
-            report = model.consolidate(
-                (X, Y[:, None]), monitor="badness", mode=mode, verbose=0
-            )
-            limit = report.quality_before + model.quantization.tolerance
-            self.assertLessEqual(report.quality_after, limit + 0.02)
-        data = (X, Y[:, None])
-        validation = Validation(
-            model, data, evaluation_loop(model), "badness", mode
+        data, loop = (X, Y[:, None]), evaluation_loop(model)
+        for mode, sign in (("min", -1.0), ("max", 1.0), ("auto", 1.0)):
+            validation = Validation(model, data, loop, "badness", mode)
+            self.assertEqual(validation.sign, sign)
+        # A tolerance must be kept upwards where less is better.
+        report = model.consolidate(
+            data, monitor="badness", mode="min", verbose=0
         )
-        self.assertEqual(validation.sign, sign)
+        limit = report.quality_before + model.quantization.tolerance
+        self.assertLessEqual(report.quality_after, limit + 0.02)
 
     def test_unknown_mode(self):
         model = make_model()

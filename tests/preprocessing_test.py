@@ -5,6 +5,7 @@ import tempfile
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl.testing import parameterized
 from keras import layers
 
@@ -16,6 +17,7 @@ from tests.digits_tasks import (
     learn,
     make_model,
 )
+from tsn_keras import lite
 
 X, Y = digits(0, TRAIN)
 FAR_X = 50 * X + 3
@@ -81,6 +83,35 @@ class AdaptedLayersTest(parameterized.TestCase):
                 found = one.predict(x, task=name, verbose=0)
                 self.assertEqual(found.tobytes(), value.tobytes())
         self.learn(loaded, "c", x, y)
+
+    def test_text_and_files(self):
+        model = make_model(of_texts())
+        texts = keras.ops.convert_to_tensor(TEXTS)
+        self.learn(model, "a", texts, POSITIVE)
+        path = self.path + ".tflite"
+        for data in (None, texts):
+            with self.assertRaisesRegex(
+                lite.ExportError, "takes text.*tf_saved_model.*vectorization"
+            ):
+                model.export(path, format="litert", verification_data=data)
+        with self.assertRaisesRegex(lite.ExportError, "takes text"):
+            lite.export_bundle(model, path)
+        # The advice.
+        model.export(self.path + ".saved", format="tf_saved_model")
+        saved = tf.saved_model.load(self.path + ".saved")
+        np.testing.assert_allclose(
+            saved.serve(texts), model.predict(texts, verbose=0), atol=1e-6
+        )
+        words, *behind = model.backbone.layer.layers
+        inputs = keras.Input((3,), dtype="int64")
+        behind = keras.models.clone_model(
+            keras.Sequential([inputs, *behind])
+        )
+        model = make_model(behind)
+        numbers = np.asarray(words(texts))
+        self.learn(model, "a", numbers, POSITIVE)
+        report = model.export(path, format="litert", verification_data=numbers)
+        self.assertTrue(report.agreement.predictions_equal)
 
     @parameterized.parameters("before a task", "in a task")
     def test_a_saved_start_knows_them(self, moment):

@@ -11,6 +11,8 @@ import tempfile
 import numpy as np
 from absl.testing import parameterized
 
+from tests import replicas_program
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DISTRIBUTED = ("mirrored", "worker0", "worker1")
 
@@ -38,9 +40,9 @@ def start(role, folder, **environment):
 
 
 def run_all(folder):
-    """Runs all roles at once, in a process each."""
+    """Runs all roles at once, each but `one` in a process of its own."""
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    processes = [start("one", folder), start("mirrored", folder)]
+    processes = [start("mirrored", folder)]
     for index in range(2):
         config = {
             "cluster": {"worker": workers},
@@ -48,6 +50,7 @@ def run_all(folder):
         }
         processes.append(start("worker", folder, TF_CONFIG=json.dumps(config)))
     try:
+        replicas_program.main("one", folder)
         codes = [process.wait(timeout=300) for process in processes]
     finally:
         for process in processes:

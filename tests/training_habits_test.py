@@ -157,9 +157,8 @@ class CallbacksTest(parameterized.TestCase):
         np.testing.assert_array_equal(*banks)
 
 
-def schedule():
-    decay = keras.optimizers.schedules.CosineDecay(0.01, 100)
-    return keras.optimizers.Adam(decay)
+def decay():
+    return keras.optimizers.schedules.CosineDecay(0.01, 100)
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
@@ -171,13 +170,10 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
 class TrainingTest(parameterized.TestCase):
     @parameterized.parameters(
-        schedule,
-        lambda: keras.optimizers.Adam(WarmUp()),
-        lambda: keras.optimizers.Adam(lambda: 0.01),
-        lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+        lambda: keras.optimizers.Adam(decay(), gradient_accumulation_steps=2),
+        lambda: keras.optimizers.AdamW(WarmUp(), global_clipnorm=1.0),
+        lambda: keras.optimizers.Lamb(lambda: 0.02),
         lambda: keras.optimizers.SGD(0.5, momentum=0.9, clipnorm=1.0),
-        lambda: keras.optimizers.AdamW(0.01, global_clipnorm=1.0),
-        lambda: keras.optimizers.Lamb(0.02),
         lambda: keras.optimizers.Adam(
             0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=5
         ),
@@ -191,8 +187,7 @@ class TrainingTest(parameterized.TestCase):
         {"jit_compile": True},
         {"steps_per_execution": 4},
         {"run_eagerly": True},
-        {"auto_scale_loss": False},
-        {"weighted_metrics": ["accuracy"]},
+        {"auto_scale_loss": False, "weighted_metrics": ["accuracy"]},
     )
     def test_compile_arguments(self, **arguments):
         model = make_model(mlp(extra=[keras.layers.Dropout(0.1)]), **arguments)
@@ -228,8 +223,9 @@ class TrainingTest(parameterized.TestCase):
         for given in (optimizer, keras.optimizers.Adam(0.01)):
             keras.utils.set_random_seed(0)
             normalization = keras.layers.BatchNormalization()
+            backbone = mlp(extra=[normalization])
             models.append(
-                make_model(mlp(extra=[normalization]), optimizer=given)
+                make_model(backbone, quantization=None, optimizer=given)
             )
         # Examples without weight: nothing but decay moves a variable.
         nothing = np.zeros(len(digits(0, TRAIN)[1]))

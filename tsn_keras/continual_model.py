@@ -1,9 +1,7 @@
 """The model that users see: each step of a task's life is one method."""
 
 import functools
-import inspect
 import os
-import pathlib
 from typing import Any
 
 import keras
@@ -11,7 +9,7 @@ from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.bank import Capacity, WeightBank
-from tsn_keras.data import check_validation_data
+from tsn_keras.data import check_validation_data, dtype_name
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.files import complete_file
 from tsn_keras.layers import (
@@ -26,12 +24,15 @@ from tsn_keras.layers import (
 from tsn_keras.lite import other_formats, task_file
 from tsn_keras.pruning import Pruning
 from tsn_keras.quantization import AdaptiveCodebook
-from tsn_keras.saving import archive, stores
+from tsn_keras.saving import archive, refusals, seal, stores
 from tsn_keras.sharing import Never, Sharing
 from tsn_keras.strategies import get_strategy
-from tsn_keras.tasks import checks, training
+from tsn_keras.tasks import checks, start, training
+from tsn_keras.tasks.call_arguments import checked_call, compile_arguments
+from tsn_keras.tasks.changes import Changes, changes_model
 from tsn_keras.tasks.compiled_heads import CompiledHeads, PerHead
 from tsn_keras.tasks.consolidation import (
+    announced,
     check_consolidatable,
     consolidate_task,
     restored_on_error,
@@ -40,6 +41,7 @@ from tsn_keras.tasks.optimizer import OptimizerFactory
 from tsn_keras.tasks.report import TaskReport, make_report, print_tasks
 from tsn_keras.tasks.running_task import RunningTask
 from tsn_keras.tasks.task_switch import TaskSwitch, inputs_from_config
+from tsn_keras.tasks.task_view import TaskView
 from tsn_keras.tasks.train_function import TrainFunction
 
 # Attributes whose state is kept in the bank or in the training state.
@@ -52,6 +54,7 @@ _STORED_ELSEWHERE = frozenset(
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
 @keras_internals.trains_with_workers
+@keras_internals.saved_with_more_than_variables(refusals.refuse_variables_alone)
 @keras_internals.compiles_outputs(PerHead)
 class ContinualModel(keras.Model):
     """Learns task after task in one network, and forgets nothing.
@@ -106,7 +109,10 @@ class ContinualModel(keras.Model):
     train_function = PerHead()
     test_function = PerHead()
     predict_function = PerHead()
+    stop_evaluating = PerHead()
+    stop_predicting = PerHead()
     optimizer = PerHead()
+    loss = PerHead()
 
     def __init__(
         self,
@@ -119,6 +125,7 @@ class ContinualModel(keras.Model):
         **kwargs: Any,
     ):
         heads = Heads()
+        self.changes = Changes()
         # Keras sets the attributes of heads from its own `__init__` on.
         self.compiled_heads = CompiledHeads(heads)
         super().__init__(**kwargs)
@@ -127,7 +134,7 @@ class ContinualModel(keras.Model):
             "quantization", quantization, AdaptiveCodebook
         )
         self.sharing = get_strategy("sharing", sharing, Sharing) or Never()
-        self.seed = seed
+        self.seed = checks.checked_seed(seed)
         checks.check_backbone(backbone)
         scores = self.pruning is not None and self.pruning.learned_scores
         self._wraps_backbone = not subnetworks(backbone)
@@ -136,7 +143,7 @@ class ContinualModel(keras.Model):
         self.heads = heads
         self.bank: WeightBank | None = None
         self.switch = TaskSwitch(self)
-        self.running_task: RunningTask | None = None
+        self.seal = seal.Seal()
         self.training: training.Training | None = None
         self.optimizer_factory: OptimizerFactory | None = None
         declared = self.switch.declared_inputs()
@@ -170,10 +177,10 @@ class ContinualModel(keras.Model):
 
     def call(self, inputs, training=None):
         if self.heads.selected is None:
-            raise ValueError(
-                "There is no task yet. Add one with "
-                "`model.add_task(name, head)`."
-            )
+            # Keras calls models that it loads within others.
+            self.switch.select_head(self.seal.head())
+        self.switch.check_computes(inputs)
+        inputs = self.switch.taken(inputs)
         return self.heads(call_given(self.backbone, inputs))
 
     @property
@@ -182,8 +189,10 @@ class ContinualModel(keras.Model):
             return super().losses
         return keras_internals.losses_with(self, given_value)
 
+    @changes_model
     def set_weights(self, weights: list) -> None:
         """Sets what is at work now. Consolidated tasks do not change."""
+        checks.check_weights(self, weights)
         super().set_weights(weights)
         if self.running_task is None:
             self.switch.forget()
@@ -197,60 +206,63 @@ class ContinualModel(keras.Model):
         running = self.running_task
         return stored if running is None else (*stored, running.name)
 
+    @property
+    def running_task(self) -> RunningTask | None:
+        """The task between `add_task` and `consolidate`, if there is one."""
+        return self.switch.running
+
+    @changes_model
     def compile(self, *args, **kwargs) -> None:
         """Configures training; see `keras.Model.compile`.
 
-        The optimizer's configuration is what each task starts with anew. Its
-        learning rate may be set to another number after `add_task`, for that
-        task.
+        Each task starts with such an optimizer anew. Its learning rate may be
+        set to another number after `add_task`, for that task.
         """
-        signature = inspect.signature(keras.Model.compile)
-        arguments = signature.bind(self, *args, **kwargs).arguments
-        given, used = arguments.get("optimizer"), self.compiled_heads.optimizers
-        checks.check_optimizer(given, used)
-        super().compile(*args, **kwargs)
-        self.compiled_heads.start_anew(arguments)
+        arguments = compile_arguments(self, args, kwargs)
+        with self.compiled_heads.compiling(arguments):
+            super().compile(*args, **kwargs)
         factory = self.optimizer and OptimizerFactory(self.optimizer)
         self.optimizer_factory = factory
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
+    def get_compile_config(self) -> dict[str, Any]:
+        config = super().get_compile_config()
+        tasks = {"tasks": self.compiled_heads.get_config()} if config else {}
+        return seal.sealed_compile({**config, **tasks}, self)
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        config = seal.unsealed_compile(config, self)
+        tasks = config.pop("tasks", None)
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if tasks:
+            self.compiled_heads.load_config(tasks)
+
+    @changes_model
     @in_strategy_scope
-    def add_task(self, name: str, head: keras.layers.Layer) -> None:
+    def add_task(
+        self,
+        name: str,
+        head: keras.layers.Layer,
+        loss: Any = None,
+        metrics: Any = None,
+    ) -> None:
         """Starts a new task, which becomes the active one.
 
         Args:
             name: Not used before.
             head: The task's own output layer, applied to the backbone's
                 features.
+            loss: As in `compile`; the task's own ever after. By default what
+                was compiled.
+            metrics: Likewise.
 
         Raises:
             TypeError: If the head is no layer.
             ValueError: If the name is in use, another task is running, or
                 the head does not fit the backbone's features.
         """
-        # Before the checks, which may build the head.
-        keeps_weights = getattr(head, "built", False)
-        checks.check_new_task(self, name, head)
-        self.take_up(RunningTask(name, self.heads.add(head), keeps_weights))
-        if keeps_weights:
-            for own, given in zip(self.heads.head.weights, head.weights):
-                own.assign(given)
-        if self.optimizer_factory is not None:
-            # From here on it is the user's, until the task is consolidated.
-            self.optimizer_factory.reset_learning_rate(self.optimizer)
+        start.add_task(self, name, head, loss, metrics)
 
-    def take_up(self, task: RunningTask) -> None:
-        """Makes a task the running one and its head the selected one."""
-        self.switch.select_head(task.head)
-        self.running_task = task
-        self.switch.hold(task.name)
-
-    def let_go(self) -> None:
-        """Notes that no task is running any more."""
-        self.running_task = None
-
+    @changes_model
     def discard_task(self) -> None:
         """Gives up the running task; the bank stays as it is.
 
@@ -258,23 +270,16 @@ class ContinualModel(keras.Model):
         before it was trained. A model that was loaded in the middle of its
         first task no longer has them, and the backbone keeps what it learned.
         """
-        checks.check_running(self)
-        task = self.running_task
-        self.let_go()
-        self.switch.forget()
-        if self.tasks:
-            self.switch.to(self.tasks[-1])
-        elif task.begun and task.untrained_backbone is not None:
-            task.untrained_backbone.restore()
+        start.discard_task(self)
 
+    @changes_model
     @in_strategy_scope
     def fit(self, *args, task: str | None = None, **kwargs):
         """Trains the running task; see `keras.Model.fit`.
 
         The first call for a task chooses its plane and its starting values.
-        Pruning follows its schedule over the epochs of that call. If the
-        data cannot be learned from or the loss is NaN, the task is as it was
-        before the call.
+        Pruning follows its schedule over that call. If the data cannot be
+        learned from or the loss is NaN, the task is as it was before.
 
         Args:
             *args: As in `keras.Model.fit`, as is all that follows.
@@ -291,11 +296,14 @@ class ContinualModel(keras.Model):
         if self.train_function is None or force:
             self.train_function = TrainFunction(self)
 
+    @changes_model
+    @checked_call
     def train_on_batch(self, *args, **kwargs):
         """Trains the running task, begun with `fit`; see `keras.Model`."""
-        training.check_begun(self)
+        training.check_batch(self, args, kwargs)
         return super().train_on_batch(*args, **kwargs)
 
+    @changes_model
     @in_strategy_scope
     def consolidate(
         self,
@@ -336,31 +344,40 @@ class ContinualModel(keras.Model):
                 self, validation_data, monitor, mode, verbose
             )
             self.bank.add(record)
-        self.running_task = None
-        report = self.report(task.name)
-        for callback in task.callbacks:
-            if hasattr(callback, "on_consolidate_end"):
-                callback.on_consolidate_end(report)
-        return report
+        self.switch.let_go()
+        return announced(self.report(task.name), task.callbacks)
 
     # What was learned.
 
     def report(self, task: str) -> TaskReport:
         """Returns the report of a consolidated task."""
-        checks.check_known(task, list(self.bank.tasks))
+        checks.check_consolidated(self, task)
         return make_report(self.bank, task)
 
+    def task(self, name: str) -> TaskView:
+        """Returns a consolidated task to serve, from any number of threads."""
+        return TaskView(self, name)
+
     @in_strategy_scope
+    @checked_call
     def evaluate(self, *args, task: str | None = None, **kwargs):
         """Evaluates a task, by default the latest; see `keras.Model`."""
         with self.switch.reading(task):
             return super().evaluate(*args, **kwargs)
 
     @in_strategy_scope
+    @checked_call
     def predict(self, *args, task: str | None = None, **kwargs):
         """Predicts as a task, by default the latest; see `keras.Model`."""
         with self.switch.reading(task):
             return super().predict(*args, **kwargs)
+
+    @in_strategy_scope
+    @checked_call
+    def test_on_batch(self, *args, **kwargs):
+        """Evaluates the latest task on a batch; see `keras.Model`."""
+        with self.switch.reading(None):
+            return super().test_on_batch(*args, **kwargs)
 
     def export(
         self,
@@ -387,7 +404,7 @@ class ContinualModel(keras.Model):
             kwargs.pop("verbose", None)
             return task_file.export_task(self, filepath, task, **kwargs)
         return other_formats.export_other(
-            self, super().export, filepath, format, task, **kwargs
+            self, filepath, format, task, **kwargs
         )
 
     def capacity(self) -> Capacity:
@@ -396,15 +413,7 @@ class ContinualModel(keras.Model):
         The size of a saved `.keras` file between tasks is `total_bytes` plus
         the architecture's JSON.
         """
-        if self.bank is None or not self.bank.tasks:
-            raise ValueError(
-                "The bank is empty: no task has been consolidated yet."
-            )
-        kinds = self.bank.count_bytes()
-        kinds["container"] = archive.container_bytes()
-        arrays = self.bank.private(self.bank.tasks[0]) + self.bank.base_values()
-        parts = [*self.switch.kernels, *arrays]
-        return Capacity(kinds, 4 * sum(part.size for part in parts))
+        return archive.capacity_of(self)
 
     def summary(self, *args, print_fn=None, **kwargs) -> None:
         """Prints the network and, for each task and kernel, what it uses."""
@@ -422,7 +431,7 @@ class ContinualModel(keras.Model):
             backbone = backbone.layer
         with self.switch.trainable_as_made():
             backbone = serialize(backbone)
-        return {
+        config = {
             "name": self.name,
             "backbone": backbone,
             "heads": self.heads.get_config()["heads"],
@@ -431,22 +440,25 @@ class ContinualModel(keras.Model):
             "sharing": serialize(self.sharing),
             "seed": self.seed,
             "kernels": kernels,
+            "inputs": self.switch.undeclared_inputs(),
         }
+        return seal.sealed(config, self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None):
-        config = dict(config)
-        heads = config.pop("heads", [])
+        config, expected = seal.unsealed(config)
+        heads, inputs = config.pop("heads", []), config.pop("inputs", None)
         deserialize = keras.saving.deserialize_keras_object
         config["backbone"] = deserialize(config["backbone"], custom_objects)
         model = cls(**config)
+        model.switch.take_undeclared_inputs(deserialize(inputs))
         for head in heads:
             model.heads.add(deserialize(head, custom_objects))
+        model.seal.expect(expected)
         return model
 
     def __dir__(self):
-        hidden = _STORED_ELSEWHERE
-        return [name for name in super().__dir__() if name not in hidden]
+        return [n for n in super().__dir__() if n not in _STORED_ELSEWHERE]
 
     def save(
         self,
@@ -458,48 +470,48 @@ class ContinualModel(keras.Model):
         """Saves the model; see `keras.Model.save`.
 
         A `.keras` file appears only when it is complete. Between two tasks it
-        is as small as `capacity` says, plus the architecture's JSON.
-
+        has `capacity().total_bytes` plus the architecture's JSON.
         """
+        refusals.check_model_path(filepath, zipped)
         plain = functools.partial(super().save, zipped=zipped, **kwargs)
         if archive.is_written_by_keras(filepath, overwrite, zipped):
-            plain(filepath, overwrite=overwrite)
+            plain(archive.full_path(filepath), overwrite=overwrite)
         elif self.running_task is not None or not self.tasks:
-            with complete_file(filepath) as path:
+            with complete_file(filepath) as path, seal.unchanged(self):
                 plain(path)
         else:
-            archive.write_archive(filepath, self.bank.to_bytes(), plain)
+            archive.write_archive(filepath, self, plain)
 
+    @changes_model
     def load_weights(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
         """Loads all tasks of a file that `save` or `save_weights` made."""
+        refusals.check_weights_path(filepath)
         saved = archive.read_bank(filepath)
-        if saved is None or archive.holds_weights(filepath):
-            super().load_weights(filepath, **kwargs)
-        if saved is not None:
-            stores.load_bank(saved, {}, self)
+        with self.seal.alone(bank_apart=saved is not None):
+            if saved is None or archive.holds_weights(filepath):
+                super().load_weights(filepath, **kwargs)
+            if saved is not None:
+                stores.load_bank(saved, {}, self)
 
     def save_own_variables(self, store) -> None:
         stores.save_model(store, self)
 
+    @changes_model
     def load_own_variables(self, store) -> None:
-        if stores.BANK_KEY in store.keys():
-            # First, since it may be of another architecture.
-            stores.load_bank(store[stores.BANK_KEY].tobytes(), store, self)
-        stores.load_variables(store, self)
+        stores.load_model(store, self)
 
     def save_assets(self, path: str) -> None:
-        stores.save_adapted(path, self.backbone)
+        stores.save_assets(path, self)
 
     def load_assets(self, path: str | None) -> None:
-        if path is None:
-            return
-        stores.load_adapted(path, self.backbone)
-        bank = pathlib.Path(path) / archive.BANK_FILE
-        if bank.is_file():
-            stores.load_bank(bank.read_bytes(), {}, self)
+        if path is not None:
+            stores.load_assets(path, self)
 
 
 def _any_batch(part: Any) -> keras.KerasTensor:
-    dtype = keras.backend.standardize_dtype(part.dtype)
+    dtype = dtype_name(part.dtype)
+    if keras.backend.is_float_dtype(dtype):
+        # Layers get no others from Keras.
+        dtype = keras.config.floatx()
     name = part.name if isinstance(part, keras.KerasTensor) else None
     return keras.KerasTensor((None, *part.shape[1:]), dtype, name=name)

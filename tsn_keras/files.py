@@ -16,6 +16,8 @@ def complete_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     stays a link.
     """
     target = pathlib.Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"'{path}' is a folder. Choose another name.")
     with _beside(target) as folder:
         unfinished = folder / target.name
         yield unfinished
@@ -43,6 +45,11 @@ def complete_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def _beside(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder '{target.parent}' does not exist. Create it, or "
+            "choose another one."
+        )
     # On the same disk, so that moving a file is one step.
     with tempfile.TemporaryDirectory(
         dir=target.parent, prefix=f".{target.name}."

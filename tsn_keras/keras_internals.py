@@ -5,16 +5,31 @@ looks here first.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import contextvars
+import functools
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
+from keras import tree
+from keras.src.backend.common import global_state
+from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
 from tsn_keras.distribution import has_workers, local_batch, with_axis
 
 
+def check_layer(layer: Any) -> None:
+    """Refuses all but layers, which models are, too."""
+    if not isinstance(layer, keras.layers.Layer):
+        raise TypeError(
+            f"`layer` must be a keras.layers.Layer. Received: layer={layer!r}"
+        )
+
+
 def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns a layer and all layers within it, of all depths."""
+    check_layer(layer)
     return list(layer._flatten_layers())
 
 
@@ -130,23 +145,34 @@ def with_plain_optionals(model: keras.Model, step: Callable) -> Callable:
     return model._autoconvert_optionals(step)
 
 
-# What Keras compiles for outputs: the losses, and the metrics.
-COMPILED_FOR_OUTPUTS = ("_compile_loss", "_compile_metrics")
+# What Keras compiles for outputs: the losses, the metrics, the mean loss.
+COMPILED_FOR_OUTPUTS = ("_compile_loss", "_compile_metrics", "_loss_tracker")
 
 
-def compile_outputs(
-    like: dict[str, Any], loss: tuple, metrics: tuple
-) -> dict[str, Any]:
+def compile_outputs(arguments: dict[str, Any]) -> dict[str, Any]:
     """Returns losses and metrics compiled anew, which have seen no outputs.
 
     Args:
-        like: What was compiled before, by name; `None` where nothing was.
+        arguments: Those of `compile` that depend on outputs.
+
+    Returns:
+        What Keras would set on the model, by name.
     """
-    arguments = zip(COMPILED_FOR_OUTPUTS, (loss, metrics))
-    return {
-        name: like.get(name) and type(like[name])(*given)
-        for name, given in arguments
-    }
+    loss, weights, *metrics = (
+        arguments.get(name)
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics")
+    )
+    has_metrics = metrics != [None, None]
+    return dict(
+        zip(
+            COMPILED_FOR_OUTPUTS,
+            (
+                None if loss is None else CompileLoss(loss, weights),
+                CompileMetrics(*metrics) if has_metrics else None,
+                keras.metrics.Mean(name="loss"),
+            ),
+        )
+    )
 
 
 def name_outputs(compiled: dict[str, Any], names: list[str] | None) -> None:
@@ -154,9 +180,31 @@ def name_outputs(compiled: dict[str, Any], names: list[str] | None) -> None:
 
     Functional models do so with the names of their output layers.
     """
-    for part in compiled.values():
-        if part is not None:
-            part.output_names = names
+    for name in COMPILED_FOR_OUTPUTS[:2]:
+        if compiled.get(name) is not None:
+            compiled[name].output_names = names
+
+
+def metrics_in(compiled: dict[str, Any]) -> list[keras.Metric]:
+    """Returns the metrics in what was compiled, those of users among them."""
+    loss, metrics, mean = map(compiled.get, COMPILED_FOR_OUTPUTS)
+    found = [] if mean is None else [mean]
+    if metrics is not None:
+        given = (metrics._user_metrics, metrics._user_weighted_metrics)
+        users = [m for m in tree.flatten(given) if isinstance(m, keras.Metric)]
+        found += [metrics, *metrics.metrics, *users]
+    if loss is not None:
+        found += loss.metrics
+    return found
+
+
+def copy_counts(source: dict[str, Any], target: dict[str, Any]) -> None:
+    """Gives metrics what others of the same compilation have counted."""
+    for name in COMPILED_FOR_OUTPUTS:
+        pair = source.get(name), target.get(name)
+        if None not in pair:
+            for one, other in zip(*(part.variables for part in pair)):
+                other.assign(one)
 
 
 def losses_with(model: keras.Model, value_of: Callable) -> list[Any]:
@@ -255,24 +303,132 @@ def trains_with_workers(model_class: type) -> type:
     return model_class
 
 
+def is_in_file() -> bool:
+    """Tells whether a configuration goes to a file with weights now."""
+    name = "shared_objects/id_to_config_map"
+    return global_state.get_global_attribute(name) is not None
+
+
+def is_in_legacy_file() -> bool:
+    """Tells whether a configuration goes to an HDF5 file, or is from one."""
+    return bool(global_state.get_global_attribute("use_legacy_config"))
+
+
+def saved_with_more_than_variables(
+    refuse: Callable[[str], None],
+) -> Callable[[type], type]:
+    """Lets a class of models refuse to be saved as a tree of variables.
+
+    Args:
+        refuse: Function that raises, of the name of what asked for the tree.
+    """
+
+    def decorate(model_class: type) -> type:
+        def trackable_children(self, save_type="checkpoint", **kwargs):
+            # The other type is an export, which serves one task.
+            if save_type == "checkpoint":
+                refuse("tf.train.Checkpoint")
+            return parent._trackable_children(self, save_type, **kwargs)
+
+        def get_state_tree(self, *args, **kwargs):
+            refuse("get_state_tree")
+
+        def set_state_tree(self, *args, **kwargs):
+            refuse("set_state_tree")
+
+        parent = model_class.__base__
+        model_class._trackable_children = trackable_children
+        model_class.get_state_tree = get_state_tree
+        model_class.set_state_tree = set_state_tree
+        return model_class
+
+    return decorate
+
+
 def set_regularizer(variable: keras.Variable, regularizer: Callable) -> None:
     """Sets what Keras adds to the loss for a variable."""
     variable.regularizer = regularizer
 
 
-def set_argument(layer: keras.layers.Layer, name: str, value: Any) -> None:
-    """Changes an argument that a layer was made with and reads in each call."""
-    setattr(layer, name, value)
+# What layers compute instead, by their id. Every thread has its own.
+_instead: contextvars.ContextVar[dict[int, Callable]] = contextvars.ContextVar(
+    "calls_instead", default={}
+)
+_covering = threading.Lock()
+
+
+class _Cover:
+    """The method `call` of a layer, unless a thread wants something else."""
+
+    def __init__(self, layer: keras.layers.Layer):
+        # Keras shows the signature in its errors.
+        functools.update_wrapper(self, layer.call)
+        self._key = id(layer)
+        self.users = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = _instead.get().get(self._key, self.__wrapped__)
+        return call(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _covered(layer: keras.layers.Layer) -> Iterator[Callable]:
+    """Covers a layer while any thread needs it, and yields its own `call`."""
+    with _covering:
+        if not isinstance(layer.call, _Cover):
+            layer.call = _Cover(layer)
+        cover = layer.call
+        cover.users += 1
+    try:
+        yield cover.__wrapped__
+    finally:
+        with _covering:
+            cover.users -= 1
+            if not cover.users:
+                del layer.call
+
+
+@contextlib.contextmanager
+def calling_instead(
+    changes: Iterable[tuple[keras.layers.Layer, Callable]],
+) -> Iterator[None]:
+    """Lets layers compute otherwise in this thread, in the context.
+
+    Keras has no hook for that. So the method `call` of each layer is covered,
+    which changes nothing for other threads.
+
+    Args:
+        changes: Pairs of a layer and a function, which gets what the layer
+            computed and returns what it is to compute.
+    """
+    calls = dict(_instead.get())
+    with contextlib.ExitStack() as stack:
+        for layer, change in changes:
+            own = stack.enter_context(_covered(layer))
+            calls[id(layer)] = change(calls.get(id(layer), own))
+        token = _instead.set(calls)
+        try:
+            yield
+        finally:
+            _instead.reset(token)
+
+
+def call_with(layer: keras.layers.Layer, name: str, value: Any) -> Callable:
+    """Returns a layer's `call` as it is with another value of an attribute.
+
+    The layer itself stays as it is. It is computed with a twin that shares all
+    else with it.
+    """
+    twin = object.__new__(type(layer))
+    vars(twin).update({**vars(layer), name: value})
+    return functools.partial(type(layer).call, twin)
 
 
 @contextlib.contextmanager
 def observed_calls(
     layers: list[keras.layers.Layer], note: Callable[[int, Any], None]
 ) -> Iterator[None]:
-    """Shows what layers return, with their index, while the context lasts.
-
-    Keras has no hook for that: the method `call` of each layer is covered.
-    """
+    """Shows what layers return in this thread, with their index."""
 
     def noting(index, call):
         def noting_call(*args, **kwargs):
@@ -282,10 +438,9 @@ def observed_calls(
 
         return noting_call
 
-    for index, layer in enumerate(layers):
-        layer.call = noting(index, layer.call)
-    try:
+    changes = [
+        (layer, functools.partial(noting, index))
+        for index, layer in enumerate(layers)
+    ]
+    with calling_instead(changes):
         yield
-    finally:
-        for layer in layers:
-            del layer.call

@@ -8,26 +8,29 @@ they were.
 
 import functools
 import os
+import threading
 from types import ModuleType
 
 import keras
 import tensorflow as tf
 
 _LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
+_importing = threading.Lock()
 
 
 @functools.cache
 def _tfmot() -> ModuleType:
     tf.keras.layers  # Resolves the lazy module to Keras 3 for good.
-    before = os.environ.get(_LEGACY_KERAS)
-    try:
-        import tensorflow_model_optimization
-    finally:
-        if before is None:
-            os.environ.pop(_LEGACY_KERAS, None)
-        else:
-            os.environ[_LEGACY_KERAS] = before
-    return tensorflow_model_optimization
+    with _importing:
+        before = os.environ.get(_LEGACY_KERAS)
+        try:
+            import tensorflow_model_optimization
+        finally:
+            if before is None:
+                os.environ.pop(_LEGACY_KERAS, None)
+            else:
+                os.environ[_LEGACY_KERAS] = before
+        return tensorflow_model_optimization
 
 
 @functools.lru_cache(maxsize=256)

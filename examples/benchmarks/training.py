@@ -15,7 +15,12 @@ define_choices(
     ["step", "scores", "jit", "jit_scores", "tasks", "inference"],
     "What to measure of a network.",
 )
-flags.DEFINE_integer("num_tasks", 50, "Tasks of the model with many.")
+flags.DEFINE_integer(
+    "num_tasks",
+    None,
+    "Tasks of a model with many: 50, and 200 in the suite many_tasks.",
+    11,
+)
 
 
 def _compare_steps(name, ours, baseline, network, repetitions) -> dict:
@@ -64,8 +69,8 @@ def _jit(name, network, repetitions, pruning="magnitude"):
 
 
 def _tasks(name, network, repetitions):
-    many = _running(network, num_tasks=FLAGS.num_tasks)
-    name = f"{name}, step of task {FLAGS.num_tasks}/task 1"
+    many = _running(network, num_tasks=FLAGS.num_tasks or 50)
+    name = f"{name}, step of task {FLAGS.num_tasks or 50}/task 1"
     return _compare_steps(name, many, _running(network), network, repetitions)
 
 

@@ -1,4 +1,7 @@
+import copy
 import dataclasses
+import functools
+import pickle
 from unittest import mock
 
 import numpy as np
@@ -10,6 +13,7 @@ from tests.bank.random_tasks import (
     random_bank,
     random_record,
 )
+from tests.threads import at_once
 from tsn_keras.bank import BudgetError, Component, WeightBank
 
 
@@ -25,7 +29,56 @@ def float_record(bank, name, plane, own):
     return dataclasses.replace(record, components=tuple(components))
 
 
+def contents(bank, task):
+    """What threads read of a task, as bytes."""
+    arrays = [*bank.effective(task), *bank.used_slots(task)]
+    arrays += [slots for masks in bank.masks(task) for slots in masks]
+    arrays += [bank.used_bits(index) for index in range(len(SHAPES))]
+    return b"".join(array.tobytes() for array in arrays)
+
+
 class WeightBankTest(parameterized.TestCase):
+    def test_many_threads_read_it(self):
+        stored = random_bank(8, num_planes=1)
+        expected = [contents(stored, task) for task in stored.tasks]
+        records = [stored[task] for task in stored.tasks]
+        for _ in range(10):
+            # It has decoded nothing yet.
+            bank = WeightBank(SHAPES, PATHS, records)
+            calls = [functools.partial(contents, bank, t) for t in bank.tasks]
+            self.assertEqual(at_once(*calls, interval=1e-6), expected)
+
+    def test_threads_read_it_while_it_grows(self):
+        whole = random_bank(8, num_planes=1)
+        records = [whole[task] for task in whole.tasks]
+        bank = WeightBank(SHAPES, PATHS)
+
+        def grow():
+            for record in records:
+                bank.add(record)
+
+        def read():
+            while len(bank.tasks) < len(records):
+                for task in bank.tasks:
+                    for one, other in zip(
+                        bank.effective(task), whole.effective(task)
+                    ):
+                        np.testing.assert_array_equal(one, other)
+
+        at_once(grow, read, read, read, interval=1e-6)
+
+    @parameterized.parameters(
+        copy.deepcopy, lambda bank: pickle.loads(pickle.dumps(bank))
+    )
+    def test_copies(self, copied):
+        bank = random_bank(3)
+        other = copied(bank)
+        other.add(random_record(other, "more", 0, 1))
+        self.assertEqual(bank.tasks, ("task 0", "task 1", "task 2"))
+        for task in bank.tasks:
+            for one, two in zip(bank.effective(task), other.effective(task)):
+                np.testing.assert_array_equal(one, two)
+
     def test_tasks_in_order(self):
         bank = random_bank(3)
         self.assertEqual(bank.tasks, ("task 0", "task 1", "task 2"))
@@ -90,6 +143,20 @@ class WeightBankTest(parameterized.TestCase):
                 )
         free = bank.plane_view((7, 7))
         self.assertFalse(any(owned.any() for owned in free.owned))
+
+    def test_facts_that_cannot_be_saved(self):
+        bank = random_bank(2)
+        before = bank.to_bytes()
+        record = random_record(bank, "odd", seed=1)
+        odd = dataclasses.replace(record, facts={"fact": object()})
+        with self.assertRaises(TypeError):
+            bank.add(odd)
+        self.assertEqual(bank.to_bytes(), before)
+        bank.add(record)
+        again = WeightBank(SHAPES, PATHS)
+        again.load_bytes(bank.to_bytes())
+        self.assertEqual(again.to_bytes(), bank.to_bytes())
+        self.assertEqual(again.tasks[-1], "odd")
 
     def test_planes_of_each_kernel(self):
         bank = random_bank(1, num_planes=1)

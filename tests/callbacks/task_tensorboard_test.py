@@ -9,7 +9,13 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 
-from tests.digits_tasks import begin, consolidate, everything, make_model
+from tests.digits_tasks import (
+    begin,
+    consolidate,
+    everything,
+    make_model,
+    without_fine_tuning,
+)
 from tsn_keras.callbacks import TaskTensorBoard
 
 KERNELS = ("sequential/dense/kernel", "sequential/last/kernel")
@@ -24,7 +30,8 @@ def small_model(**arguments):
         ],
         name="sequential",
     )
-    return make_model(backbone, **arguments)
+    quantization = without_fine_tuning()
+    return make_model(backbone, quantization=quantization, **arguments)
 
 
 def read(folder):

@@ -1,10 +1,13 @@
 """Tests of BitExactness."""
 
+import threading
+
 import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from tests.threads import at_once
 from tsn_keras.evaluation import BitExactness, hash_logits
 
 
@@ -93,6 +96,36 @@ class BitExactnessTest(parameterized.TestCase):
         checks.record(self.model, "a", self.x)
         checks.verify(self.model)
         checks.record(self.model, "b", self.x)
+        self.assertFalse(checks.all)
+
+    def test_one_of_two_threads_records_a_task(self):
+        both = threading.Barrier(2)
+
+        class Waits(TwoTasks):
+            def predict(self, x, task=None, **kwargs):
+                both.wait()
+                return x
+
+        def record():
+            try:
+                return self.checks.record(Waits(), "c", self.x)
+            except ValueError as error:
+                return str(error)
+
+        found = sorted(at_once(record, record))
+        self.assertIn("was recorded before", found[1])
+        self.assertEqual(found[0], self.checks.hashes["c"])
+
+    def test_a_record_while_others_are_verified(self):
+        checks, model = self.checks, self.model
+
+        class Records(TwoTasks):
+            def predict(self, x, task=None, **kwargs):
+                if task == "a":
+                    checks.resume("c", x, checks.hashes["a"])
+                return model.predict(x, task=task, **kwargs)
+
+        self.assertEqual(checks.verify(Records()), {"a": True, "b": True})
         self.assertFalse(checks.all)
 
     def test_hashes(self):

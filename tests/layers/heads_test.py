@@ -46,6 +46,47 @@ class HeadsTest(absltest.TestCase):
         self.assertEqual(heads.add(make(1, 0)), 1)
         self.assertEqual(heads.add(make(1, 0)), 1)
 
+    def test_what_carries_meaning_tells_heads_apart(self):
+        layers = keras.layers
+
+        def named(*names, **kwargs):
+            features = keras.Input((5,), **kwargs)
+            outputs = [layers.Dense(3, name=name)(features) for name in names]
+            return keras.Model(features, outputs)
+
+        def policy(name):
+            return keras.DTypePolicy(name)
+
+        heads, dense = Heads(), [layers.Dense(3)]
+        for head in (
+            layers.Dense(3),
+            layers.Dense(3, dtype="mixed_float16"),
+            layers.Dense(3, dtype="float16"),
+            layers.Dense(3, name="float64", dtype="float64"),
+            keras.Sequential([layers.Dense(3)]),
+            keras.Sequential([layers.Dense(3, dtype=policy("float16"))]),
+            keras.Sequential([keras.Input((5,), dtype="int32"), *dense]),
+            layers.TimeDistributed(layers.Dense(3)),
+            layers.TimeDistributed(layers.Dense(3, dtype="float64")),
+            named(None, None),
+            named("age", "sex"),
+            named("sex", "age"),
+            named(None, None, dtype="float16"),
+            layers.Dense(3, trainable=False),
+            layers.Dense(3, kernel_regularizer="l2"),
+        ):
+            count = heads.count
+            with self.subTest(head.get_config()):
+                self.assertEqual(heads.add(head), count)
+        for index, head in (
+            (0, layers.Dense(3, name="again")),
+            (1, layers.Dense(3, dtype=policy("mixed_float16"))),
+            (8, layers.TimeDistributed(layers.Dense(3, dtype="float64"))),
+            (9, named(None, None)),
+            (10, named("age", "sex")),
+        ):
+            self.assertEqual(heads.add(head), index)
+
     def test_masks_go_through(self):
         heads = Heads([keras.layers.Dense(3)])
         heads.select(0)

@@ -3,6 +3,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from tests.threads import at_once
 from tsn_keras.layers import MaskedKernel
 
 SHAPE = (4, 3)
@@ -114,3 +115,10 @@ class MaskedKernelTest(parameterized.TestCase):
                 np.testing.assert_array_equal(kernel.effective(), 1)
                 raise KeyError
         np.testing.assert_array_equal(kernel.effective(), before)
+
+    def test_another_thread_computes_as_before(self):
+        kernel = make_kernel()
+        before = np.asarray(kernel.effective())
+        with kernel.replaced(lambda: tf.ones(SHAPE)):
+            (found,) = at_once(kernel.effective)
+        np.testing.assert_array_equal(found, before)

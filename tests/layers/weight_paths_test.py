@@ -125,18 +125,29 @@ class PatternsTest(parameterized.TestCase):
         ("^(?!.*/(first|inner)/).*kernel$", TOWER_PATHS[1:5]),
     )
     def test_find_the_same_after_loading(self, pattern, expected):
+        model, loaded = self.make_and_load(
+            pattern, lambda model: model.build((None, 64))
+        )
+        self.assertEqual(model.bank.paths, expected)
+        self.assertEqual(loaded.bank.paths, expected)
+
+    def test_tasks_are_learned_after_loading(self):
+        model, loaded = self.make_and_load("/blocks_", learn)
+        self.assertLen(model.bank.paths, 2)
+        self.assertEqual(loaded.bank.paths, model.bank.paths)
+        self.assertEqual(everything(loaded), everything(model))
+        learn(loaded, 1)
+        bits = loaded.report("task 1").bits
+        self.assertEqual(bits.keys(), set(model.bank.paths))
+
+    def make_and_load(self, pattern, prepare):
         count_up()
         tower = Tower()
         tower(keras.ops.ones((1, 64)))
         model = make_model(tower, kernels=pattern)
-        learn(model, 0)
-        self.assertEqual(model.bank.paths, expected)
+        prepare(model)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "model.keras")
             model.save(path)
             count_up()
-            loaded = keras.models.load_model(path)
-        self.assertEqual(loaded.bank.paths, expected)
-        self.assertEqual(everything(loaded), everything(model))
-        learn(loaded, 1)
-        self.assertEqual(loaded.report("task 1").bits.keys(), set(expected))
+            return model, keras.models.load_model(path)

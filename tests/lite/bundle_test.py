@@ -1,7 +1,9 @@
 """One file of many tasks."""
 
+import functools
 import os
 import pathlib
+import tempfile
 from unittest import mock
 
 import keras
@@ -24,8 +26,24 @@ def networks_of(path):
     return [select(task=number)["file"].tobytes() for number in numbers]
 
 
+CLASS_NAMES = {"task 1": ["a", "b", "c", 'd"']}
+
+
+@functools.cache
+def pair_in_a_bundle():
+    """Returns the bundle of two tasks, for tests that only read it."""
+    model = small_models.make_model(tasks=2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "pair.tflite")
+        lite.export_bundle(model, path, class_names=CLASS_NAMES)
+        return path.read_bytes()
+
+
 class BundleTest(LiteTestCase):
     def assert_runs_as(self, model, names, xnnpack=True):
+        operators = lite.operators(self.path.read_bytes())
+        custom = [name for name, _ in operators if "CUSTOM" in name]
+        self.assertEmpty(custom)
         x = small_models.random_inputs(model, 5)
         runner = lite.TaskRunner(self.path, xnnpack=xnnpack)
         self.assertEqual(runner.tasks, tuple(names))
@@ -38,7 +56,6 @@ class BundleTest(LiteTestCase):
     @parameterized.named_parameters(
         ("all_slots_of_one_bit", {"width": 1, "kept": 1.0}),
         ("hardly_any_slots", {"kept": 0.01, "private_width": 32}),
-        ("shared_slots", {"plane": 0, "private_width": 16}),
         ("first_kernel_shared", {"first_plane": 0}),
         ("uneven_kernels", {"uneven": True}),
         ("uneven_kernels_shared", {"plane": 0, "uneven": True}),
@@ -48,9 +65,13 @@ class BundleTest(LiteTestCase):
         lite.export_bundle(model, self.path)
         self.assert_runs_as(model, model.tasks)
 
-    @parameterized.parameters(*range(1, 9))
-    def test_shared_codes_of_any_width(self, width):
-        model = small_models.make_model(tasks=3, plane=0, width=width)
+    @parameterized.parameters(((1, 2, 3, 4),), ((5, 6, 7, 8),))
+    def test_shared_codes_of_any_width(self, widths):
+        """Each kernel is stored in the width of its own codes."""
+        backbone = small_models.dense_backbone((12, 9, 8, 7))
+        model = small_models.make_model(
+            backbone, tasks=3, plane=0, width=widths, private_width=16
+        )
         lite.export_bundle(model, self.path)
         self.assert_runs_as(model, model.tasks)
 
@@ -94,13 +115,6 @@ class BundleTest(LiteTestCase):
         lite.export_bundle(model, self.path)
         self.assert_runs_as(model, model.tasks)
 
-    def test_it_is_smaller_than_one_network(self):
-        backbone = small_models.dense_backbone((200, 100), 300)
-        model = small_models.make_model(backbone, tasks=4, kept=0.05)
-        report = lite.export_bundle(model, self.path)
-        dense = 4 * (300 * 200 + 200 * 100 + 100 * 4)
-        self.assertLess(report.bytes, 0.25 * dense)
-
     @parameterized.parameters(False, True)
     def test_a_task_adds_what_it_is_packed_in(self, uneven):
         backbone = small_models.dense_backbone((200, 100), 784)
@@ -114,6 +128,9 @@ class BundleTest(LiteTestCase):
         ]
         packed = lite.packed_bytes(model.bank, names[2:])
         self.assertLess(sizes[1] - sizes[0], 1.1 * packed)
+        # All of them are smaller than one dense network.
+        dense = 4 * (784 * 200 + 200 * 100 + 100 * 4)
+        self.assertLess(sizes[1], 0.25 * dense)
 
     def test_a_selected_task_is_a_plain_network(self):
         """No operator but those of the task's own file."""
@@ -177,28 +194,16 @@ class BundleTest(LiteTestCase):
         self.assert_runs_as(model, model.tasks)
 
     def test_what_it_says_of_itself(self):
-        model = small_models.make_model(tasks=2)
-        lite.export_bundle(
-            model, self.path, class_names={"task 1": ["a", "b", "c", 'd"']}
-        )
+        self.path.write_bytes(pair_in_a_bundle())
         runner = lite.TaskRunner(self.path)
-        self.assertEqual(runner.class_names, {"task 1": ["a", "b", "c", 'd"']})
+        self.assertEqual(runner.class_names, CLASS_NAMES)
         self.assertEqual(runner.metadata["tasks"][0]["accuracy"], 0.5)
         self.assertEqual(runner.inputs[0]["shape"], [1, 20])
         self.assertEqual(runner.outputs[0]["shape"], [1, 4])
         self.assertLen(runner.bank_sha256, 64)
 
-    def test_only_builtin_operators(self):
-        model = small_models.make_model(tasks=2, plane=0)
-        lite.export_bundle(model, self.path)
-        operators = lite.operators(self.path.read_bytes())
-        custom = [name for name, _ in operators if "CUSTOM" in name]
-        self.assertEmpty(custom)
-
     def test_damage_is_noticed(self):
-        model = small_models.make_model(tasks=2)
-        lite.export_bundle(model, self.path)
-        whole = self.path.read_bytes()
+        whole = pair_in_a_bundle()
         for place in (0.0, 0.1, 0.5, 0.9, 0.999):
             index = int(place * len(whole))
             self.path.write_bytes(whole[:index])
@@ -217,8 +222,7 @@ class BundleTest(LiteTestCase):
             lite.TaskRunner(self.path)
 
     def test_tasks_are_selected_by_name_first(self):
-        model = small_models.make_model(tasks=2)
-        lite.export_bundle(model, self.path)
+        self.path.write_bytes(pair_in_a_bundle())
         runner = lite.TaskRunner(self.path)
         with self.assertRaisesRegex(ValueError, "No task is selected"):
             runner.predict(np.zeros((1, 20)))
@@ -256,7 +260,7 @@ class BundleTest(LiteTestCase):
     @parameterized.product(growth=(-1.0, 100.0), gain=(-100.0, 1.0))
     def test_streams_in_all_forms(self, growth, gain):
         """The export itself compares every task with Keras."""
-        model = small_models.make_model(tasks=3)
+        model = small_models.make_model(tasks=2)
         limits = {
             "LOW_GROWTH": growth,
             "CODE_GROWTH": growth,

@@ -1,5 +1,7 @@
 """Every layer that the package covers, in task files and in bundles."""
 
+import functools
+
 import keras
 import numpy as np
 from absl.testing import parameterized
@@ -59,7 +61,6 @@ class Subclassed(keras.Model):
 
 
 BACKBONES = {
-    "dense": lambda: small_models.dense_backbone((60, 20)),
     "subclassed": Subclassed,
     "subnetworks_inside": lambda: chain(
         (20,),
@@ -93,6 +94,17 @@ BACKBONES = {
 }
 
 
+@functools.cache
+def model_and_inputs(backbone):
+    """Returns a model of two tasks, its inputs and the outputs of each."""
+    model = small_models.make_model(BACKBONES[backbone](), tasks=2)
+    x = small_models.random_inputs(model, 20)
+    outputs = {
+        name: model.predict(x, task=name, verbose=0) for name in model.tasks
+    }
+    return model, x, outputs
+
+
 def stored_in_int8(content):
     """Returns the shapes of the constants that are int8."""
     return [
@@ -104,34 +116,35 @@ def stored_in_int8(content):
 
 
 class LayersTest(LiteTestCase):
-    @parameterized.named_parameters(BACKBONES.items())
+    @parameterized.parameters(*BACKBONES)
     def test_files_compute_what_keras_does(self, backbone):
-        model = small_models.make_model(backbone(), tasks=2)
-        x = small_models.random_inputs(model)
+        model, x, expected = model_and_inputs(backbone)
         path = self.folder / "all.tflite"
         lite.export_bundle(model, path)
         runner = lite.TaskRunner(path)
         for name in ("task 1", "task 0"):
-            expected = model.predict(x, task=name, verbose=0)
             runner.select(name)
-            np.testing.assert_allclose(runner.predict(x), expected, atol=1e-5)
+            np.testing.assert_allclose(
+                runner.predict(x), expected[name], atol=1e-5
+            )
         path = self.folder / "one.tflite"
         lite.export_task(model, path, "task 0")
         outputs = lite.run_file(path, x)
-        np.testing.assert_allclose(outputs, expected, atol=1e-5)
-        self.assertGreater(np.ptp(expected), 0.01)
+        np.testing.assert_allclose(outputs, expected["task 0"], atol=1e-5)
+        self.assertGreater(np.ptp(expected["task 0"]), 0.01)
 
-    @parameterized.named_parameters(BACKBONES.items())
+    @parameterized.parameters(*BACKBONES)
     def test_sparse_and_integer_weights(self, backbone):
-        model = small_models.make_model(backbone(), tasks=1)
-        x = small_models.random_inputs(model, 20)
-        expected = model.predict(x, verbose=0)
+        model, x, outputs = model_and_inputs(backbone)
+        expected = outputs["task 0"]
         for precision, bound in (
             ("sparse_float32", 1e-5),
             ("dynamic_int8", 0.1),
             ("sparse_dynamic_int8", 0.1),
         ):
-            lite.export_task(model, self.path, precision=precision)
+            lite.export_task(
+                model, self.path, "task 0", precision=precision
+            )
             int8 = stored_in_int8(self.path.read_bytes())
             self.assertEqual(bool(int8), "int8" in precision)
             for xnnpack in (True, False):

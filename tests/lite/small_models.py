@@ -40,9 +40,10 @@ def add_random_task(
 ):
     """Puts a task of random weights into the bank of a model.
 
-    The first kernel may lie on another plane. Where a plane has owners
-    already, half of their slots are shared. Uneven kernels are like trained
-    ones: half of the units have few slots, and some inputs none.
+    The first kernel may lie on another plane, and each kernel may have a width
+    of its own. Where a plane has owners already, half of their slots are
+    shared. Uneven kernels are like trained ones: half of the units have few
+    slots, and some inputs none.
     """
     random = np.random.default_rng(number)
     model.switch.select_head(model.heads.add(head))
@@ -51,14 +52,15 @@ def add_random_task(
     if first_plane is not None:
         planes[0] = first_plane
     view = model.bank.plane_view(planes)
+    widths = np.broadcast_to(width, len(planes)).tolist()
     components = [
         _component(
             random,
             owned,
             # Slots that have room for it.
-            model.bank.used_bits(index) + width <= 32,
+            model.bank.used_bits(index) + widths[index] <= 32,
             kept,
-            width,
+            widths[index],
             kind,
             uneven,
         )

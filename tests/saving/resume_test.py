@@ -1,5 +1,6 @@
 """Tests that learning goes on where a saved file left it, to the byte."""
 
+import functools
 import json
 import os
 import pathlib
@@ -34,7 +35,9 @@ import sys
 import tensorflow as tf
 tf.config.experimental.enable_op_determinism()
 from tests.saving import resume_test
-resume_test.run(sys.argv[1], sys.argv[2])
+folder, *modes = sys.argv[1:]
+for mode in modes:
+    resume_test.run(mode, folder)
 """
 
 
@@ -57,105 +60,95 @@ def dropout_head():
     return keras.Sequential([keras.layers.Dropout(0.2), keras.layers.Dense(10)])
 
 
-def learn_arrays(model, number):
-    model.add_task(f"task {number}", head=dropout_head())
-    fit(model, number)
-    consolidate(model, number)
-
-
 def learn_dataset(model, number):
     task = scenario()[number]
-    model.add_task(task.name, head=keras.layers.Dense(task.num_classes))
+    model.add_task(task.name, head=dropout_head())
     model.fit(task.train, validation_data=task.validation, epochs=2, verbose=0)
     model.consolidate(task.validation, verbose=0)
 
 
-KINDS = {
-    "arrays": (
-        learn_arrays,
-        lambda: make_model(mlp(16), sharing=ActivationSimilarity(1.0)),
-    ),
-    "dataset": (
-        learn_dataset,
-        lambda: make_model(dropout_mlp(), pruning="scores"),
-    ),
-}
-# In the middle of a task: after one of its two fits.
-MIDDLE = "middle"
-
-
 def run(mode, folder):
-    """Learns two tasks of each kind, or the first or the second of them.
+    """Learns some tasks, or the first part of them, or the rest.
 
-    Prints the hash of the bank at the end of each kind.
+    Prints the hash of the bank of each kind.
     """
+    kinds = {"dataset": run_dataset, "middle": run_middle}
     hashes = {}
-    for kind, (learn_task, make) in KINDS.items():
-        path = os.path.join(folder, f"{kind}.keras")
+    for kind, run_kind in kinds.items():
         # The global random numbers of two sessions differ.
-        keras.utils.set_random_seed(5)
-        model = make()
-        numbers = range(2)
-        if mode == "first":
-            model.save(path)
-            model = keras.models.load_model(path)
-            numbers = range(1)
-        elif mode == "rest":
-            keras.utils.set_random_seed(77)
-            model = keras.models.load_model(path)
-            numbers = range(1, 2)
-        for number in numbers:
-            learn_task(model, number)
-        if mode == "first":
-            model.save(path)
+        keras.utils.set_random_seed(77 if mode == "rest" else 5)
+        model = run_kind(mode, os.path.join(folder, f"{kind}.keras"))
         bank = np.frombuffer(model.bank.to_bytes(), np.uint8)
         hashes[kind] = hash_logits(bank)
-    hashes[MIDDLE] = run_middle(mode, os.path.join(folder, "middle.keras"))
     print(json.dumps(hashes))
+
+
+def run_dataset(mode, path):
+    """Learns two tasks; the session ends between them."""
+    if mode == "rest":
+        model = keras.models.load_model(path)
+    else:
+        sharing = ActivationSimilarity(1.0)
+        model = make_model(dropout_mlp(), pruning="scores", sharing=sharing)
+    if mode == "first":
+        model.save(path)
+        model = keras.models.load_model(path)
+    if mode != "rest":
+        learn_dataset(model, 0)
+    if mode == "first":
+        model.save(path)
+    else:
+        learn_dataset(model, 1)
+    return model
 
 
 def run_middle(mode, path):
     """Learns three tasks; the session ends between the second's two fits."""
-    keras.utils.set_random_seed(5)
-    if mode != "rest":
+    if mode == "rest":
+        model = keras.models.load_model(path)
+    else:
         model = make_model(dropout_mlp(), sharing="always")
         learn(model, 0)
         begin(model, 1)
     if mode == "first":
         model.save(path)
-        return None
-    if mode == "rest":
-        model = keras.models.load_model(path)
-    fit(model, 1, batch_size=50)
-    consolidate(model, 1)
-    learn(model, 2)
-    return hash_logits(np.frombuffer(model.bank.to_bytes(), np.uint8))
+    else:
+        fit(model, 1, batch_size=50)
+        consolidate(model, 1)
+        learn(model, 2)
+    return model
 
 
-def start(mode, folder):
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, mode, folder],
+def hashes_of(folder, *modes):
+    """Returns what a process printed for each mode."""
+    finished = subprocess.run(
+        [sys.executable, "-c", PROGRAM, folder, *modes],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
-
-
-def result(process):
-    output, errors = process.communicate()
-    assert not process.returncode, errors
-    return json.loads(output.splitlines()[-1])
+    assert not finished.returncode, finished.stderr
+    lines = finished.stdout.splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 class OtherProcessTest(parameterized.TestCase):
     def test_the_same_bank_byte_for_byte(self):
         with tempfile.TemporaryDirectory() as folder:
-            whole = start("whole", folder)
-            result(start("first", folder))
-            resumed = result(start("rest", folder))
-            self.assertEqual(resumed, result(whole))
-        self.assertLen(set(resumed.values()), len(resumed))
+            (first,) = hashes_of(folder, "first")
+            whole, resumed = hashes_of(folder, "whole", "rest")
+        self.assertEqual(resumed, whole)
+        hashes = [*first.values(), *whole.values()]
+        self.assertLen(set(hashes), 4)
+
+
+@functools.cache
+def in_the_second_task():
+    """Returns a model that trains, for tests that only save it."""
+    model = make_model()
+    learn(model, 0)
+    begin(model, 1)
+    return model
 
 
 class MiddleOfATaskTest(parameterized.TestCase):
@@ -190,11 +183,9 @@ class MiddleOfATaskTest(parameterized.TestCase):
         )
 
     def test_consolidate_at_once(self):
-        model = make_model()
-        begin(model)
-        loaded = reloaded(model)
-        report = consolidate(loaded)
-        self.assertEqual(loaded.tasks, ("task 0",))
+        loaded = reloaded(in_the_second_task())
+        report = consolidate(loaded, 1)
+        self.assertEqual(loaded.tasks, ("task 0", "task 1"))
         self.assertGreater(report.quality_before, 0.3)
 
     def test_without_training(self):
@@ -256,9 +247,7 @@ class MiddleOfATaskTest(parameterized.TestCase):
         self.assertEqual(loaded.tasks, ("task 0", "task 1"))
 
     def test_uncompiled(self):
-        model = make_model()
-        learn(model, 0)
-        begin(model, 1)
+        model = in_the_second_task()
         model.save(self.path)
         loaded = keras.models.load_model(self.path, compile=False)
         self.assertEqual(everything(model), everything(loaded))

@@ -1,7 +1,10 @@
+import functools
+
 import keras
 import numpy as np
 from absl.testing import parameterized
 
+from tests.threads import at_once
 from tsn_keras.bank import PrivateCode
 from tsn_keras.layers import Subnetwork
 from tsn_keras.sharing import (
@@ -50,6 +53,19 @@ class KLDivergenceTest(parameterized.TestCase):
 
 
 class ActivationStatisticsTest(parameterized.TestCase):
+    def test_each_thread_sees_its_own_calls(self):
+        layer = keras.layers.Dense(3)
+        inputs = [normal((20, 4), seed) for seed in range(4)]
+        expected = [statistics_of(layer, x) for x in inputs]
+
+        def ask(x):
+            return [statistics_of(layer, x) for _ in range(50)]
+
+        found = at_once(*(functools.partial(ask, x) for x in inputs))
+        for same, statistics in zip(found, expected):
+            for one in same:
+                np.testing.assert_array_equal(one, statistics)
+
     def test_means_then_deviations(self):
         layer = keras.layers.Dense(3)
         x = normal((200, 4))

@@ -1,12 +1,24 @@
 """Tests that backbones that cannot be learned with are refused clearly."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 from keras import layers
 
-from tests.digits_tasks import TRAIN, begin, digits, fit, learn, make_model, mlp
+from tests.digits_tasks import (
+    TRAIN,
+    begin,
+    consolidate,
+    digits,
+    fit,
+    learn,
+    make_model,
+    mlp,
+)
 from tsn_keras.keras_internals import raw_value
 from tsn_keras.tasks.checks import check_reads
 
@@ -71,6 +83,139 @@ class ReadsTest(parameterized.TestCase):
         for variable, value in zip(backbone.variables, before):
             np.testing.assert_array_equal(variable, value)
         self.assertEmpty(model.losses)
+
+
+class HiddenVariable(layers.Layer):
+    """Keeps a Keras variable where Keras does not look for it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden = Hidden()
+
+    def call(self, inputs):
+        self.hidden.count.assign_add(1.0)
+        return inputs * self.hidden.count
+
+
+class Hidden:
+    def __init__(self):
+        self.count = keras.Variable(0.0, trainable=False, name="count")
+
+
+class CountsWithTensorFlow(layers.Layer):
+    """Assigns to a variable of TensorFlow, perhaps in inference only."""
+
+    def __init__(self, when=None, inner=False, **kwargs):
+        super().__init__(**kwargs)
+        self.when, self.inner = when, inner
+        self.count = tf.Variable(0.0, trainable=False, name="count")
+
+    def call(self, inputs, training=False):
+        if self.when in (None, training):
+            if self.inner:
+                tf.function(lambda: self.count.assign_add(1.0))()
+            else:
+                self.count.assign_add(1.0)
+        return inputs
+
+    def get_config(self):
+        more = {"when": self.when, "inner": self.inner}
+        return {**super().get_config(), **more}
+
+
+class FillsTable(layers.Layer):
+    def __init__(self):
+        super().__init__(name="counts")
+        self.table = tf.lookup.experimental.MutableHashTable(
+            tf.int64, tf.float32, 0.0
+        )
+
+    def call(self, inputs):
+        keys = tf.cast(inputs[:, 0], tf.int64)
+        self.table.insert(keys, tf.cast(keys, tf.float32))
+        return inputs
+
+
+class Listed(layers.Layer):
+    """Has all states that a layer may have."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seeds = keras.random.SeedGenerator(1)
+        self.mean = keras.metrics.Mean(name="inside")
+        self.noise = tf.random.Generator.from_seed(1)
+
+    def build(self, input_shape):
+        self.calls = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="calls"
+        )
+        self.built = True
+
+    def call(self, inputs, training=False):
+        self.calls.assign_add(1.0)
+        self.mean.update_state(inputs)
+        noise = keras.random.uniform((1,), seed=self.seeds)
+        noise += keras.random.uniform((1,)) + self.noise.uniform((1,))
+        return inputs + 1e-6 * noise
+
+
+class StatesTest(parameterized.TestCase):
+    @parameterized.parameters(
+        lambda: layers.GRU(8, stateful=True),
+        lambda: layers.RNN(layers.LSTMCell(4), stateful=True),
+        lambda: layers.Bidirectional(layers.LSTM(4, stateful=True)),
+        lambda: keras.Sequential([layers.SimpleRNN(4, stateful=True)]),
+        lambda: layers.ConvLSTM1D(4, 1, stateful=True),
+    )
+    def test_stateful_layers_are_refused_at_once(self, layer):
+        message = "has stateful=True.*stateful=False.*initial_state"
+        for backbone in (layer(), keras.Sequential([layer()])):
+            with self.assertRaisesRegex(ValueError, message):
+                make_model(backbone)
+        model = make_model(mlp(extra=[layers.Reshape((8, 4))]))
+        with self.assertRaisesRegex(ValueError, message):
+            model.add_task("a", layer())
+        self.assertEmpty(model.tasks)
+
+    @parameterized.named_parameters(
+        ("hidden", HiddenVariable),
+        ("always", CountsWithTensorFlow),
+        ("training", lambda: CountsWithTensorFlow(True)),
+        ("inference", lambda: CountsWithTensorFlow(False)),
+        ("function", lambda: CountsWithTensorFlow(None, True)),
+        ("table", FillsTable),
+    )
+    def test_what_is_assigned_past_keras(self, layer):
+        message = "assigns to .*count.*no task could keep.*add_weight"
+        model = make_model(followed_by_dense(layer()))
+        with self.assertRaisesRegex(ValueError, message):
+            begin(model)
+        self.assertFalse(model.running_task.begun)
+        model = make_model()
+        model.add_task("a", keras.Sequential([layer(), layers.Dense(10)]))
+        with self.assertRaisesRegex(ValueError, message):
+            fit(model)
+        self.assertFalse(model.running_task.begun)
+
+    def test_states_that_keras_lists(self):
+        inside = Listed()
+        model = make_model(followed_by_dense(inside))
+        history = begin(model).history
+        self.assertEqual(float(inside.calls), 26)
+        self.assertGreater(float(inside.mean.result()), 0.1)
+        self.assertIn("inside", history)
+        consolidate(model)
+
+    def test_random_numbers_without_a_seed_go_on(self):
+        found = []
+        noise = layers.Lambda(
+            lambda x: x + keras.random.uniform((1,)), output_shape=(64,)
+        )
+        model = make_model(followed_by_dense(noise))
+        learn(model)
+        for _ in range(2):
+            found.append(model.predict(X[:1], verbose=0))
+        self.assertGreater(np.abs(found[0] - found[1]).max(), 0)
 
 
 class DtypesTest(parameterized.TestCase):
@@ -159,3 +304,14 @@ class HeadsTest(parameterized.TestCase):
         if not built:
             model.discard_task()
         learn(model)
+
+    def test_heads_that_stand_for_others_are_not_kept(self):
+        model = make_model()
+        learn(model)
+        head = layers.Dense(10)
+        gone = weakref.ref(head)
+        model.add_task("again", head)
+        model.discard_task()
+        del head
+        gc.collect()
+        self.assertIsNone(gone())

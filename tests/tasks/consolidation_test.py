@@ -107,7 +107,7 @@ class MechanismsTest(parameterized.TestCase):
         np.testing.assert_array_equal(first[0][shared], second[0][shared])
         self.assertEqual(everything(model)[1][:1], before[1])
 
-    @parameterized.product(pruning=("default", None), sharing=("always", None))
+    @parameterized.parameters(("default", "always"), (None, None))
     def test_without_quantization(self, pruning, sharing):
         model = make_model(
             mlp(16), pruning=pruning, quantization=None, sharing=sharing
@@ -144,9 +144,7 @@ class MechanismsTest(parameterized.TestCase):
         self.assertAlmostEqual(min(report.sparsity.values()), 0.7, places=2)
         self.assertGreater(report.quality_after, 0.5)
 
-    @parameterized.product(
-        budget=(250, 400), strategy=(MagnitudePruning, FisherPruning)
-    )
+    @parameterized.parameters((250, MagnitudePruning), (400, FisherPruning))
     def test_budget(self, budget, strategy):
         model = make_model(
             mlp(16, [keras.layers.Dense(16, activation="relu")]),

@@ -1,6 +1,7 @@
 """Tests of what reports say of sharing, of each stage, and of failures."""
 
 import dataclasses
+import functools
 
 import keras
 from absl.testing import parameterized
@@ -13,6 +14,7 @@ from tests.digits_tasks import (
     digits,
     learn,
     make_model,
+    reloaded,
 )
 from tsn_keras.bank import WeightBank
 from tsn_keras.pruning import MagnitudePruning
@@ -36,6 +38,14 @@ def report_with(bank, task, **facts):
     return make_report(with_facts(bank, task, **facts), task)
 
 
+@functools.cache
+def learned_bank():
+    """Returns the bank of one task, for tests that only read it."""
+    model = make_model(quantization=AdaptiveCodebook())
+    learn(model)
+    return model.bank
+
+
 class TaskReportTest(parameterized.TestCase):
     def test_effects_add_up(self):
         model = make_model(pruning=MagnitudePruning(0.5, tolerance=0.1))
@@ -49,11 +59,8 @@ class TaskReportTest(parameterized.TestCase):
         self.assertIsNone(effects["sharing"])
 
     def test_a_lower_loss_is_a_gain(self):
-        model = make_model()
-        learn(model)
-        report = report_with(
-            model.bank, "task 0", better=-1, before=0.5, pruned=0.4, after=0.6
-        )
+        facts = {"better": -1, "before": 0.5, "pruned": 0.4, "after": 0.6}
+        report = report_with(learned_bank(), "task 0", **facts)
         self.assertAlmostEqual(report.effects["pruning"], 0.1)
         self.assertAlmostEqual(report.effects["quantization"], -0.2)
 
@@ -74,9 +81,7 @@ class TaskReportTest(parameterized.TestCase):
         ({"before": 0.9, "pruned": 0.9, "after": 0.85}, "Over-quantized"),
     )
     def test_stages_that_cost_much(self, facts, message):
-        model = make_model(quantization=AdaptiveCodebook())
-        learn(model)
-        (warning,) = report_with(model.bank, "task 0", **facts).warnings
+        (warning,) = report_with(learned_bank(), "task 0", **facts).warnings
         self.assertRegex(warning, message)
 
     @parameterized.parameters(
@@ -85,29 +90,26 @@ class TaskReportTest(parameterized.TestCase):
         ({"better": 1, "before": 0.9, "denser": 0.89}, 0.01),
     )
     def test_what_training_with_fewer_slots_lost(self, facts, effect):
-        model = make_model()
-        learn(model)
         stages = dict.fromkeys(("pruned", "after"), facts["before"])
-        report = report_with(model.bank, "task 0", **facts, **stages)
+        report = report_with(learned_bank(), "task 0", **facts, **stages)
         self.assertAlmostEqual(report.effects["training"], effect)
         warned = any("since the masks held" in w for w in report.warnings)
         self.assertEqual(warned, effect < 0)
 
-    @parameterized.parameters("accuracy", "loss")
-    def test_denser_epochs_are_those_that_fit_validated(self, monitor):
+    def test_denser_epochs_are_those_that_fit_validated(self):
         model = make_model(pruning=MagnitudePruning(0.97, end=0.6))
         validation = digits(0, VALIDATION)
         history = begin(model, validation_data=validation, epochs=5).history
-        report = consolidate(model, monitor=monitor)
-        validated = history[f"val_{monitor}"][:3]
-        best = max(validated) if monitor == "accuracy" else -min(validated)
-        sign = 1 if monitor == "accuracy" else -1
-        self.assertAlmostEqual(
-            report.effects["training"],
-            sign * report.quality_before - best,
-            places=4,
-        )
-        self.assertIsNone(learn(model, 1).effects["training"])
+        for monitor, sign in (("accuracy", 1), ("loss", -1)):
+            one = reloaded(model)
+            report = consolidate(one, monitor=monitor)
+            best = max(sign * v for v in history[f"val_{monitor}"][:3])
+            self.assertAlmostEqual(
+                report.effects["training"],
+                sign * report.quality_before - best,
+                places=4,
+            )
+        self.assertIsNone(learn(one, 1).effects["training"])
 
     def test_a_fit_that_fails_leaves_no_note(self):
         model = make_model()

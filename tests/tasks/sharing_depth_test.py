@@ -16,6 +16,7 @@ from tests.digits_tasks import (
     make_model,
     most_bits,
     reloaded,
+    without_fine_tuning,
 )
 from tsn_keras.sharing import (
     ActivationSimilarity,
@@ -41,8 +42,11 @@ def backbone():
 
 
 def make(**arguments):
-    arguments = {"sharing": Always(depth=0.5), **arguments}
-    return make_model(backbone(), **arguments)
+    usual = {
+        "sharing": Always(depth=0.5),
+        "quantization": without_fine_tuning(),
+    }
+    return make_model(backbone(), **{**usual, **arguments})
 
 
 class SharingDepthTest(parameterized.TestCase):
@@ -66,7 +70,7 @@ class SharingDepthTest(parameterized.TestCase):
         self.assertStartsWith(report.sharing, f"shares {first}with 'task 0'")
 
     def test_many_tasks_keep_their_bits(self):
-        model = make()
+        model = make(quantization="default")
         expected = []
         for number in range(3):
             learn(model, number)

@@ -18,6 +18,7 @@ from tests.digits_tasks import (
     learn,
     make_model,
     reloaded,
+    without_fine_tuning,
 )
 from tsn_keras.data import TrainingData
 from tsn_keras.sharing import ActivationSimilarity, PlaneChoice
@@ -28,6 +29,10 @@ def doubting(**arguments):
     return ActivationSimilarity(
         threshold=0.0, doubt=float("inf"), trial_steps=40, **arguments
     )
+
+
+def make(sharing):
+    return make_model(sharing=sharing, quantization=without_fine_tuning())
 
 
 def learn_again(model, number, data=None):
@@ -41,7 +46,7 @@ def learn_again(model, number, data=None):
 
 class SharingTrialTest(parameterized.TestCase):
     def test_joins_where_held_out_loss_is_lower(self):
-        model = make_model(sharing=doubting())
+        model = make(sharing=doubting())
         learn(model, 0, epochs=8)
         before = everything(model)
         report = learn_again(model, 0)
@@ -57,7 +62,7 @@ class SharingTrialTest(parameterized.TestCase):
         self.assertEqual(everything(model)[1][0], before[1][0])
 
     def test_an_unrelated_task_gets_an_own_plane(self):
-        model = make_model(sharing=doubting())
+        model = make(sharing=doubting())
         learn(model, 0, epochs=8)
         begin(model, 1, epochs=8)
         choice = model.running_task.choice
@@ -76,7 +81,7 @@ class SharingTrialTest(parameterized.TestCase):
         def kernels(sharing):
             keras.utils.set_random_seed(0)
             tasks = tsn_keras.scenarios.PermutedPixels(data, 2, seed=1)
-            model = make_model(sharing=sharing)
+            model = make(sharing=sharing)
             found = []
             for task in tasks:
                 model.add_task(task.name, head=keras.layers.Dense(10))
@@ -96,7 +101,7 @@ class SharingTrialTest(parameterized.TestCase):
     def test_other_labels_are_in_doubt(self):
         """Inputs that look alike are not enough."""
         similar = ActivationSimilarity(threshold=1e6, doubt=1e7, trial_steps=40)
-        model = make_model(sharing=similar)
+        model = make(sharing=similar)
         learn(model, 0, epochs=8)
         x, y = digits(0, TRAIN)
         others = np.random.default_rng(3).permutation(10)
@@ -114,7 +119,7 @@ class SharingTrialTest(parameterized.TestCase):
 
     def test_losses_of_any_size(self):
         """Small losses are compared as they are, and NaN is never less."""
-        model = make_model(sharing=doubting())
+        model = make(sharing=doubting())
         learn(model, 0)
         choice = PlaneChoice(0, "task 0", trial_steps=2)
         data = TrainingData(*digits(1, TRAIN))
@@ -131,7 +136,7 @@ class SharingTrialTest(parameterized.TestCase):
             np.testing.assert_allclose(taken.losses, losses, rtol=1e-4)
 
     def test_interrupted_trial_decides_nothing(self):
-        model = make_model(sharing=doubting())
+        model = make(sharing=doubting())
         learn(model, 0)
         other = reloaded(model)
         for one in (model, other):
@@ -150,14 +155,14 @@ class SharingTrialTest(parameterized.TestCase):
     def test_same_seed_same_choice(self):
         banks = []
         for _ in range(2):
-            model = make_model(sharing=doubting())
+            model = make(sharing=doubting())
             learn(model, 0)
             learn_again(model, 0)
             banks.append(model.bank.to_bytes())
         self.assertEqual(*banks)
 
     def test_data_that_can_be_read_once(self):
-        model = make_model(sharing=doubting())
+        model = make(sharing=doubting())
         learn(model, 0)
         x, y = digits(0, TRAIN)
         batches = ((x[i : i + 40], y[i : i + 40]) for i in range(0, 400, 40))
@@ -166,7 +171,7 @@ class SharingTrialTest(parameterized.TestCase):
         self.assertRegex(report.sharing, "own plane: in doubt.*cannot be split")
 
     def test_dataset_without_end(self):
-        model = make_model(sharing=doubting())
+        model = make(sharing=doubting())
         learn(model, 0)
         data = tf.data.Dataset.from_tensor_slices(digits(0, TRAIN))
         arguments = {"x": data.batch(40).repeat(), "steps_per_epoch": 10}
@@ -175,7 +180,7 @@ class SharingTrialTest(parameterized.TestCase):
 
     def test_starts_as_the_task_that_it_joins(self):
         similar = ActivationSimilarity(threshold=float("inf"))
-        model = make_model(sharing=similar)
+        model = make(sharing=similar)
         learn(model, 0)
         before = model.predict(digits(0, VALIDATION)[0], verbose=0)
         model.add_task("again", head=keras.layers.Dense(10))

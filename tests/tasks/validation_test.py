@@ -70,13 +70,44 @@ class ValidationTest(parameterized.TestCase):
         (keras.metrics.R2Score(name="loss_explained"), 1),
         (keras.metrics.AUC(name="a_error"), 1),
         (keras.metrics.MeanMetricWrapper(abs, name="my_crossentropy"), -1),
-        (keras.metrics.MeanMetricWrapper(abs, name="quality"), 1),
+        (keras.metrics.MeanMetricWrapper(abs, name="recall_of_cats"), 1),
     )
     def test_sign_is_that_of_the_metric_whatever_its_name(self, metric, sign):
-        metrics = [mock.Mock(metrics=[metric])]
-        # And as the metric of one of several outputs.
-        for name in (metric.name, f"digit_{metric.name}"):
-            self.assertEqual(is_lower_better(name, metrics), sign < 0)
+        results = {"other": 0.0, metric.name: 0.0}
+        compiled = {"result.return_value": results}
+        parts = [keras.metrics.Mean("other"), metric]
+        metrics = [mock.Mock(metrics=parts, **compiled)]
+        self.assertEqual(is_lower_better(metric.name, metrics), sign < 0)
+
+    @parameterized.parameters("quality", "error_of_recall", "badness", "terror")
+    def test_where_nothing_says_what_is_better(self, name):
+        metric = keras.metrics.Mean(name)
+        with self.assertWarnsRegex(UserWarning, f"'{name}'.*`mode='min'`"):
+            is_lower_better(name, [metric])
+
+    def test_only_the_metric_of_exactly_that_name_counts(self):
+        error = keras.metrics.MeanAbsoluteError(name="error")
+        own = keras.metrics.AUC(name="my_error")
+        self.assertFalse(is_lower_better("my_error", [error, own]))
+        self.assertTrue(is_lower_better("error", [own, error]))
+
+    def test_metrics_of_several_outputs(self):
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        mae = keras.metrics.MeanAbsoluteError(name="accuracy")
+        model = make_model(
+            loss={"a": loss, "b": "mse"},
+            metrics={"a": ["accuracy"], "b": [mae]},
+        )
+        features = keras.Input((32,))
+        outputs = {"a": keras.layers.Dense(10), "b": keras.layers.Dense(1)}
+        outputs = {name: one(features) for name, one in outputs.items()}
+        model.add_task("both", keras.Model(features, outputs))
+        x, y = DATA
+        y = {"a": y, "b": np.float32(y)[:, None]}
+        model.fit(x, y, verbose=0)
+        model.evaluate(x, y, verbose=0)
+        self.assertFalse(is_lower_better("a_accuracy", model.metrics))
+        self.assertTrue(is_lower_better("b_accuracy", model.metrics))
 
     def test_sample(self):
         x, _ = DATA

@@ -21,6 +21,7 @@ from tests.digits_tasks import (
     logits,
     make_model,
     mlp,
+    reloaded,
 )
 from tsn_keras.keras_internals import raw_value
 from tsn_keras.tasks import view
@@ -122,9 +123,7 @@ class ViewTest(parameterized.TestCase):
             found = None
 
             def on_epoch_end(self, epoch, logs=None):
-                self.found = self.model.evaluate(
-                    x, y, task="task 0", verbose=0
-                )
+                self.found = self.model.evaluate(x, y, task="task 0", verbose=0)
 
         evaluates = Evaluates()
         model.add_task("two", layers.Dense(2))
@@ -152,13 +151,41 @@ class ViewTest(parameterized.TestCase):
         model = make_model()
         for number in range(2):
             learn(model, number)
-        x, _ = digits(0, TEST)
+        x, y = digits(0, TEST)
         expected = logits(model, 0, task="task 1")
-        logits(model, 0, task="task 0")
-        np.testing.assert_allclose(model.predict(x, verbose=0), expected)
-        np.testing.assert_allclose(model(x), expected, atol=1e-5)
+        results = model.evaluate(x, y, task="task 1", verbose=0)
+        for one in (model, reloaded(model)):
+            # What was looked at before changes nothing.
+            logits(one, 0, task="task 0")
+            one.evaluate(x, y, task="task 0", verbose=0)
+            np.testing.assert_allclose(one.predict(x, verbose=0), expected)
+            for answer in (one(x), one.predict_on_batch(x)):
+                np.testing.assert_allclose(answer, expected, atol=1e-5)
+            for found in (
+                one.evaluate(x, y, verbose=0),
+                one.test_on_batch(x, y),
+            ):
+                np.testing.assert_allclose(found, results, rtol=1e-5)
+
+    def test_a_task_that_has_not_begun_does_not_answer(self):
+        model = make_model()
+        learn(model, 0)
+        x, y = digits(0, TEST)
+        model.predict_on_batch(x)
+        # With a head of the same configuration, and so the same function.
+        model.add_task("task 1", layers.Dense(10))
+        for ask in (
+            lambda: model(x),
+            lambda: model.predict(x, verbose=0),
+            lambda: model.predict_on_batch(x),
+            lambda: model.evaluate(x, y, verbose=0),
+            lambda: model.test_on_batch(x, y),
+        ):
+            with self.assertRaisesRegex(ValueError, "not been trained"):
+                ask()
+        fit(model, 1, epochs=1)
         np.testing.assert_allclose(
-            model.predict_on_batch(x), expected, atol=1e-5
+            model.predict_on_batch(x), model.predict(x, verbose=0), atol=1e-5
         )
 
     def test_a_step_that_reads_past_keras_is_refused(self):
@@ -197,6 +224,7 @@ class ViewTest(parameterized.TestCase):
         for number in range(3):
             learn(model, number)
         expected = [logits(model, number) for number in range(3)]
+        model.switch.clear_views()
         with mock.patch.object(view, "MOST_BYTES", 1):
             for _ in range(2):
                 for number in range(3):

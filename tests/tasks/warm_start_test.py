@@ -1,5 +1,7 @@
 """Tests of tasks that start from the values of their nearest task."""
 
+import functools
+
 import keras
 import numpy as np
 from absl.testing import parameterized
@@ -11,14 +13,23 @@ from tests.digits_tasks import (
     everything,
     learn,
     make_model,
+    reloaded,
 )
 from tsn_keras.sharing import Never, WarmStart
 
 
+@functools.cache
+def first_task():
+    """Returns a model of one task, for others to start from."""
+    model = make_model(sharing=WarmStart())
+    learn(model, 0, epochs=8)
+    return model
+
+
 class WarmStartTest(parameterized.TestCase):
     def learned(self, sharing):
-        model = make_model(sharing=sharing)
-        learn(model, 0, epochs=8)
+        model = reloaded(first_task())
+        model.sharing = sharing
         model.add_task("again", head=keras.layers.Dense(10))
         return model
 

@@ -59,10 +59,18 @@ Shapes = list[tuple[int, ...]]
 
 
 def to_bytes(
-    records: Sequence[TaskRecord], base: Iterable[PrivateCode], shapes: Shapes
+    records: Sequence[TaskRecord],
+    base: Iterable[PrivateCode],
+    shapes: Shapes,
+    metadata: bytes | None = None,
 ) -> bytes:
-    """Returns the saved form of a bank: tasks, frozen weights, kernels."""
-    metadata = _write_metadata(records, base, shapes)
+    """Returns the saved form of a bank: tasks, frozen weights, kernels.
+
+    Args:
+        metadata: What `write_metadata` returned for them, if it is known.
+    """
+    if metadata is None:
+        metadata = write_metadata(records, base, shapes)
     parts = [_LENGTH.pack(len(metadata)), metadata]
     parts += [code.data for code in base]
     for record in records:
@@ -76,12 +84,13 @@ def to_bytes(
 
 
 def count_bytes(
-    records: Sequence[TaskRecord], base: Iterable[PrivateCode], shapes: Shapes
+    records: Sequence[TaskRecord],
+    base: Iterable[PrivateCode],
+    metadata: bytes,
 ) -> dict[str, int]:
     """Returns the number of bytes of `to_bytes(...)` by kind."""
     components = [c for record in records for c in record.components]
     private = [code for record in records for code in record.private]
-    metadata = len(_write_metadata(records, base, shapes))
     return {
         "codes": sum(len(c.codes) for c in components),
         "masks": sum(len(c.own_mask + c.shared_mask) for c in components),
@@ -89,7 +98,7 @@ def count_bytes(
         "private": sum(len(code.data) for code in private),
         "statistics": sum(len(record.statistics.data) for record in records),
         "base": sum(len(code.data) for code in base),
-        "metadata": _HEADER.size + _LENGTH.size + metadata,
+        "metadata": _HEADER.size + _LENGTH.size + len(metadata),
     }
 
 
@@ -101,6 +110,11 @@ def from_bytes(
     Raises:
         ValueError: If the data are no bank, of another version, or damaged.
     """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(
+            "A saved weight bank must be bytes, as `WeightBank.to_bytes` "
+            f"returns them. Received: {type(data).__name__}"
+        )
     file = io.BytesIO(data)
     magic, version, checksum = _HEADER.unpack(_take(file, _HEADER.size))
     if magic != MAGIC:
@@ -130,7 +144,10 @@ def from_bytes(
     return records, base, [tuple(shape) for shape in metadata["shapes"]]
 
 
-def _write_metadata(records, base, shapes) -> bytes:
+def write_metadata(
+    records: Sequence[TaskRecord], base: Iterable[PrivateCode], shapes: Shapes
+) -> bytes:
+    """Returns what says where each part of a saved bank is, compressed."""
     components = [
         [
             [c.width, c.own_count, len(c.own_mask), len(c.shared_mask)]

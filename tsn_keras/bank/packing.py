@@ -1,6 +1,7 @@
 """Codes of a few bits each, as one contiguous stream of bits."""
 
 import functools
+import numbers
 
 import numpy as np
 
@@ -73,6 +74,8 @@ def unpack_codes(packed: np.ndarray, width: int, count: int) -> np.ndarray:
     """
     _check_width(width)
     packed = np.asarray(packed)
+    if not isinstance(count, numbers.Integral):
+        raise TypeError(f"`count` must be an integer. Received: {count!r}")
     if count < 0:
         raise ValueError(f"`count` must not be negative. Received: {count}")
     length = num_bytes(count, width)
@@ -109,6 +112,8 @@ def _codes_of_bytes(width: int) -> np.ndarray:
 
 
 def _check_width(width):
+    if isinstance(width, bool) or not isinstance(width, numbers.Integral):
+        raise TypeError(f"`width` must be an integer. Received: {width!r}")
     if not 1 <= width <= MAX_WIDTH:
         raise ValueError(
             f"`width` must be from 1 to {MAX_WIDTH} bits. Received: {width}"

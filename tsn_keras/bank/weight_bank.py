@@ -1,6 +1,9 @@
 """The store of all consolidated tasks."""
 
 import dataclasses
+import functools
+import operator
+import threading
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -65,8 +68,21 @@ class KernelUsage:
         return 1.0 - used.any(axis=0).mean()
 
 
+def _alone(method: Callable) -> Callable:
+    """Lets one thread at a time decode: what was decoded is kept for later."""
+
+    @functools.wraps(method)
+    def locked(self, *args, **kwargs):
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class WeightBank:
     """Holds what every consolidated task stores, and never changes it.
+
+    Any number of threads may read a bank, also while a task is added.
 
     Args:
         shapes: The kernels' shapes.
@@ -88,24 +104,37 @@ class WeightBank:
         records: Iterable[TaskRecord] = (),
         base: Iterable[PrivateCode] = (),
     ):
+        self.lock = threading.RLock()
         self.shapes = list(shapes)
         self.paths = list(paths)
+        if len(self.shapes) != len(self.paths):
+            raise ValueError(
+                "`shapes` and `paths` must have one entry for each kernel. "
+                f"Received: {len(self.shapes)} shapes, {len(self.paths)} paths"
+            )
         self._hold(records, base)
 
+    def __reduce__(self):
+        parts = self.shapes, self.paths, list(self._records.values()), self.base
+        return WeightBank, parts
+
+    @_alone
     def _hold(
         self, records: Iterable[TaskRecord], base: Iterable[PrivateCode]
     ) -> None:
         """Forgets everything, and takes over these contents."""
         self.base = tuple(base)
-        self._records: dict[str, TaskRecord] = {}
+        # Those who only look up a record need no lock.
+        self._records = {record.name: record for record in records}
+        # Tasks, and the metadata that are saved with them.
+        self._written: tuple[list[TaskRecord], bytes] | None = None
         # What each task has in each kernel.
         self._entries: dict[str, list[Entry]] = {}
         self._kernels = [KernelDecoder(shape) for shape in self.shapes]
         self._used_slots = RecentlyUsed(
             KEPT_SLOTS_BYTES, lambda used: sum(s.num_bytes for s in used)
         )
-        for record in records:
-            self._records[record.name] = record
+        for record in self._records.values():
             self._entries[record.name] = self._new_entries(record)
             # Nothing is decoded before it is needed.
             for kernel, entry in self._in_kernels(record.name):
@@ -134,22 +163,37 @@ class WeightBank:
         return task in self._records
 
     def __getitem__(self, task: str) -> TaskRecord:
+        if not isinstance(task, str) or task not in self._records:
+            raise KeyError(
+                f"Unknown task {task!r}. The bank holds: {list(self.tasks)}"
+            )
         return self._records[task]
 
+    @_alone
     def used_bits(self, kernel: int) -> np.ndarray:
         """Returns the used bits of every slot of a kernel, as `uint8`."""
-        return self._kernels[kernel].used_bits
+        return self._kernel(kernel).used_bits
+
+    def _kernel(self, number: int) -> KernelDecoder:
+        if number not in range(len(self._kernels)):
+            raise IndexError(
+                f"The bank has {len(self._kernels)} kernels. Received: "
+                f"kernel={number!r}"
+            )
+        return self._kernels[number]
 
     def set_base(self, values: list[np.ndarray]) -> None:
         """Stores the frozen weights that all tasks share, exactly and once."""
         if self._records:
             raise ValueError("The base of a bank with tasks never changes.")
         self.base = tuple(PrivateCode.encode(v, FLOAT_WIDTH) for v in values)
+        self._written = None
 
     def base_values(self) -> list[np.ndarray]:
         """Returns the frozen weights, in the model's order."""
         return [code.decode() for code in self.base]
 
+    @_alone
     def add(self, record: TaskRecord) -> None:
         """Stores a new task, if the budget of its slots allows.
 
@@ -158,6 +202,10 @@ class WeightBank:
             ValueError: If the name is taken, the kernels are others, or the
                 reference is no earlier task. The bank is then as it was.
         """
+        if not isinstance(record, TaskRecord):
+            raise TypeError(
+                f"`record` must be a TaskRecord. Received: {record!r}"
+            )
         if record.name in self._records:
             raise ValueError(f"Task '{record.name}' is in the bank already.")
         self._check_reference(record)
@@ -168,12 +216,15 @@ class WeightBank:
         ]
         parts = list(zip(self._kernels, entries, decoded))
         used = [k.used_slots(entry, own) for k, entry, (own, _) in parts]
+        # Here, so that saving takes no longer with more tasks.
+        written = self._write([*self._records.values(), record])
         # Up to here nothing of the bank has changed.
         for kernel, entry, (own, bits) in parts:
             kernel.enter(entry, own, bits)
         self._records[record.name] = record
         self._entries[record.name] = entries
         self._used_slots.put(record.name, used)
+        self._written = written
 
     def _decode_new(
         self, task: str, index: int, entry: Entry
@@ -213,6 +264,7 @@ class WeightBank:
                 f"{reference}."
             )
 
+    @_alone
     def plane_view(
         self, planes: Sequence[int], before: str | None = None
     ) -> PlaneView:
@@ -224,15 +276,18 @@ class WeightBank:
         """
         end = len(self._records)
         if before is not None:
-            end = self._entries[before][0].number
+            end = self._entries[self[before].name][0].number
         pairs = zip(self._kernels, planes)
         parts = [kernel.plane(plane, end) for kernel, plane in pairs]
         return PlaneView(*map(list, zip(*parts)))
 
+    @_alone
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
         """Returns the bool mask of the slots that a task owns in a kernel."""
-        return self._kernels[kernel].own_slots(self._entries[task][kernel])
+        entries = self._entries[self[task].name]
+        return self._kernel(kernel).own_slots(entries[kernel])
 
+    @_alone
     def masks(self, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Returns the own and the shared slots of a task, for each kernel."""
         return [
@@ -240,9 +295,10 @@ class WeightBank:
             for kernel, entry in self._in_kernels(task)
         ]
 
+    @_alone
     def usage(self, task: str) -> list[KernelUsage]:
         """Returns what a task uses of each kernel."""
-        record = self._records[task]
+        record = self[task]
         return [
             KernelUsage(path, plane, component.width, *masks)
             for path, plane, component, masks in zip(
@@ -250,6 +306,7 @@ class WeightBank:
             )
         ]
 
+    @_alone
     def used_slots(self, task: str) -> list[np.ndarray]:
         """Returns the bool masks of the slots that a task uses, one a kernel.
 
@@ -259,6 +316,7 @@ class WeightBank:
         entries = self._in_kernels(task)
         return [kernel.used_mask(entry) for kernel, entry in entries]
 
+    @_alone
     def effective(self, task: str) -> list[np.ndarray]:
         """Returns the kernels that a task computes with, zero elsewhere."""
         used = self._used_slots.get(task)
@@ -270,21 +328,39 @@ class WeightBank:
 
     def _in_kernels(self, task: str) -> Iterable[tuple[KernelDecoder, Entry]]:
         """The decoder of each kernel, and what a task has there."""
-        return zip(self._kernels, self._entries[task])
+        return zip(self._kernels, self._entries[self[task].name])
 
     def private(self, task: str) -> list[np.ndarray]:
         """Returns the private variables of a task, in the model's order."""
-        return [code.decode() for code in self._records[task].private]
+        return [code.decode() for code in self[task].private]
 
+    @_alone
     def count_bytes(self) -> dict[str, int]:
         """Returns the bytes of `to_bytes()` by kind."""
-        records = list(self._records.values())
-        return file_format.count_bytes(records, self.base, self.shapes)
+        records, metadata = self._as_written()
+        return file_format.count_bytes(records, self.base, metadata)
 
+    @_alone
     def to_bytes(self) -> bytes:
         """Returns the saved form of the bank."""
-        records = list(self._records.values())
-        return file_format.to_bytes(records, self.base, self.shapes)
+        records, metadata = self._as_written()
+        return file_format.to_bytes(records, self.base, self.shapes, metadata)
+
+    def _write(
+        self, records: list[TaskRecord]
+    ) -> tuple[list[TaskRecord], bytes]:
+        """Returns tasks, and the metadata that are saved with them."""
+        return records, file_format.write_metadata(
+            records, self.base, self.shapes
+        )
+
+    def _as_written(self) -> tuple[list[TaskRecord], bytes]:
+        records, written = list(self._records.values()), self._written
+        # Another thread may have added a task, or noted fewer.
+        is_known = written is not None and len(written[0]) == len(records)
+        if not is_known or not all(map(operator.is_, written[0], records)):
+            written = self._written = self._write(records)
+        return written
 
     def load_bytes(
         self, data: bytes, check: Callable[["WeightBank"], None] | None = None

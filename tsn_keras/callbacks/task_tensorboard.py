@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tsn_keras.bank import SLOT_BITS, WeightBank
+from tsn_keras.data import check_paths
 
 
 class TaskScalars:
@@ -89,6 +90,7 @@ class TaskTensorBoard(keras.callbacks.Callback):
 
     def __init__(self, log_dir: str | os.PathLike):
         super().__init__()
+        check_paths(log_dir=log_dir)
         self.log_dir = os.fspath(log_dir)
         self._writer = None
         self._scalars = None

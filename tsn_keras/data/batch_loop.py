@@ -25,7 +25,7 @@ def stacked(batches: Iterable[Any]) -> Iterator[Any]:
     for batch in batches:
         parts = tree.flatten(batch)
         own = [(tuple(part.shape), part.dtype) for part in parts]
-        size = sum(math.prod(s) * tf.as_dtype(d).size for s, d in own)
+        size = sum(map(_num_bytes, parts))
         is_full = (len(waiting) + 1) * size > MOST_BYTES
         if waiting and (own != shapes or is_full):
             yield tree.map_structure(_stack, *waiting)
@@ -99,15 +99,27 @@ class BatchLoop:
         return self._result and self._result()
 
 
-def _any_length(part: tf.Tensor) -> tf.TensorSpec:
+def _num_bytes(part: Any) -> int:
+    if isinstance(part, tf.RaggedTensor):
+        part = part.flat_values
+    return math.prod(part.shape) * tf.as_dtype(part.dtype).size
+
+
+def _any_length(part: Any) -> tf.TypeSpec:
+    if isinstance(part, tf.RaggedTensor):
+        rank, depth = part.shape.rank, part.ragged_rank
+        inner = part.shape[depth + 1 :]
+        shape = [None] * (rank - len(inner)) + list(inner)
+        return tf.RaggedTensorSpec(shape, part.dtype, depth)
     shape = (None, *part.shape[1:]) if part.shape.rank else ()
     return tf.TensorSpec(shape, part.dtype)
 
 
 def _stack(*parts: Any) -> tf.Tensor:
-    # TensorFlow would convert one array after the other first.
-    stack = np.stack if isinstance(parts[0], np.ndarray) else tf.stack
-    return tf.convert_to_tensor(stack(parts))
+    if isinstance(parts[0], np.ndarray):
+        # TensorFlow would convert one array after the other first.
+        return tf.convert_to_tensor(np.stack(parts))
+    return tf.stack(parts)
 
 
 def _part(stack: Any, index: Any) -> Any:

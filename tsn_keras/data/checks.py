@@ -11,12 +11,40 @@ SPARSE_LOSSES = (
     "sparse_categorical_crossentropy",
     "SparseCategoricalCrossentropy",
 )
+LABEL_NAMES = ("label", "labels", "target", "targets", "class", "y")
+NUMBER_CLASSES = (
+    "Number the classes, as with `names, y = np.unique(labels, "
+    "return_inverse=True)`, or in a data set with `keras.layers.StringLookup("
+    "vocabulary=names, num_oov_indices=0)`."
+)
+
+
+def values_of(part: Any) -> np.ndarray:
+    """Returns all entries of an array or tensor, ragged and sparse ones too."""
+    if isinstance(part, tf.RaggedTensor):
+        part = part.flat_values
+    elif isinstance(part, tf.SparseTensor):
+        part = part.values
+    return np.asarray(part)
+
+
+def dtype_name(dtype: Any) -> str:
+    """Returns Keras' name of a dtype; `string` for text of any kind.
+
+    >>> dtype_name(np.array(["a"]).dtype), dtype_name(tf.uint8)
+    ('string', 'uint8')
+    """
+    if not isinstance(dtype, (str, tf.DType)):
+        dtype = np.dtype(dtype)
+        if dtype.kind in "OSU":
+            return "string"
+    return keras.backend.standardize_dtype(dtype)
 
 
 def check_finite(data: Any, what: str) -> None:
     """Refuses a nest of arrays with NaN or infinity; `what` names it."""
     for part in tree.flatten(data):
-        array = np.asarray(part)
+        array = values_of(part)
         if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
         wrong = int(array.size - np.isfinite(array).sum())
@@ -26,11 +54,15 @@ def check_finite(data: Any, what: str) -> None:
         )
 
 
-def check_arrays(data: Any, what: str) -> None:
+def check_arrays(data: Any, what: str, are_labels: bool = False) -> None:
     """Refuses sparse matrices, and arrays of text or of Python objects.
 
     Anything but arrays passes. `what` is the argument's name for the error.
     """
+    advice = (
+        "Convert it, as with `.astype('float32')`, or with `tf.constant` for "
+        "a backbone that takes text."
+    )
     for part in tree.flatten(data):
         if hasattr(part, "toarray"):
             raise TypeError(
@@ -41,14 +73,90 @@ def check_arrays(data: Any, what: str) -> None:
         if isinstance(part, np.ndarray) and part.dtype.kind in "OSU":
             raise TypeError(
                 f"`{what}` must hold numbers. Received: an array of dtype "
-                f"{part.dtype}. Convert it, as with `.astype('float32')`, or "
-                "with `tf.constant` for a backbone that takes text."
+                f"{part.dtype}. {NUMBER_CLASSES if are_labels else advice}"
             )
+
+
+def is_of_keras(loss: Any) -> bool:
+    """Tells whether a loss is Keras' own, which knows no missing labels.
+
+    >>> is_of_keras("mse"), is_of_keras(lambda y_true, y_pred: y_pred - y_true)
+    (True, False)
+    """
+    if isinstance(loss, str):
+        return True
+    parts = [loss, getattr(loss, "fn", loss)]
+    parts = [p if hasattr(p, "__name__") else type(p) for p in parts]
+    modules = {part.__module__.partition(".")[0] for part in parts}
+    return modules == {"keras"}
+
+
+def with_losses(
+    labels: Any, loss: Any, names: list[str] | None = None
+) -> list[tuple[Any, Any]]:
+    """Returns the parts of labels, each with the loss that it is for.
+
+    The loss is `None` where that cannot be told.
+
+    Args:
+        labels: Nest of arrays.
+        loss: As in `keras.Model.compile`.
+        names: Of outputs in a list, for what is given by name.
+
+    >>> with_losses({"a": 0, "b": 1}, {"b": "mse", "a": "mae"})
+    [(0, 'mae'), (1, 'mse')]
+    """
+    if not tree.is_nested(loss):
+        return [(part, loss) for part in tree.flatten(labels)]
+    if names and isinstance(labels, dict) != isinstance(loss, dict):
+        names = list(names)
+        labels, loss = (
+            [given.get(name) for name in names]
+            if isinstance(given, dict)
+            else given
+            for given in (labels, loss)
+        )
+    if isinstance(labels, dict) and isinstance(loss, dict):
+        pairs = [(part, loss.get(key)) for key, part in labels.items()]
+    else:
+        parts, losses = (
+            list(given) if isinstance(given, (list, tuple)) else [given]
+            for given in (labels, tree.flatten(loss))
+        )
+        losses = losses if len(losses) == len(parts) else [None] * len(parts)
+        pairs = list(zip(parts, losses))
+    return [
+        (part, None if tree.is_nested(one) else one)
+        for nest, one in pairs
+        for part in tree.flatten(nest)
+    ]
+
+
+def check_targets(
+    labels: Any, loss: Any, what: str, names: list[str] | None = None
+) -> None:
+    """Refuses labels that none of Keras' own losses can be computed with.
+
+    What the user's own losses make of text or NaN is their affair.
+    """
+    for part, one in with_losses(labels, loss, names):
+        if part is None or one is None or not is_of_keras(one):
+            continue
+        if dtype_name(values_of(part).dtype) == "string":
+            raise TypeError(f"`{what}` has text for labels. {NUMBER_CLASSES}")
+        check_finite(part, what)
 
 
 def _is_sparse(loss: Any) -> bool:
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
-    return (name or type(loss).__name__) in SPARSE_LOSSES
+    is_named = (name or type(loss).__name__) in SPARSE_LOSSES
+    return is_named and is_of_keras(loss)
+
+
+def _classes(labels: Any, loss: Any) -> np.ndarray:
+    """Returns all labels but those that the loss ignores."""
+    labels = values_of(labels)
+    return labels[labels != getattr(loss, "ignore_class", None)]
 
 
 def check_labels(labels: Any, loss: Any, outputs: Any) -> None:
@@ -58,8 +166,7 @@ def check_labels(labels: Any, loss: Any, outputs: Any) -> None:
     """
     if labels is None or tree.is_nested(labels) or not _is_sparse(loss):
         return
-    labels = np.asarray(labels)
-    labels = labels[labels != getattr(loss, "ignore_class", None)]
+    labels = _classes(labels, loss)
     num_classes = outputs.shape[-1]
     if not labels.size or num_classes is None:
         return
@@ -81,7 +188,8 @@ def check_several_classes(labels: list, loss: Any) -> None:
     y = labels[0]
     if y is None or tree.is_nested(y) or not _is_sparse(loss):
         return
-    classes = {c for part in labels for c in np.unique(part).tolist()}
+    parts = [_classes(part, loss) for part in labels]
+    classes = {c for part in parts for c in np.unique(part).tolist()}
     if len(classes) == 1:
         raise ValueError(
             "`validation_data` has examples of one class only, "
@@ -108,6 +216,26 @@ def in_order(batch: Any, expected: Any) -> Any:
     return batch if isinstance(expected, dict) else list(batch.values())
 
 
+def labels_in_dict(batch: Any) -> str | None:
+    """Returns what to do about elements that hold labels among their inputs.
+
+    `None` for anything but a dict in which something is named as labels are.
+
+    >>> print(labels_in_dict({"image": 0, "label": 0}))
+    Keras takes tuples `(x, y)`: give `dataset.map(lambda element: \
+(element['image'], element['label']))`.
+    """
+    names = list(batch) if isinstance(batch, dict) else []
+    labels = [name for name in names if str(name).lower() in LABEL_NAMES]
+    inputs = [name for name in names if name not in labels]
+    if not labels or not inputs:
+        return None
+    return (
+        "Keras takes tuples `(x, y)`: give `dataset.map(lambda element: "
+        f"(element[{inputs[0]!r}], element[{labels[0]!r}]))`."
+    )
+
+
 def _fits(shape: tuple, expected: tuple) -> bool:
     shape = tuple(shape)
     # Functional models let an axis of 1 at the end go or come.
@@ -126,8 +254,10 @@ def check_shapes(batch: Any, expected: Any) -> None:
     parts = tree.flatten(in_order(batch, expected))
     specs = tree.flatten(expected)
     if len(parts) != len(specs):
+        advice = labels_in_dict(batch)
         raise ValueError(
             f"The backbone takes {len(specs)} inputs. Received: {len(parts)}"
+            + (f". {advice}" if advice else "")
         )
     for part, spec in zip(parts, specs):
         if not _fits(part.shape, spec.shape):
@@ -151,7 +281,9 @@ def check_validation_data(data: Any) -> None:
             "`tf.data.Dataset` or a `keras.utils.PyDataset`. Received: "
             f"{data!r}"
         )
-    check_arrays(data, "validation_data")
+    parts = data if isinstance(data, (list, tuple)) else [data]
+    for number, part in enumerate(parts):
+        check_arrays(part, "validation_data", are_labels=number == 1)
     if isinstance(data, tf.data.Dataset):
         endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
     else:

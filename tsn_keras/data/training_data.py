@@ -13,22 +13,43 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from tsn_keras.data.arguments import shown
+
 EVALUATION_BATCH = 1024
 HELD_OUT_ROWS = 1024
 
-# How often data sets were read, where their order depends on it.
+# How often data sets were read, where their order depends on it, and the number
+# that this began with.
 _passes = weakref.WeakKeyDictionary()
 
 
 def count_passes(dataset: tf.data.Dataset, passes: tf.Variable) -> None:
     """Registers the variable that counts how often a data set was read."""
-    _passes[dataset] = passes
+    _passes[dataset] = passes, passes.numpy()
 
 
 def passes_of(data: Any) -> tf.Variable | None:
     """Returns the variable that was registered for a data set, if any."""
     is_dataset = isinstance(data, tf.data.Dataset)
-    return _passes.get(data) if is_dataset else None
+    return _passes.get(data, (None,))[0] if is_dataset else None
+
+
+@contextlib.contextmanager
+def read_as_new(data: Any) -> Iterator[None]:
+    """Lets data be read as if for the first time, and without a trace.
+
+    That goes for data sets whose passes are counted.
+    """
+    passes = passes_of(data)
+    if passes is None:
+        yield
+        return
+    before = passes.numpy()
+    passes.assign(_passes[data][1])
+    try:
+        yield
+    finally:
+        passes.assign(before)
 
 
 def _is_arrays(x: Any) -> bool:
@@ -41,14 +62,32 @@ def _is_arrays(x: Any) -> bool:
 
 def num_rows(arrays: Any) -> int:
     """Returns the length of the first axis of a nest of arrays."""
-    return int(tree.flatten(arrays)[0].shape[0])
+    first = next(iter(tree.flatten(arrays)), None)
+    shape = getattr(first, "shape", ())
+    if not len(shape):
+        raise ValueError(
+            "Data must be given in batches: arrays whose first axis is the "
+            f"batch. Received: {shown(arrays)}"
+        )
+    return int(shape[0])
+
+
+def _as_array(part: Any) -> Any:
+    kept = part is None or isinstance(part, tf.RaggedTensor)
+    return part if kept else np.asarray(part)
+
+
+def _as_tensor(part: Any) -> Any:
+    is_ragged = isinstance(part, tf.RaggedTensor)
+    return part if is_ragged else tf.convert_to_tensor(part)
 
 
 def take_rows(arrays: Any, rows) -> Any:
     """Returns some rows of a nest of arrays."""
 
     def take(part):
-        if isinstance(part, tf.Tensor) and part.dtype == tf.string:
+        is_text = isinstance(part, tf.Tensor) and part.dtype == tf.string
+        if is_text or isinstance(part, tf.RaggedTensor):
             # Keras takes no arrays of Python's strings.
             return tf.gather(part, np.arange(part.shape[0])[rows])
         return np.asarray(part)[rows]
@@ -63,10 +102,47 @@ def joined(batches: list) -> Any:
     """
 
     def shapes(batch):
-        return [np.shape(part)[1:] for part in tree.flatten(batch)]
+        return [tuple(part.shape)[1:] for part in tree.flatten(batch)]
+
+    def join(*parts):
+        is_ragged = isinstance(parts[0], tf.RaggedTensor)
+        return (tf.concat if is_ragged else np.concatenate)(parts, axis=0)
 
     alike = [batch for batch in batches if shapes(batch) == shapes(batches[0])]
-    return tree.map_structure(lambda *parts: np.concatenate(parts), *alike)
+    return tree.map_structure(join, *alike)
+
+
+def in_full_batches(arrays: Any, size: int | None) -> list[Any]:
+    """Returns arrays in batches of one size, or in one if any size will do.
+
+    A rest is left out, and rows come again where there are too few.
+
+    >>> [part.tolist() for part in in_full_batches(np.arange(5), 2)]
+    [[0, 1], [2, 3]]
+    """
+    if size is None:
+        return [arrays]
+    count = num_rows(arrays)
+    rows = np.resize(np.arange(count), max(size, count - count % size))
+    starts = range(0, len(rows), size)
+    return [take_rows(arrays, rows[start : start + size]) for start in starts]
+
+
+def check_full_batches(counts: list[int], size: int | None, what: str) -> None:
+    """Refuses batches of another size than the only one that will do.
+
+    Args:
+        counts: The rows of each batch.
+        what: The argument's name.
+    """
+    wrong = [count for count in counts if size not in (None, count)]
+    if wrong:
+        raise ValueError(
+            f"The backbone takes batches of exactly {size} examples, as its "
+            f"`keras.Input` says, and `{what}` has one of {wrong[0]}. Give a "
+            f"multiple of {size} examples, `batch_size={size}` for arrays and "
+            f"`dataset.batch({size}, drop_remainder=True)` for a data set."
+        )
 
 
 class TrainingData:
@@ -93,6 +169,7 @@ class TrainingData:
         self.validation_split = validation_split or 0.0
         self.class_weight = class_weight
         self.has_targets = True
+        self._full = False
         self._seen = []
         self._generator = None
         if isinstance(x, types.GeneratorType):
@@ -107,6 +184,18 @@ class TrainingData:
     def _num_rows(self) -> int:
         """The number of rows of arrays that `fit` trains with."""
         return math.floor(num_rows(self.x) * (1.0 - self.validation_split))
+
+    def keep_batches_full(self, size: int | None) -> None:
+        """Sees to it that all batches of arrays have the only size there is.
+
+        Raises:
+            ValueError: If `fit` would train with another.
+        """
+        self._full = size is not None
+        if self._full and self.is_arrays:
+            rest = self._num_rows() % self.batch_size
+            counts = [self.batch_size, rest or self.batch_size]
+            check_full_batches(counts, size, "x")
 
     @contextlib.contextmanager
     def untouched(self) -> Iterator[None]:
@@ -143,9 +232,7 @@ class TrainingData:
         taken, batches = 0, []
         for element in self.elements():
             batch = keras.utils.unpack_x_y_sample_weight(element)
-            batch = tree.map_structure(
-                lambda part: part if part is None else np.asarray(part), batch
-            )
+            batch = tree.map_structure(_as_array, batch)
             batches.append(batch)
             self.has_targets = batch[1] is not None
             taken += num_rows(batch[0])
@@ -189,6 +276,10 @@ class TrainingData:
         if count < 5:
             return None
         held = min(HELD_OUT_ROWS, count // 5)
+        if self._full:
+            held -= held % self.batch_size
+        if not held:
+            return None
         order = np.random.default_rng(0).permutation(count)
         columns = dict(x=self.x, y=self.y, sample_weight=self.sample_weight)
         columns = {k: c for k, c in columns.items() if c is not None}
@@ -198,6 +289,8 @@ class TrainingData:
             for rows in (wanted, order[:held])
         )
         training["batch_size"] = self.batch_size
+        if self._full:
+            held_out["batch_size"] = self.batch_size
         training["class_weight"] = self.class_weight
         return training, held_out
 
@@ -268,22 +361,30 @@ def weights_of_classes(y: Any, class_weight: dict[int, float]) -> tf.Tensor:
     return tf.constant(weights, tf.float32, labels.shape[:1])
 
 
-def evaluation_batches(data: Any) -> list[tuple]:
+def evaluation_batches(data: Any, size: int | None = None) -> list[tuple]:
     """Returns validation data of any form as batches: tuples of tensors.
 
-    They may be a tuple or list of arrays, a `tf.data.Dataset`, a `PyDataset`
-    or an iterable of batches.
+    Args:
+        data: A tuple or list of arrays, a `tf.data.Dataset`, a `PyDataset` or
+            an iterable of batches.
+        size: The only batch size that will do.
     """
+    batches = _evaluation_batches(data, size or EVALUATION_BATCH)
+    check_full_batches(list(map(num_rows, batches)), size, "validation_data")
+    return batches
+
+
+def _evaluation_batches(data: Any, size: int) -> list[tuple]:
     if isinstance(data, list):
         data = tuple(data)
     if not isinstance(data, tuple):
         elements = TrainingData(data).elements()
         elements = [element for element in elements if num_rows(element)]
-        return tree.map_structure(tf.convert_to_tensor, elements)
+        return tree.map_structure(_as_tensor, elements)
     columns = tuple(column for column in data if column is not None)
     if not columns:
         return []
-    starts = range(0, num_rows(columns), EVALUATION_BATCH)
-    slices = [slice(start, start + EVALUATION_BATCH) for start in starts]
+    starts = range(0, num_rows(columns), size)
+    slices = [slice(start, start + size) for start in starts]
     batches = [take_rows(columns, rows) for rows in slices]
-    return tree.map_structure(tf.convert_to_tensor, batches)
+    return tree.map_structure(_as_tensor, batches)

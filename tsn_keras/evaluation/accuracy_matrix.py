@@ -1,10 +1,11 @@
 """The quality on every task after every task."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from tsn_keras.data import check_integers, check_numbers, check_strings, shown
 
 
 class AccuracyMatrix:
@@ -40,13 +41,15 @@ class AccuracyMatrix:
         count = tasks
         if isinstance(tasks, Sequence):
             self.names = tuple(tasks)
+            for name in self.names:
+                check_strings(tasks=name)
             count = len(self.names)
             if len(set(self.names)) < count:
                 raise ValueError(
                     "`tasks` must name every task once. Received: "
                     f"{self.names}. Rename the repeated ones."
                 )
-        count = operator.index(count)
+        check_integers(tasks=count)
         if count < 1:
             raise ValueError(
                 f"`tasks` must be at least one task. Received: {tasks!r}. "
@@ -64,6 +67,8 @@ class AccuracyMatrix:
 
     def record(self, row: int, column: int, value: float) -> None:
         """Stores the quality on task `column` after task `row` was learned."""
+        check_integers(row=row, column=column)
+        check_numbers(value=value)
         for name, index in (("row", row), ("column", column)):
             if not 0 <= index < len(self):
                 raise ValueError(
@@ -91,12 +96,15 @@ class AccuracyMatrix:
         Returns:
             The stored values, float64 `[row + 1]`.
         """
+        check_tasks(tasks)
+        check_integers(row=row)
         if not 0 <= row < min(len(self), len(tasks)):
             raise ValueError(
                 f"`row` must be less than the {len(self)} tasks of the matrix "
                 f"and the {len(tasks)} tasks passed. Received: {row}. Pass "
                 "the number of the task that was learned last, from 0."
             )
+        check_model(model)
         for column in range(row + 1):
             task = tasks[column]
             if self.names is not None and task.name != self.names[column]:
@@ -122,3 +130,23 @@ class AccuracyMatrix:
             [None if np.isnan(value) else float(value) for value in row]
             for row in self._values
         ]
+
+
+def check_tasks(tasks: Any) -> None:
+    """Refuses what is no sequence of tasks."""
+    is_sequence = hasattr(tasks, "__len__") and hasattr(tasks, "__getitem__")
+    first = tasks[0] if is_sequence and len(tasks) else None
+    if not is_sequence or not (first is None or hasattr(first, "name")):
+        raise TypeError(
+            "`tasks` must be a sequence of tasks, such as a scenario. "
+            f"Received: tasks={shown(tasks)}"
+        )
+
+
+def check_model(model: Any) -> None:
+    """Refuses what cannot evaluate and predict a task."""
+    if not hasattr(model, "evaluate") or not hasattr(model, "predict"):
+        raise TypeError(
+            "`model` must be a tsn_keras.ContinualModel. Received: "
+            f"model={shown(model)}"
+        )

@@ -7,6 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.data import check_integers, check_strings, shown
+from tsn_keras.evaluation.accuracy_matrix import check_model
+
 
 def hash_logits(logits: Any) -> str:
     """Computes a hash that is equal for results that are equal to the bit.
@@ -26,7 +29,7 @@ def hash_logits(logits: Any) -> str:
     digest = hashlib.sha256()
     for path, leaf in keras.tree.flatten_with_path(logits):
         array = np.asarray(leaf)
-        if array.dtype.hasobject:
+        if array.dtype.hasobject or array.dtype.kind in "SU":
             raise ValueError(
                 f"`logits` must hold numeric arrays. Received: {leaf!r} at "
                 f"{path}. Pass what `predict` returned."
@@ -57,20 +60,22 @@ class BitExactness:
     """
 
     def __init__(self, batch_size: int = 256) -> None:
+        check_integers(batch_size=batch_size)
         if batch_size < 1:
             raise ValueError(
                 f"`batch_size` must be at least 1. Received: {batch_size}. "
                 "Pass for example 256."
             )
         self.batch_size = batch_size
-        self._inputs = {}
-        self._hashes = {}
+        # Inputs and hash of each task.
+        self._recorded = {}
         self._results = {}
 
     @property
     def hashes(self) -> dict[str, str]:
         """The recorded hash of each task."""
-        return dict(self._hashes)
+        recorded = dict(self._recorded)
+        return {name: known for name, (_, known) in recorded.items()}
 
     @property
     def all(self) -> bool:
@@ -78,8 +83,9 @@ class BitExactness:
 
         False if nothing was recorded, or something after the last `verify`.
         """
-        verified = self._results.keys() == self._hashes.keys()
-        return bool(self._hashes) and verified and all(self._results.values())
+        results = self._results
+        verified = results.keys() == self._recorded.keys()
+        return bool(results) and verified and all(results.values())
 
     def record(self, model: Any, task_name: str, x: Any) -> str:
         """Stores and returns the hash of a task's logits.
@@ -89,28 +95,43 @@ class BitExactness:
             x: Inputs of the task, an array or a nest of arrays, batch first.
                 A copy is kept.
         """
+        check_model(model)
         inputs = self._checked(task_name, x)
         logits_hash = self._hash(model, task_name, inputs)
-        self._inputs[task_name] = inputs
-        self._hashes[task_name] = logits_hash
+        self._keep(task_name, inputs, logits_hash)
         return logits_hash
 
     def resume(self, task_name: str, x: Any, logits_hash: str) -> None:
         """Takes over what `record` stored of a task in another process."""
-        self._inputs[task_name] = self._checked(task_name, x)
-        self._hashes[task_name] = logits_hash
+        check_strings(logits_hash=logits_hash)
+        self._keep(task_name, self._checked(task_name, x), logits_hash)
+
+    def _keep(self, task_name, *found):
+        # Another thread may have kept the same task meanwhile.
+        if self._recorded.setdefault(task_name, found) is not found:
+            self._refuse(task_name)
+
+    def _refuse(self, task_name):
+        raise ValueError(
+            f"`task_name` {task_name!r} was recorded before, and a new record "
+            "would hide a change. Make a new BitExactness."
+        )
 
     def _checked(self, task_name, x):
-        if task_name in self._hashes:
-            raise ValueError(
-                f"`task_name` {task_name!r} was recorded before, and a new "
-                "record would hide a change. Make a new BitExactness."
-            )
+        check_strings(task_name=task_name)
+        if task_name in self._recorded:
+            self._refuse(task_name)
         if isinstance(x, tf.data.Dataset):
             raise ValueError(
                 "`x` must be an array or a nest of arrays. Received a "
                 "tf.data.Dataset, which may give other inputs next time. "
                 "Pass `next(iter(dataset))[0]`."
+            )
+        parts = keras.tree.flatten(x)
+        if not parts or not all(hasattr(part, "shape") for part in parts):
+            raise TypeError(
+                "`x` must be an array or a nest of arrays, batch first. "
+                f"Received: x={shown(x)}"
             )
         return keras.tree.map_structure(np.array, x)
 
@@ -120,11 +141,13 @@ class BitExactness:
         `model` may also be the same one loaded from a file. The result tells
         for each recorded task whether its logits are the same bits.
         """
-        self._results = {
-            name: self._hash(model, name, inputs) == self._hashes[name]
-            for name, inputs in self._inputs.items()
+        check_model(model)
+        results = {
+            name: self._hash(model, name, inputs) == known
+            for name, (inputs, known) in list(self._recorded.items())
         }
-        return dict(self._results)
+        self._results = results
+        return dict(results)
 
     def _hash(self, model, task_name, inputs):
         logits = model.predict(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tsn_keras.data import shown
 from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
 
 Matrix = AccuracyMatrix | np.ndarray | Sequence[Sequence[float]]
@@ -79,7 +80,7 @@ def forward_transfer(
     values = _square(matrix)
     if single is None:
         return None
-    baseline = np.asarray(single, dtype=np.float64)
+    baseline = _numbers("single", single)
     if baseline.shape != (len(values),):
         raise ValueError(
             f"`single` must have one quality for each of the {len(values)} "
@@ -120,7 +121,7 @@ def forgetting(matrix: Matrix) -> float:
 def _square(matrix):
     if isinstance(matrix, AccuracyMatrix):
         return matrix.values
-    values = np.asarray(matrix, dtype=np.float64)
+    values = _numbers("matrix", matrix)
     if values.ndim != 2 or len(set(values.shape)) > 1 or not values.size:
         raise ValueError(
             "`matrix` must have one row and one column for each task. "
@@ -129,11 +130,26 @@ def _square(matrix):
     return values
 
 
+def _numbers(name, given):
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"`{name}` must hold numbers, in rows of one length. Received: "
+            f"{name}={shown(given)}"
+        ) from error
+
+
 def _known(values, where):
     if np.isnan(values).any():
         raise ValueError(
             f"`matrix` has missing entries (NaN) in {where}. Evaluate them "
             "with `AccuracyMatrix.evaluate_row`, or pass the first rows and "
             "columns of a run that was stopped."
+        )
+    if np.isinf(values).any():
+        raise ValueError(
+            f"`matrix` has infinite entries in {where}. Received: "
+            f"{values.tolist()}. Leave out what was not measured."
         )
     return values

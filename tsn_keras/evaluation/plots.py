@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from tsn_keras.data import check_paths, shown
 from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
+from tsn_keras.files import complete_file
 
 _INK = "#22313f"
 _FAINT = "#b8c2cc"
@@ -32,6 +34,8 @@ def plot_accuracy_matrix(
         matrix: Qualities between 0 and 1.
         path: The picture to write; its ending says the format.
     """
+    check_matrix(matrix)
+    check_paths(path=path)
     percent = 100 * matrix.values
     count = len(matrix)
     names = [str(name) for name in matrix.names or range(count)]
@@ -68,6 +72,8 @@ def plot_capacity(
         capacity: What `ContinualModel.capacity()` returned.
         path: The picture to write; its ending says the format.
     """
+    check_capacity(capacity)
+    check_paths(path=path)
     kinds = sorted(capacity.bytes.items(), key=lambda item: -item[1])
     figure = _figure(8.0, 2.6 + 0.38 * len(kinds))
     ratios = [1.0, 0.5 + 0.42 * len(kinds)]
@@ -79,6 +85,24 @@ def plot_capacity(
     text = f"{title}: {size}, {percent:.1f} % of one dense network"
     figure.suptitle(text, color=_INK, fontsize=12)
     _save(figure, path)
+
+
+def check_matrix(matrix: Any) -> None:
+    """Refuses all but accuracy matrices."""
+    if not isinstance(matrix, AccuracyMatrix):
+        raise TypeError(
+            "`matrix` must be a tsn_keras.evaluation.AccuracyMatrix. "
+            f"Received: matrix={shown(matrix)}"
+        )
+
+
+def check_capacity(capacity: Any) -> None:
+    """Refuses what `ContinualModel.capacity` does not return."""
+    if not hasattr(capacity, "total_bytes"):
+        raise TypeError(
+            "`capacity` must be what `ContinualModel.capacity()` returned. "
+            f"Received: capacity={shown(capacity)}"
+        )
 
 
 def _figure(width, height):
@@ -96,7 +120,8 @@ def _figure(width, height):
 
 
 def _save(figure, path):
-    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15)
+    with complete_file(path) as file:
+        figure.savefig(file, dpi=150, bbox_inches="tight", pad_inches=0.15)
 
 
 def _annotate(axes, percent, low):

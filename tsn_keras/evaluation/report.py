@@ -4,14 +4,21 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from tsn_keras.data import (
+    check_flags,
+    check_numbers,
+    check_paths,
+    shown,
+)
 from tsn_keras.evaluation import metrics
 from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
+from tsn_keras.evaluation.plots import check_capacity, check_matrix
 from tsn_keras.files import complete_file
 
 _DISTRIBUTIONS = (
@@ -54,6 +61,19 @@ def build_report(
     Raises:
         TypeError: If JSON cannot hold a value.
     """
+    check_matrix(matrix)
+    check_capacity(capacity)
+    check_flags(bit_exact=bit_exact)
+    check_numbers(seconds=seconds)
+    if isinstance(tasks, (str, Mapping)) or not isinstance(tasks, Iterable):
+        raise TypeError(
+            "`tasks` must be a list of dicts, as `TaskReport.to_dict()` "
+            f"returns them. Received: tasks={shown(tasks)}"
+        )
+    if not isinstance(config, Mapping):
+        raise TypeError(
+            f"`config` must be a dict. Received: config={shown(config)}"
+        )
     report = {
         "tasks": list(tasks),
         "accuracy_matrix": matrix.to_list(),
@@ -98,6 +118,7 @@ def write_report(path: str | os.PathLike, **parts: Any) -> dict[str, Any]:
     )
     ```
     """
+    check_paths(path=path)
     report = build_report(**parts)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,24 @@
 """A sequence of tasks learned, measured, reported, and resumed."""
 
+import functools
+import hashlib
 import json
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 
-from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
+from tsn_keras.data import check_flags, check_paths, check_strings
+from tsn_keras.evaluation import run_identity
+from tsn_keras.evaluation.accuracy_matrix import (
+    AccuracyMatrix,
+    check_model,
+    check_tasks,
+)
 from tsn_keras.evaluation.bit_exactness import BitExactness
 from tsn_keras.evaluation.plots import plot_accuracy_matrix, plot_capacity
 from tsn_keras.evaluation.report import write_report
@@ -17,6 +26,24 @@ from tsn_keras.files import complete_file
 
 MODEL_FILE = "model.keras"
 PROGRESS_FILE = "progress.json"
+REPORT_FILE = "report.json"
+MATRIX_FILE = "accuracy_matrix.png"
+CAPACITY_FILE = "capacity.png"
+REMEDY = (
+    "Give it what it was begun with, or another `output_dir`, or begin anew "
+    "with `resume=False`. Nothing was changed on disk."
+)
+
+
+def _one_at_a_time(method: Callable) -> Callable:
+    """Refuses a method of a run while another thread changes its model."""
+
+    @functools.wraps(method)
+    def alone(self, *args, **kwargs):
+        with self.model.changes.by(method.__name__):
+            return method(self, *args, **kwargs)
+
+    return alone
 
 
 class ScenarioRun:
@@ -25,12 +52,25 @@ class ScenarioRun:
     The model and the measurements are saved after each task, so that a run
     that was stopped goes on with the next task.
 
+    A run is resumed with what it was begun with, compared by content: all
+    validation and test data, the first 1,024 examples of the training data in
+    each task, labels and order included; the model's architecture, frozen
+    weights, strategies and seed, what it was compiled with, and `metric`. More
+    tasks may follow. To compare them the data are read when the run is made.
+    That changes no order of training in tasks of a scenario. Training data that
+    are shuffled anew each time they are read are compared in any order, up to
+    65,536 examples; of those that are augmented at random only the form is.
+
     Args:
         model: `ContinualModel`, compiled.
         tasks: A sequence of `tsn_keras.scenarios.Task`.
         output_dir: Folder for `model.keras`, `report.json` and the plots.
         metric: Name of the compiled metric that is the accuracy.
         resume: Whether to go on with what `output_dir` holds.
+
+    Raises:
+        ValueError: If `output_dir` holds another run, or files of several, and
+            is to be resumed.
 
     Example:
 
@@ -51,6 +91,11 @@ class ScenarioRun:
         metric: str = "accuracy",
         resume: bool = False,
     ) -> None:
+        check_model(model)
+        check_tasks(tasks)
+        check_paths(output_dir=output_dir)
+        check_strings(metric=metric)
+        check_flags(resume=resume)
         self.model = model
         self.tasks = tasks
         self.output_dir = pathlib.Path(output_dir)
@@ -61,25 +106,51 @@ class ScenarioRun:
         self.seconds = 0.0
         self.training_seconds = 0.0
         self.consolidation_seconds = 0.0
+        # What each task was trained with, and the digest of what it stores.
+        self._arguments: list[dict[str, str]] = []
+        self._records: dict[str, str] = {}
+        self._resumed = False
+        self._tasks = run_identity.describe_tasks(tasks)
+        self._settings = run_identity.describe_settings(model, metric)
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        if resume and (self.output_dir / PROGRESS_FILE).exists():
+        if resume:
             self._resume()
+        for task in self._tasks:
+            if "shuffled" in task["test"]:
+                warnings.warn(
+                    f"The `test` data of task '{task['name']}' come in another "
+                    "order each time: the run could not be resumed. Do not "
+                    "shuffle them.",
+                    stacklevel=2,
+                )
 
     @property
     def remaining(self) -> Sequence:
         """The tasks that are still to be learned."""
         return self.tasks[self.learned :]
 
+    @_one_at_a_time
     def learn(self, head: keras.layers.Layer, **fit_arguments: Any):
         """Learns the next task: add, fit, consolidate, evaluate, save.
 
         Takes arguments of `ContinualModel.fit`, such as `epochs`, and returns
-        the task's `TaskReport`.
+        the task's `TaskReport`. If all tasks before a stop had the same ones,
+        those after it must have them, too.
         """
         start = time.perf_counter()
+        if not len(self.remaining):
+            raise ValueError(
+                f"All {self.learned} tasks of the scenario have been learned. "
+                "Call `finish`, or make a run with more tasks."
+            )
         task = self.tasks[self.learned]
         fit_arguments = {"shuffle": False, "verbose": 0, **fit_arguments}
+        arguments = run_identity.describe_arguments(fit_arguments)
+        self._check_arguments(arguments)
         self.model.add_task(task.name, head=head)
+        if not self.learned and not (self.output_dir / MODEL_FILE).exists():
+            # A model that is saved next is this run's.
+            self._save_progress()
         begun = time.perf_counter()
         self.model.fit(task.train, **fit_arguments)
         trained = time.perf_counter()
@@ -88,11 +159,13 @@ class ScenarioRun:
         )
         self.training_seconds += trained - begun
         self.consolidation_seconds += time.perf_counter() - trained
+        self._arguments.append(arguments)
         self._account(task)
         self.seconds += time.perf_counter() - start
         self._save()
         return report
 
+    @_one_at_a_time
     def finish(
         self,
         config: Mapping[str, Any],
@@ -108,11 +181,11 @@ class ScenarioRun:
         self.bit_exactness.verify(self.model)
         capacity = self.model.capacity()
         folder = self.output_dir
-        plot_accuracy_matrix(self.matrix, folder / "accuracy_matrix.png")
-        plot_capacity(capacity, folder / "capacity.png")
+        plot_accuracy_matrix(self.matrix, folder / MATRIX_FILE)
+        plot_capacity(capacity, folder / CAPACITY_FILE)
         reports = [self.model.report(name) for name in self.model.tasks]
         return write_report(
-            folder / "report.json",
+            folder / REPORT_FILE,
             tasks=[report.to_dict() for report in reports],
             matrix=self.matrix,
             capacity=capacity,
@@ -131,10 +204,22 @@ class ScenarioRun:
         self.matrix.evaluate_row(
             self.model, self.tasks, self.learned, self.metric
         )
+        record = run_identity.describe_record(self.model.bank, task.name)
+        self._records[task.name] = record
         self.learned += 1
 
     def _save(self) -> None:
-        self.model.save(self.output_dir / MODEL_FILE)
+        folder = self.output_dir
+        stale = [REPORT_FILE, MATRIX_FILE, CAPACITY_FILE]
+        if self.learned == 1 and (folder / MODEL_FILE).exists():
+            # Of another run, like the model that is replaced next.
+            stale.append(PROGRESS_FILE)
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)
+        self.model.save(folder / MODEL_FILE)
+        self._save_progress()
+
+    def _save_progress(self) -> None:
         progress = {
             "learned": self.learned,
             "seconds": self.seconds,
@@ -142,24 +227,28 @@ class ScenarioRun:
             "consolidation_seconds": self.consolidation_seconds,
             "matrix": self.matrix.to_list(),
             "hashes": self.bit_exactness.hashes,
+            "records": self._records,
+            "arguments": self._arguments,
+            "tasks": self._tasks,
+            "settings": self._settings,
         }
+        progress["checksum"] = _checksum(progress)
         with complete_file(self.output_dir / PROGRESS_FILE) as unfinished:
             unfinished.write_text(json.dumps(progress))
 
     def _resume(self) -> None:
-        progress = json.loads((self.output_dir / PROGRESS_FILE).read_text())
-        names = [task.name for task in self.tasks][: progress["learned"]]
-        if list(progress["hashes"]) != names:
-            raise ValueError(
-                f"The run in '{self.output_dir}' learned the tasks "
-                f"{list(progress['hashes'])}, and this scenario begins with "
-                f"{names}. Use the same flags, or another `output_dir`."
-            )
-        self.model = keras.models.load_model(self.output_dir / MODEL_FILE)
+        """Goes on with a run; what does not belong to it is refused first."""
+        progress, model = self._saved_run()
+        if progress is None:
+            return
+        self.model = model
         self.learned = progress["learned"]
         self.seconds = progress["seconds"]
         self.training_seconds = progress["training_seconds"]
         self.consolidation_seconds = progress["consolidation_seconds"]
+        self._records = progress["records"]
+        self._arguments = progress["arguments"]
+        self._resumed = True
         for row, values in enumerate(progress["matrix"][: self.learned]):
             for column in range(row + 1):
                 self.matrix.record(row, column, values[column])
@@ -167,11 +256,100 @@ class ScenarioRun:
             self.bit_exactness.resume(
                 task.name, _first_inputs(task), progress["hashes"][task.name]
             )
-        following = [task.name for task in self.remaining[:1]]
-        if following and list(self.model.tasks[self.learned :]) == following:
+        if len(self.model.bank.tasks) > self.learned:
             # The run was stopped after it saved the model, and before it saved
             # the measurements. How long the task took is not known.
             self._account(self.remaining[0])
+
+    def _saved_run(self) -> tuple[dict[str, Any] | None, Any]:
+        """Reads what a run saved; `None` if it saved no task."""
+        folder, progress, saved = self.output_dir, None, None
+        if (folder / PROGRESS_FILE).exists():
+            progress = self._saved_progress()
+            self._check_identity(progress)
+        if (folder / MODEL_FILE).exists():
+            saved = keras.models.load_model(folder / MODEL_FILE)
+        if progress is None and saved is not None:
+            raise ValueError(
+                f"'{folder}' holds a model, and no '{PROGRESS_FILE}' that says "
+                f"which run it belongs to. {REMEDY}"
+            )
+        learned = progress["learned"] if progress else 0
+        if saved is None and not learned:
+            return None, None
+        names = [task["name"] for task in self._tasks]
+        bank = getattr(saved, "bank", None)
+        has = list(bank.tasks) if bank else []
+        # One more if the run was stopped between its two files.
+        is_known = has in (names[:learned], names[: learned + 1])
+        if not is_known or any(
+            run_identity.describe_record(bank, name) != record
+            for name, record in progress["records"].items()
+        ):
+            raise ValueError(
+                f"'{MODEL_FILE}' in '{folder}' is not the model that "
+                f"'{PROGRESS_FILE}' belongs to: it has the tasks {has}, and "
+                f"{names[:learned]} were measured, whose stored bits are "
+                f"known. {REMEDY}"
+            )
+        return progress, saved
+
+    def _saved_progress(self) -> dict[str, Any]:
+        path = self.output_dir / PROGRESS_FILE
+        try:
+            progress = json.loads(path.read_text())
+        except ValueError:
+            progress = None
+        is_whole = isinstance(progress, dict) and "checksum" in progress
+        if not is_whole or progress.pop("checksum") != _checksum(progress):
+            raise ValueError(
+                f"'{path}' is damaged, was edited, or was written by another "
+                f"version. {REMEDY}"
+            )
+        return progress
+
+    def _check_identity(self, progress: dict[str, Any]) -> None:
+        """Refuses to go on with other tasks or settings than were begun."""
+        learned = list(progress["hashes"])
+        names = [task["name"] for task in self._tasks[: len(learned)]]
+        if learned != names:
+            raise ValueError(
+                f"The run in '{self.output_dir}' learned the tasks {learned}, "
+                f"and this scenario begins with {names}. {REMEDY}"
+            )
+        found = run_identity.differing_tasks(progress["tasks"], self._tasks)
+        found += run_identity.differing_settings(
+            progress["settings"], self._settings
+        )
+        if found:
+            raise ValueError(
+                f"The run in '{self.output_dir}' was begun with other data or "
+                f"settings: {'; '.join(found)}. {REMEDY}"
+            )
+        for task in self._tasks[: len(learned)]:
+            if "examples" not in task["test"]:
+                raise ValueError(
+                    f"The `test` data of task '{task['name']}' come in another "
+                    "order each time, so its bits cannot be compared with "
+                    f"those of the run in '{self.output_dir}'. Do not shuffle "
+                    "test data, and begin anew with `resume=False`."
+                )
+
+    def _check_arguments(self, arguments: dict[str, str]) -> None:
+        """Refuses to train on otherwise than before the stop."""
+        before = self._arguments
+        if self._resumed and before and before[1:] == before[:-1]:
+            found = run_identity.differing_settings(before[0], arguments)
+            if found:
+                raise ValueError(
+                    f"The run in '{self.output_dir}' trained its tasks with "
+                    f"other arguments: {'; '.join(found)}. {REMEDY}"
+                )
+
+
+def _checksum(progress: dict[str, Any]) -> str:
+    text = json.dumps(progress, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _first_inputs(task):

@@ -8,6 +8,7 @@ from tsn_keras.layers.given_values import (
 from tsn_keras.layers.given_values import given_value as given_value
 from tsn_keras.layers.given_values import has_given_values as has_given_values
 from tsn_keras.layers.heads import Heads as Heads
+from tsn_keras.layers.heads import signature as signature
 from tsn_keras.layers.kernel_rule import KernelRule as KernelRule
 from tsn_keras.layers.kernel_rule import Kernels as Kernels
 from tsn_keras.layers.kernel_rule import (

@@ -105,6 +105,7 @@ class LayerScope(keras.StatelessScope):
     ):
         super().__init__(state_mapping=replaced, collect_losses=True)
         self.layer = layer
+        self._assigned: dict[int, keras.Variable] = {}
         if _given.get():
             for variable in layer.variables:
                 value = given_value(variable)
@@ -112,6 +113,11 @@ class LayerScope(keras.StatelessScope):
                     # Not by `state_mapping`, which would cast it.
                     self.add_update((variable, value))
         self.replaced = dict(self.state_mapping)
+        self._assigned.clear()
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        super().add_update(update)
+        self._assigned[id(update[0])] = update[0]
 
     def get_current_value(self, variable: keras.Variable) -> Any:
         value = super().get_current_value(variable)
@@ -124,15 +130,38 @@ class LayerScope(keras.StatelessScope):
         before = self.replaced[id(variable)]
         return self.state_mapping[id(variable)] is not before
 
+    def check_assigned(self) -> None:
+        """Refuses assignments to variables that no list of Keras holds."""
+        listed = self.layer.variables + self.layer.metrics_variables
+        listed = set(map(id, listed))
+        names = [
+            variable.path
+            for key, variable in self._assigned.items()
+            if key not in listed
+            # Of random numbers that nobody gave a seed.
+            and variable.name != "seed_generator_state"
+        ]
+        if names:
+            raise ValueError(
+                f"Layer '{self.layer.name}' assigns to {names} when it is "
+                "called, which Keras does not list among its variables: no "
+                "task could keep them. Create them with `self.add_weight`, as "
+                "attributes of the layer; a recurrent layer must not be "
+                "`stateful`."
+            )
+
     def hand_on(self, owner: keras.layers.Layer) -> None:
         """Does what the layer did in the scope, once the scope is left.
 
         Assignments to replaced variables are dropped. `owner` gets the losses.
+
+        Raises:
+            ValueError: If it assigned to variables that Keras does not list.
         """
-        for variable in self.layer.variables:
-            updated = self.state_mapping.get(id(variable))
-            if updated is not None and id(variable) not in self.replaced:
-                variable.assign(updated)
+        self.check_assigned()
+        for variable in self._assigned.values():
+            if id(variable) not in self.replaced:
+                variable.assign(self.state_mapping[id(variable)])
         if self.losses:
             # Functional models refuse losses that are added from outside.
             keras.layers.Layer.add_loss(owner, self.losses)

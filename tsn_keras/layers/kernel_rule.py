@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from tsn_keras.keras_internals import flatten_layers
+from tsn_keras.keras_internals import check_layer, flatten_layers
 from tsn_keras.layers.weight_paths import weight_paths
 
 CLASSES_KEY = "layer_classes"
@@ -63,6 +63,7 @@ class KernelRule:
 
     def find(self, layer: keras.layers.Layer) -> list[keras.Variable]:
         """Returns the kernels of a built layer, in the order of its weights."""
+        check_layer(layer)
         chosen = self._chosen(layer)
         weights = layer.trainable_weights
         return [w for w in weights if _is_maskable(w) and chosen(w)]

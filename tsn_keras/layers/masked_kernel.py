@@ -1,6 +1,7 @@
 """The state that decides what one kernel of a subnetwork computes with."""
 
 import contextlib
+import contextvars
 import dataclasses
 from collections.abc import Callable, Iterator
 
@@ -91,7 +92,8 @@ class MaskedKernel:
 
     def __post_init__(self):
         self.path = self.path or self.kernel.path
-        self._replacement = None
+        # Every thread has its own.
+        self._replacement = contextvars.ContextVar("replacement", default=None)
 
     def rename(self, path: str) -> None:
         """Sets the kernel's name for users, as it is in the whole network."""
@@ -133,8 +135,9 @@ class MaskedKernel:
         given = given_value(self.kernel)
         if given is not None:
             return given
-        if self._replacement is not None:
-            return self._replacement()
+        replacement = self._replacement.get()
+        if replacement is not None:
+            return replacement()
         if not self.learns_scores:
             return select_slots(self.own_mask, self.kernel, self.fixed)
         scores = tf.convert_to_tensor(self.scores)
@@ -161,12 +164,12 @@ class MaskedKernel:
 
     @contextlib.contextmanager
     def replaced(self, effective: Callable) -> Iterator[None]:
-        """Computes with `effective()` in functions traced in the context."""
-        self._replacement = effective
+        """Computes with `effective()` in the context, in this thread."""
+        token = self._replacement.set(effective)
         try:
             yield
         finally:
-            self._replacement = None
+            self._replacement.reset(token)
 
 
 class EffectiveRegularizer:

@@ -52,6 +52,11 @@ class Subnetwork(keras.layers.Wrapper):
         **kwargs: Any,
     ):
         super().__init__(layer, **kwargs)
+        if not isinstance(learned_scores, bool):
+            raise TypeError(
+                "`learned_scores` must be True or False. Received: "
+                f"learned_scores={learned_scores!r}"
+            )
         self.learned_scores = learned_scores
         self.kernel_rule = KernelRule(kernels)
         self.supports_masking = layer.supports_masking

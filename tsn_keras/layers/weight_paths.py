@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from tsn_keras.keras_internals import (
+    check_layer,
     direct_layers,
     keeps_layer_names,
     own_variables,
@@ -40,6 +41,7 @@ def weight_paths(
         layer: the outermost layer.
         transparent: classes of wrappers. Their `layer` goes by their name.
     """
+    check_layer(layer)
     paths: dict[int, str] = {}
 
     def visit(one, prefix, from_config):

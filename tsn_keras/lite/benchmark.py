@@ -5,11 +5,13 @@ import os
 import pathlib
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from tsn_keras.data import check_integers, shown
+from tsn_keras.lite.checks import read_file
 from tsn_keras.lite.files.flatbuffer import FlatModel, schema
 from tsn_keras.lite.interpreter import make_interpreter
 
@@ -75,15 +77,20 @@ def benchmark(
     Raises:
         ValueError: If `open_size` is under 1.
     """
+    if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable):
+        raise TypeError(
+            "`paths` must be a list of paths. Received: "
+            f"paths={shown(paths)}. Give [path] for one file."
+        )
+    check_integers(lowest=1, repetitions=repetitions, num_threads=num_threads)
+    check_integers(open_size=open_size)
     if open_size < 1:
         raise ValueError(
             "`open_size` must be at least 1, such as the length of a usual "
             f"sequence. Received: open_size={open_size}"
         )
     settings = (xnnpack, num_threads)
-    subjects = [
-        _Subject(pathlib.Path(path), settings, open_size) for path in paths
-    ]
+    subjects = [_Subject(path, settings, open_size) for path in paths]
     for _ in range(repetitions):
         for subject in subjects:
             subject.run()
@@ -93,9 +100,12 @@ def benchmark(
 class _Subject:
     """A file that is ready to be run."""
 
-    def __init__(self, path: pathlib.Path, settings: tuple, open_size: int):
-        self.content = path.read_bytes()
-        self.path, self.settings, self.open_size = path, settings, open_size
+    def __init__(
+        self, path: str | os.PathLike, settings: tuple, open_size: int
+    ):
+        self.content = read_file(path)
+        self.path = pathlib.Path(path)
+        self.settings, self.open_size = settings, open_size
         self.interpreter = make_interpreter(self.content, *settings)
         self.is_bundle = "select" in self.interpreter.get_signature_list()
         self.latencies: list[float] = []

@@ -69,27 +69,29 @@ def export_bundle(
         ExportError: If the file cannot be made or computes something else.
         ValueError: If an argument is unusable, or heads differ.
     """
+    checks.check_model(model)
     path = checks.checked_path(path)
-    checks.check_batch_size(batch_size)
+    checks.check_batch_size(batch_size, model.switch.batch_size)
     if tasks is None:
         tasks = model.bank.tasks if model.bank else ()
-    names = list(dict.fromkeys(tasks))
+    names = checks.checked_tasks(tasks)
     if not names:
         raise ValueError("There is no consolidated task to export.")
     names = [checks.consolidated_task(model, name) for name in names]
     checks.check_equal_heads(model, names)
     checks.check_policies(model, names[0])
     checks.check_by_task("class_names", class_names, names)
+    checks.check_class_names(class_names)
     checks.check_by_task("verification_data", verification_data, names)
     data = verification_data or {}
     samples = {name: _samples(model, name, data.get(name)) for name in names}
-    expected = {}
-    for name in names:
-        with model.switch.using(name):
-            expected[name] = model_outputs(model, samples[name])
-    with model.switch.using(names[0]):
+    expected = {
+        name: model_outputs(model, samples[name], name) for name in names
+    }
+    with model.switch.reading(names[0]):
         module = BundleModule(model, names, batch_size)
-        signatures = module.signatures()
+        with model.compiled_heads.tracing:
+            signatures = module.signatures()
     content = put_out_networks(slim(convert(module, signatures)))
     outputs = signatures["compute"].structured_outputs
     classes = class_names or {}

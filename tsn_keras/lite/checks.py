@@ -2,10 +2,14 @@
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tsn_keras.data import check_paths, check_strings, shown
 from tsn_keras.keras_internals import flatten_layers
+
+# What the fifth to eighth byte of each .tflite file say.
+IDENTIFIER = b"TFL3"
 
 
 class ExportError(RuntimeError):
@@ -16,8 +20,44 @@ class ExportError(RuntimeError):
     """
 
 
+def check_model(model: Any) -> None:
+    """Refuses what is no model that learns tasks."""
+    if not hasattr(model, "add_task"):
+        raise TypeError(
+            "`model` must be a tsn_keras.ContinualModel. Received: "
+            f"model={shown(model)}"
+        )
+
+
+def read_file(path: str | os.PathLike) -> bytes:
+    """Returns the bytes of a file that can be a .tflite file."""
+    check_paths(path=path)
+    content = pathlib.Path(path).read_bytes()
+    if content[4:8] != IDENTIFIER:
+        raise ValueError(
+            f"'{path}' is no .tflite file, or is damaged: its {len(content)} "
+            "bytes do not begin as one. Export it again."
+        )
+    return content
+
+
+def check_content(content: bytes) -> None:
+    """Refuses what cannot be the bytes of a .tflite file."""
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise TypeError(
+            "`content` must be the bytes of a .tflite file. Received: "
+            f"content={shown(content)}"
+        )
+    if bytes(content[4:8]) != IDENTIFIER:
+        raise ValueError(
+            "`content` must be the bytes of a .tflite file. Received: "
+            f"{len(content)} bytes that do not begin as one."
+        )
+
+
 def consolidated_task(model: Any, task: str | None) -> str:
     """Returns the name of a task that can be exported."""
+    check_model(model)
     name = model.switch.resolve(task)
     if name not in model.bank.tasks:
         raise ValueError(
@@ -29,6 +69,7 @@ def consolidated_task(model: Any, task: str | None) -> str:
 
 def checked_path(path: str | os.PathLike) -> pathlib.Path:
     """Returns a path that a .tflite file can be written to."""
+    check_paths(path=path)
     path = pathlib.Path(path)
     if path.suffix != ".tflite":
         raise ValueError(
@@ -49,19 +90,58 @@ def check_folder(path: pathlib.Path) -> None:
         )
 
 
-def check_batch_size(batch_size: int | None) -> None:
-    """Refuses a batch size that no file can have."""
+def check_batch_size(batch_size: int | None, only: int | None) -> None:
+    """Refuses a batch size that no file can have.
+
+    Args:
+        only: The one that the backbone takes, `None` for any.
+    """
     is_count = isinstance(batch_size, int) and batch_size > 0
+    is_count = is_count and not isinstance(batch_size, bool)
     if batch_size is not None and not is_count:
         raise ValueError(
             "`batch_size` must be a positive integer, or `None` for a file "
             f"that takes any. Received: {batch_size!r}"
         )
+    if only not in (None, batch_size):
+        raise ValueError(
+            f"The backbone takes batches of exactly {only} examples, as its "
+            f"`keras.Input` says. Export it with `batch_size={only}`. "
+            f"Received: {batch_size}"
+        )
+
+
+def checked_tasks(tasks: Any) -> list[str]:
+    """Returns the names of tasks, each of them once."""
+    if isinstance(tasks, str) or not isinstance(tasks, Iterable):
+        raise TypeError(
+            "`tasks` must be a list of names of tasks. Received: "
+            f"tasks={shown(tasks)}"
+        )
+    tasks = list(tasks)
+    for name in tasks:
+        check_strings(tasks=name)
+    return list(dict.fromkeys(tasks))
+
+
+def check_class_names(class_names: dict[str, Any] | None) -> None:
+    """Refuses class names that are no lists."""
+    for task, names in (class_names or {}).items():
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            raise TypeError(
+                "`class_names` must hold a list of names for each task. "
+                f"Received: class_names[{task!r}]={shown(names)}"
+            )
+        if not names:
+            raise ValueError(
+                f"`class_names[{task!r}]` is empty. Give a name for each "
+                "class, or leave the task out."
+            )
 
 
 def check_policies(model: Any, task: str) -> None:
     """Refuses layers that compute in 16 bits: LiteRT lacks kernels for them."""
-    with model.switch.using(task):
+    with model.switch.reading(task):
         layers = flatten_layers(model.backbone)
         layers += flatten_layers(model.heads.head)
     names = {

@@ -5,6 +5,13 @@ from typing import Any
 import numpy as np
 from keras import tree
 
+from tsn_keras.data import (
+    check_cast,
+    check_flags,
+    check_integers,
+    dtype_name,
+)
+from tsn_keras.lite.checks import check_content
 from tsn_keras.lite.files.conversion import part_names
 from tsn_keras.lite.samples import Samples
 
@@ -18,6 +25,9 @@ def make_interpreter(
         xnnpack: bool, whether XNNPACK may take operators over.
         num_threads: int or `None`, for as many as LiteRT chooses.
     """
+    check_content(content)
+    check_flags(xnnpack=xnnpack)
+    check_integers(lowest=1, or_none=True, num_threads=num_threads)
     try:
         from ai_edge_litert import interpreter as litert
     except ImportError as error:
@@ -91,6 +101,11 @@ class SignatureRunner:
                 "`x` must have the inputs of the file, at least one row of "
                 f"each, of the shapes {wanted}. Received: {received}"
             )
+        for name, part in zip(names, parts):
+            details = self.inputs[name]
+            scale, _ = details["quantization"]
+            stored = dtype_name(details["dtype"])
+            check_cast(part, "float32" if scale else stored, "x")
         return parts
 
 

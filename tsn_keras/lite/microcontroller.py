@@ -4,8 +4,9 @@ import os
 import pathlib
 import re
 
+from tsn_keras.data import check_strings
 from tsn_keras.files import complete_file
-from tsn_keras.lite.checks import ExportError
+from tsn_keras.lite.checks import ExportError, read_file
 from tsn_keras.lite.files.flatbuffer import operators
 
 # The operators of micro_mutable_op_resolver.h whose reference kernels take
@@ -72,8 +73,9 @@ def export_c_array(
         ExportError: If microcontrollers cannot run the file.
         ValueError: If the name is no C identifier.
     """
+    check_strings(name=name, or_none=True)
+    content = read_file(path)
     path = pathlib.Path(path)
-    content = path.read_bytes()
     check_microcontroller(content)
     if name is None:
         name = "g_" + re.sub(r"\W", "_", path.stem, flags=re.ASCII)

@@ -67,7 +67,7 @@ def get_precision(name: str) -> Precision:
     >>> get_precision("sparse_float32").sparse
     True
     """
-    if name not in PRECISIONS:
+    if not isinstance(name, str) or name not in PRECISIONS:
         raise ValueError(
             f"Unknown precision '{name}'. Choose one of: "
             f"{', '.join(PRECISIONS)}."

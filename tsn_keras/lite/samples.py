@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras.data import check_shapes, in_order
+from tsn_keras.data import check_casts, check_shapes, in_order
+from tsn_keras.lite.checks import ExportError
 
 MAX_SAMPLES = 256
 
@@ -19,7 +20,7 @@ class Samples:
     """Examples in memory.
 
     Args:
-        x: list of arrays, the flat inputs, batch first.
+        x: list of arrays, the flat inputs as they were given, batch first.
         y: list of arrays or `None`, the labels of each output.
         source: str, `verification_data`, `representative_data` or `random`.
     """
@@ -60,16 +61,28 @@ def take_samples(
         inputs: nest of `KerasTensor`, what the model takes.
         name: str, the argument's name, for errors.
         outputs: names of outputs in a list, for labels given by name.
+
+    Sequences may have another length in each batch. Those of the first one's
+    are taken.
     """
+    _check_no_text(inputs)
     rows, labels, count = [], [], 0
     for batch in _batches(data):
         x, y = _split(batch, inputs)
         x = _checked_inputs(x, inputs, name)
+        if rows and [p.shape[1:] for p in x] != [p.shape[1:] for p in rows[0]]:
+            continue
         rows.append([part[: limit - count] for part in x])
         if y is not None:
             if outputs and isinstance(y, dict) and set(outputs) <= set(y):
                 y = [y[output] for output in outputs]
             parts = [np.asarray(part) for part in tree.flatten(y)]
+            if any(part.shape[:1] != x[0].shape[:1] for part in parts):
+                shapes = [part.shape for part in (x[0], *parts)]
+                raise ValueError(
+                    f"`{name}` must have one label for each example. Received "
+                    f"the shapes {shapes}"
+                )
             labels.append([part[: limit - count] for part in parts])
         count += len(rows[-1][0])
         if count >= limit:
@@ -77,8 +90,6 @@ def take_samples(
     if not count:
         raise ValueError(f"`{name}` has no examples.")
     x = [np.concatenate(parts) for parts in zip(*rows)]
-    dtypes = [part.dtype for part in tree.flatten(inputs)]
-    x = [part.astype(dtype) for part, dtype in zip(x, dtypes)]
     y = [np.concatenate(parts) for parts in zip(*labels)] or None
     return Samples(x, y, name)
 
@@ -102,9 +113,10 @@ def _checked_inputs(x: Any, inputs: Any, name: str) -> list[np.ndarray]:
     """Returns the flat inputs, with as many axes as the model's."""
     parts = [np.asarray(part) for part in tree.flatten(in_order(x, inputs))]
     try:
-        check_shapes(parts, inputs)
+        check_shapes(x if isinstance(x, dict) else parts, inputs)
     except ValueError as error:
         raise ValueError(f"`{name}`: {error}") from error
+    check_casts(parts, inputs, name)
     ranks = [len(spec.shape) for spec in tree.flatten(inputs)]
     return [_with_axes(part, rank) for part, rank in zip(parts, ranks)]
 
@@ -116,11 +128,24 @@ def _with_axes(part: np.ndarray, rank: int) -> np.ndarray:
     return part[..., 0] if part.ndim > rank else part
 
 
+def _check_no_text(inputs: Any) -> None:
+    """Refuses a model that takes text."""
+    if any(part.dtype == "string" for part in tree.flatten(inputs)):
+        raise ExportError(
+            "The backbone takes text, which LiteRT has no built-in operators "
+            "for. Export the task with `format='tf_saved_model'`, which holds "
+            "the vocabulary. Or make the model of the layers behind the text, "
+            "and give it what `TextVectorization` or `StringLookup` returns: "
+            "`dataset.map(lambda x, y: (vectorization(x), y))`."
+        )
+
+
 def random_samples(inputs: Any, count: int = 32) -> Samples:
     """Makes seeded inputs for a model of which no example is at hand.
 
     Floats are standard normal, integers 0 or 1, which any vocabulary has.
     """
+    _check_no_text(inputs)
     random = np.random.default_rng(0)
 
     def make(part):

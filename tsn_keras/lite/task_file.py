@@ -10,10 +10,12 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from tsn_keras.data import check_flags, check_numbers
 from tsn_keras.files import complete_file
 from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
 from tsn_keras.lite.files.conversion import (
+    Holder,
     convert,
     flat_outputs,
     input_specs,
@@ -91,8 +93,11 @@ def export_task(
         ExportError: If the file cannot be made or computes something else.
         ValueError: If an argument is unusable.
     """
+    checks.check_model(model)
     path = checks.checked_path(path)
-    checks.check_batch_size(batch_size)
+    checks.check_batch_size(batch_size, model.switch.batch_size)
+    check_numbers(min_agreement=min_agreement)
+    check_flags(remove_dead_units=remove_dead_units)
     kind = get_precision(precision)
     if not 0 <= min_agreement <= 1:
         raise ValueError(
@@ -118,8 +123,8 @@ def export_task(
             "hundred of the task's inputs, such as its validation data."
         )
     samples = verification or representative or sampling.random_samples(inputs)
-    with model.switch.using(name):
-        expected = model_outputs(model, samples)
+    expected = model_outputs(model, samples, name)
+    with model.switch.reading(name):
         content, removed = task_content(
             model,
             task_values(model, name),
@@ -150,25 +155,27 @@ def export_dense(
         path: str or path, ending in `.tflite`.
         batch_size: int, or `None` for a file that takes any.
     """
+    checks.check_model(model)
     path = checks.checked_path(path)
+    checks.check_batch_size(batch_size, model.switch.batch_size)
+    if model.heads.selected is None or not model.switch.is_built:
+        raise ValueError(
+            "There is no task yet, and so no head to export. Add one with "
+            "`model.add_task(name, head)`, and call `model.fit`."
+        )
     random = np.random.default_rng(0)
-    values = [
-        random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
-        for variable in task_variables(model)
-    ]
-    precision = get_precision("float32")
-    content, _ = task_content(model, values, precision, batch_size)
+    # Another thread may select another head meanwhile.
+    with model.heads.reading(model.heads.selected):
+        values = [
+            random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
+            for variable in task_variables(model)
+        ]
+        content, _ = task_content(
+            model, values, get_precision("float32"), batch_size
+        )
     with complete_file(path) as file:
         file.write_bytes(content)
     return path
-
-
-class _Module(tf.Module):
-    """Holds the variables of a function that is converted."""
-
-    def __init__(self, variables: list):
-        super().__init__()
-        self.used = variables
 
 
 def task_content(
@@ -179,8 +186,9 @@ def task_content(
     representative: sampling.Samples | None = None,
     remove_dead_units: bool = True,
 ) -> tuple[bytes, dict[str, int]]:
-    """Converts backbone and selected head with constants for variables.
+    """Converts backbone and head with constants for variables.
 
+    The head is the one that this thread reads, or else the selected one.
     Values are in the order of `task_variables`; integer files need
     representative samples. Returns the file's bytes, and the number of units
     removed by layer name.
@@ -204,14 +212,18 @@ def task_content(
         return flat_outputs(run_with_values(model, x, values))
 
     function = tf.function(compute, input_signature=specs)
-    function = function.get_concrete_function()
+    with model.compiled_heads.tracing:
+        function = function.get_concrete_function()
     if precision.integer:
         refuse_loops(function)
-    module = _Module(list(function.graph.variables))
+    module = Holder(list(function.graph.variables))
 
     def calibrate():
         for batch in representative.batches(batch_size or 1):
-            yield dict(zip([spec.name for spec in specs], batch))
+            yield {
+                spec.name: part.astype(spec.dtype.as_numpy_dtype)
+                for spec, part in zip(specs, batch)
+            }
 
     signatures = {"serving_default": function}
     content = convert(module, signatures, precision.settings(calibrate))

@@ -2,16 +2,16 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
-import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
+import tensorflow as tf
 from keras import tree
 
-from tsn_keras.lite.checks import ExportError
+from tsn_keras.lite.checks import ExportError, check_model, read_file
 from tsn_keras.lite.files.conversion import flat_outputs
 from tsn_keras.lite.interpreter import (
     SignatureRunner,
@@ -75,7 +75,7 @@ def run_file(path: str | os.PathLike, x: Any, xnnpack: bool = True) -> Any:
         array of shape `(batch, ...)`; a dict of arrays if there are several
         outputs.
     """
-    interpreter = make_interpreter(pathlib.Path(path).read_bytes(), xnnpack)
+    interpreter = make_interpreter(read_file(path), xnnpack)
     return single_or_all(SignatureRunner(interpreter).run(x))
 
 
@@ -88,8 +88,14 @@ def verify_file(
         model: `tsn_keras.ContinualModel`.
         x: array of shape `(batch, ...)`, or nest of arrays.
     """
-    expected = flat_outputs(model.predict(x, task=task, verbose=0))
-    interpreter = make_interpreter(pathlib.Path(path).read_bytes())
+    check_model(model)
+    content = read_file(path)
+    if x is None:
+        raise TypeError("`x` must be one array or several. Received: None")
+    predict = functools.partial(model.predict, task=task)
+    parts = [np.asarray(part) for part in tree.flatten(x)]
+    expected = _predicted(model, predict, x, Samples(parts, None, "x"))
+    interpreter = make_interpreter(content)
     outputs = SignatureRunner(interpreter).run(x)
     check_shapes_and_values(outputs, expected, "LiteRT with XNNPACK")
     return worst(compare_all(outputs, expected))
@@ -142,11 +148,39 @@ def explained(what: str) -> Iterator[None]:
         raise ExportError(f"{what}: {error}") from error
 
 
-def model_outputs(model: Any, samples: Samples) -> Arrays:
-    """Returns what Keras computes, with the task at work already."""
-    x = tree.pack_sequence_as(model.switch.inputs, samples.x)
-    outputs = keras.Model.predict(model, x, verbose=0)
-    return flat_outputs(tree.map_structure(np.asarray, outputs))
+def model_outputs(model: Any, samples: Samples, task: str) -> Arrays:
+    """Returns what Keras computes for a task."""
+    predict = functools.partial(model.predict, task=task)
+    return _predicted(model, predict, model.switch.inputs, samples)
+
+
+def _predicted(
+    model: Any, predict: Callable, like: Any, samples: Samples
+) -> Arrays:
+    """Predicts for samples as they are given, in batches that the model takes.
+
+    Args:
+        like: Nest of the structure of the inputs.
+    """
+    size = model.switch.batch_size
+    batches = [samples.x] if size is None else samples.batches(size)
+    x = [np.concatenate(parts) for parts in zip(*batches)]
+    x = tree.pack_sequence_as(like, x)
+    try:
+        outputs = predict(x, batch_size=size, verbose=0)
+    except (ValueError, tf.errors.OpError) as error:
+        if samples.source != "random":
+            raise
+        shapes = [part.shape[1:] for part in samples.x]
+        raise ExportError(
+            f"The model cannot compute with random inputs of {shapes}, which "
+            f"the file was to be verified with: {error}. Give "
+            "`verification_data`."
+        ) from error
+    count = len(samples)
+    return flat_outputs(
+        tree.map_structure(lambda part: np.asarray(part)[:count], outputs)
+    )
 
 
 def compare(

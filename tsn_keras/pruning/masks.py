@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tsn_keras.bank import ComponentDraft
+from tsn_keras.data import check_integers
 from tsn_keras.layers.masked_kernel import MaskedKernel, assign, read
 
 _INFINITY_BITS = 0x7F800000
@@ -151,6 +152,12 @@ def largest(
             number of (available) positions.
     """
     values = np.asarray(values)
+    check_integers(count=count)
+    if values.dtype.kind not in "fiub":
+        raise TypeError(
+            "`values` must be an array of real numbers. Received: dtype "
+            f"{values.dtype}"
+        )
     bits = _magnitude_bits(values)
     if available is None:
         available = np.ones(values.shape, bool)

@@ -1,5 +1,6 @@
 """Which slots a task keeps: the pruning strategies."""
 
+import abc
 import dataclasses
 import math
 import numbers
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from tsn_keras import tfmot
+from tsn_keras.data import check_integers, check_numbers, shown
 from tsn_keras.keras_internals import index_of_variable, second_moments
 from tsn_keras.layers.masked_kernel import read
 from tsn_keras.pruning.budget import (
@@ -24,7 +26,7 @@ DEFAULT_SPARSITY = 0.95
 
 
 def _checked_fraction(name: str, value: float) -> float:
-    if not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
             f"`{name}` must be a number or a dict of numbers by pattern. "
             f"Received: {name}={value!r}"
@@ -37,8 +39,24 @@ def _checked_fraction(name: str, value: float) -> float:
     return float(value)
 
 
+def _check_patterns(sparsity: Mapping[str, float]) -> None:
+    if not sparsity:
+        raise ValueError(
+            "`sparsity` is an empty dict. Give a fraction by pattern, such as "
+            "{'.*': 0.9}. Received: sparsity={}"
+        )
+    for pattern in sparsity:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(
+                "The keys of `sparsity` must be regular expressions over the "
+                f"kernels' paths. Received: {shown(pattern)}: {error}"
+            ) from error
+
+
 @dataclasses.dataclass(eq=False)
-class Pruning:
+class Pruning(abc.ABC):
     """Base class of the pruning strategies.
 
     While the task trains, the mask goes from dense to the target sparsity,
@@ -85,7 +103,12 @@ class Pruning:
                 f"target of its own. Received: sparsity={self.sparsity}, "
                 f"schedule={self.schedule}, budget={self.budget}"
             )
-        if self.budget is not None and not self.budget > 0:
+        check_numbers(
+            budget=self.budget, tolerance=self.tolerance, or_none=True
+        )
+        check_numbers(begin=self.begin, end=self.end)
+        check_integers(frequency=self.frequency)
+        if self.budget is not None and not 0 < self.budget < math.inf:
             raise ValueError(
                 "`budget` must be a positive number of bytes. Received: "
                 f"budget={self.budget}"
@@ -113,6 +136,7 @@ class Pruning:
         if not any(target is not None for target in targets):
             self.sparsity = DEFAULT_SPARSITY
         if isinstance(self.sparsity, Mapping):
+            _check_patterns(self.sparsity)
             for pattern, value in self.sparsity.items():
                 _checked_fraction(f"sparsity['{pattern}']", value)
             self.sparsity = dict(self.sparsity)
@@ -211,9 +235,9 @@ class Pruning:
             ]
         return zip(masks, importances, targets)
 
+    @abc.abstractmethod
     def importance(self, mask: TaskMask) -> np.ndarray:
         """Returns what the slots of a kernel are ranked by."""
-        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         fields = dataclasses.fields(self)
@@ -298,6 +322,7 @@ class ScorePruning(Pruning):
 
     def __post_init__(self):
         super().__post_init__()
+        check_integers(score_frequency=self.score_frequency)
         if self.score_frequency < 1:
             raise ValueError(
                 "`score_frequency` must be at least 1 step. Received: "
@@ -338,6 +363,7 @@ class FisherPruning(Pruning):
 
     def __post_init__(self):
         super().__post_init__()
+        check_numbers(power=self.power)
         if not 0.0 <= self.power <= 1.0:
             raise ValueError(
                 f"`power` must be in [0, 1]. Received: power={self.power}"

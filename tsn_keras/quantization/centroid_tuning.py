@@ -12,7 +12,11 @@ from keras import layers
 
 from tsn_keras import tfmot
 from tsn_keras.data import BatchLoop, stacked
-from tsn_keras.keras_internals import flatten_layers, set_argument
+from tsn_keras.keras_internals import (
+    call_with,
+    calling_instead,
+    flatten_layers,
+)
 from tsn_keras.layers.masked_kernel import MaskedKernel
 from tsn_keras.quantization.codebook import Codebook
 
@@ -167,22 +171,17 @@ _AMOUNTS = {
 
 @contextlib.contextmanager
 def without_noise(model: keras.Model) -> Iterator[None]:
-    """Turns `Dropout` and the like off for what is traced in the context.
+    """Turns `Dropout` and the like off in the context, in this thread.
 
     This holds for layers at all depths of the model. Everything else stays in
     training mode, batch normalization too. Dropout that is an argument of
     another layer, such as a recurrent one, stays on.
     """
-    amounts = [
-        (layer, name, getattr(layer, name))
+    changes = [
+        (layer, lambda call, quiet=call_with(layer, name, 0.0): quiet)
         for layer in flatten_layers(model)
         for kind, name in _AMOUNTS.items()
         if isinstance(layer, kind)
     ]
-    try:
-        for layer, name, _ in amounts:
-            set_argument(layer, name, 0.0)
+    with calling_instead(changes):
         yield
-    finally:
-        for layer, name, amount in amounts:
-            set_argument(layer, name, amount)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tsn_keras.data import check_integers
 from tsn_keras.quantization.clustering import cluster_values, linear_values
 
 FITS = {"clustered": cluster_values, "linear": linear_values}
@@ -31,6 +32,17 @@ class Codebook:
 
         The kinds are `clustered` (optimal 1-D k-means) and `linear`.
         """
+        values = np.asarray(values)
+        check_integers(lowest=1, width=width)
+        if kind not in FITS:
+            raise ValueError(
+                f"`kind` must be one of {sorted(FITS)}. Received: kind={kind!r}"
+            )
+        if values.dtype.kind not in "fiu":
+            raise TypeError(
+                "`values` must be an array of real numbers. Received: dtype "
+                f"{values.dtype}"
+            )
         if not values.size:
             return cls(width, np.zeros(0, np.float32), np.zeros(0, np.uint8))
         centroids, codes = FITS[kind](values, 2**width)

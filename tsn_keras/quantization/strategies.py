@@ -1,10 +1,12 @@
 """How many bits a task's weights take: the quantization strategies."""
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
 
+from tsn_keras.data import check_integers, check_numbers, check_strings
 from tsn_keras.quantization.codebook import FITS
 
 MOST_TUNING_STEPS = 1000
@@ -50,6 +52,12 @@ class AdaptiveCodebook:
     learning_rate: float = 1e-3
 
     def __post_init__(self):
+        check_numbers(
+            tolerance=self.tolerance, learning_rate=self.learning_rate
+        )
+        check_integers(min_width=self.min_width, max_width=self.max_width)
+        check_integers(fine_tune_steps=self.fine_tune_steps, or_none=True)
+        check_strings(codebook=self.codebook)
         if not 0.0 <= self.tolerance < 1.0:
             raise ValueError(
                 "`tolerance` must be in [0, 1), the quality that may be lost. "
@@ -70,6 +78,12 @@ class AdaptiveCodebook:
             raise ValueError(
                 "`fine_tune_steps` must be 0 or more, or None. Received: "
                 f"fine_tune_steps={self.fine_tune_steps}"
+            )
+
+        if not 0.0 < self.learning_rate < math.inf:
+            raise ValueError(
+                "`learning_rate` must be above 0 and finite. Received: "
+                f"learning_rate={self.learning_rate}"
             )
 
     def tuning_steps(self, training_steps: int) -> int:

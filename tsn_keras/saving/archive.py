@@ -13,18 +13,21 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import h5py
 import keras
 
+from tsn_keras.bank import Capacity
+from tsn_keras.data import check_paths
 from tsn_keras.files import complete_file
 
 BANK_FILE = "bank"
 _BANK_MEMBER = f"assets/{BANK_FILE}"
 _NO_WEIGHTS_MEMBER = "model.weights.npz"
 _WEIGHTS_MEMBER = "model.weights.h5"
-# Whether the bank is being written beside what Keras writes.
-_apart = contextvars.ContextVar("bank_is_written_apart", default=False)
+# The model whose bank is being written beside what Keras writes, and the bank.
+_apart = contextvars.ContextVar("bank_written_apart", default=None)
 
 
 def _write(file, members: dict[str, bytes], bank: bytes) -> None:
@@ -67,9 +70,26 @@ def container_bytes() -> int:
     return archive.getbuffer().nbytes
 
 
-def writes_bank_apart() -> bool:
-    """Tells whether `write_archive` is at work in this thread."""
-    return _apart.get()
+def capacity_of(model: keras.Model) -> Capacity:
+    """Returns the bytes of a `ContinualModel`'s whole saved bank, by kind."""
+    bank = model.bank
+    if bank is None or not bank.tasks:
+        raise ValueError(
+            "The bank is empty: no task has been consolidated yet."
+        )
+    kinds = {**bank.count_bytes(), "container": container_bytes()}
+    arrays = bank.private(bank.tasks[0]) + bank.base_values()
+    parts = [*model.switch.kernels, *arrays]
+    return Capacity(kinds, 4 * sum(part.size for part in parts))
+
+
+def bank_apart(model: keras.Model) -> bytes | None:
+    """Returns the bank that `write_archive` writes for a model, if it does.
+
+    Another thread may have consolidated a task meanwhile.
+    """
+    written, bank = _apart.get() or (None, None)
+    return bank if written is model else None
 
 
 def is_written_by_keras(
@@ -80,21 +100,33 @@ def is_written_by_keras(
     It does so for folders, for paths that are no local `.keras` file, and
     where it first has to ask about a file that is there.
     """
+    check_paths(filepath=path)
     asks = not overwrite and os.path.exists(path)
     is_local = str(path).endswith(".keras") and "://" not in str(path)
     return zipped is False or asks or not is_local
 
 
+def full_path(path: Any) -> Any:
+    """Returns an absolute path, if a path was given and it is local.
+
+    Keras loses the vocabularies of a folder whose path is relative.
+    """
+    is_path = isinstance(path, (str, os.PathLike))
+    is_local = is_path and "://" not in str(path)
+    return os.path.abspath(path) if is_local else path
+
+
 def write_archive(
-    path: str | os.PathLike, bank: bytes, save: Callable[[str], None]
+    path: str | os.PathLike, model: keras.Model, save: Callable[[str], None]
 ) -> None:
     """Writes an archive, which appears under its name when it is complete.
 
     `save` lets Keras write the model without the bank to a path. Everything
     but the bank is taken from there.
     """
+    bank = model.bank.to_bytes()
     with complete_file(path) as unfinished:
-        token = _apart.set(True)
+        token = _apart.set((model, bank))
         try:
             save(unfinished)
         finally:
@@ -110,7 +142,15 @@ def write_archive(
 
 def read_bank(path: str | os.PathLike) -> bytes | None:
     """Returns the bank in an archive, `None` if it is no archive of ours."""
-    if not os.path.isfile(path) or not zipfile.is_zipfile(path):
+    check_paths(filepath=path)
+    if not os.path.isfile(path):
+        return None
+    if not zipfile.is_zipfile(path):
+        if str(path).endswith(".keras"):
+            raise ValueError(
+                f"'{path}' is no file of Keras, or is damaged: it is no ZIP "
+                "archive. Load another copy of the file."
+            )
         return None
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()

@@ -1,10 +1,11 @@
 """Tasks that have different classes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.data import check_integers
 from tsn_keras.scenarios import scenario
 from tsn_keras.scenarios.images import ImageData
 
@@ -124,7 +125,15 @@ def _name(classes):
 
 
 def _checked_order(class_order, num_classes):
-    order = [int(number) for number in class_order]
+    if isinstance(class_order, str) or not isinstance(class_order, Iterable):
+        raise TypeError(
+            "`class_order` must be a list of classes, such as [3, 1, 2]. "
+            f"Received: class_order={class_order!r}"
+        )
+    order = list(class_order)
+    for number in order:
+        check_integers(class_order=number)
+    order = [int(number) for number in order]
     unknown = sorted({c for c in order if not 0 <= c < num_classes})
     if unknown:
         raise ValueError(

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.data import check_finite, check_integers, check_strings
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
@@ -51,6 +53,7 @@ class ImageData:
                 "Convert one of them."
             )
         num_classes = self.num_classes
+        check_integers(num_classes=num_classes, or_none=True)
         if num_classes is None:
             num_classes = int(max(train[1].max(), test[1].max())) + 1
         for name, (_, labels) in (("train", train), ("test", test)):
@@ -86,7 +89,7 @@ class ImageData:
         data = ImageData.from_arrays(*keras.datasets.mnist.load_data())
         ```
         """
-        return cls(tuple(train), tuple(test), num_classes)
+        return cls(train, test, num_classes)
 
     @classmethod
     def from_tfds(
@@ -123,6 +126,7 @@ class ImageData:
         data = ImageData.from_tfds("cifar100", label_key="label")
         ```
         """
+        check_strings(name=name, image_key=image_key, label_key=label_key)
         try:
             import tensorflow_datasets as tfds
         except ImportError as error:
@@ -175,6 +179,7 @@ def _checked_pair(name, pair):
             f"point (taken as they are). Received: {dtype}. Convert "
             "them with `astype`."
         )
+    check_finite(images, name)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):

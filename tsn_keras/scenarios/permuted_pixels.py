@@ -55,6 +55,7 @@ class PermutedPixels(scenario.Scenario):
 
         It is a permutation of `range(height * width)`, as an int64 array.
         """
+        index = scenario.checked_int("index", index, 0)
         height, width, _ = self.image_shape
         if index == 0:
             return np.arange(height * width)

@@ -1,11 +1,12 @@
 """Tasks that see the images at different angles."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
 
+from tsn_keras.data import check_numbers
 from tsn_keras.scenarios import scenario
 from tsn_keras.scenarios.images import ImageData
 
@@ -45,6 +46,13 @@ class RotatedImages(scenario.Scenario):
         flatten: bool = False,
     ) -> None:
         super().__init__(data, seed, validation_split, batch_size, flatten)
+        if isinstance(angles, str) or not isinstance(angles, Iterable):
+            raise TypeError(
+                "`angles` must be a list of degrees, such as (0, 15, 30). "
+                f"Received: angles={angles!r}"
+            )
+        for angle in angles:
+            check_numbers(angles=angle)
         self.angles = tuple(float(angle) for angle in angles)
         if not self.angles or not all(map(math.isfinite, self.angles)):
             raise ValueError(

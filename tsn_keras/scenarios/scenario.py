@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tsn_keras.data import check_flags, check_numbers, shown
 from tsn_keras.scenarios import pipeline
 from tsn_keras.scenarios.images import ImageData
 
@@ -85,6 +86,8 @@ class Scenario(collections.abc.Sequence, abc.ABC):
                 f"{type(data).__name__}. Make one with "
                 "`ImageData.from_arrays` or `ImageData.from_tfds`."
             )
+        check_numbers(validation_split=validation_split)
+        check_flags(flatten=flatten)
         if not 0 < validation_split < 1:
             raise ValueError(
                 "`validation_split` must lie between 0 and 1, both excluded, "
@@ -110,6 +113,11 @@ class Scenario(collections.abc.Sequence, abc.ABC):
     def __getitem__(self, index: int | slice) -> Task | list[Task]:
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
+        if isinstance(index, bool) or not hasattr(index, "__index__"):
+            raise TypeError(
+                "A task is looked up by its number, an integer, or by a slice. "
+                f"Received: {shown(index)}"
+            )
         if not -len(self) <= index < len(self):
             raise IndexError(
                 f"Task {index} does not exist: the scenario has {len(self)} "
@@ -178,7 +186,7 @@ class Scenario(collections.abc.Sequence, abc.ABC):
 def checked_int(name: str, value: int, minimum: int) -> int:
     """Returns an argument that must be an integer of at least `minimum`."""
     try:
-        number = operator.index(value)
+        number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
     if number is None or number < minimum:

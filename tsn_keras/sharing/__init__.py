@@ -9,6 +9,8 @@ from tsn_keras.sharing.activation_statistics import (
 from tsn_keras.sharing.activation_statistics import (
     masked_layers as masked_layers,
 )
+from tsn_keras.sharing.candidates import Nearest as Nearest
+from tsn_keras.sharing.candidates import compare as compare
 from tsn_keras.sharing.plane_choice import REASONS as REASONS
 from tsn_keras.sharing.plane_choice import PlaneChoice as PlaneChoice
 from tsn_keras.sharing.strategies import (

@@ -33,7 +33,8 @@ def masked_layers(
 
 
 def activation_statistics(
-    forward: Callable[[], object], layers: list[keras.layers.Layer]
+    forward: Callable[[], object] | list[Callable[[], object]],
+    layers: list[keras.layers.Layer],
 ) -> np.ndarray:
     """Returns mean and deviation of some units of every masked layer.
 
@@ -44,7 +45,8 @@ def activation_statistics(
     layer's, so that dead units do not count for too much.
 
     Args:
-        forward: function that runs the network eagerly on the sample.
+        forward: function that runs the network eagerly on the sample, or one
+            for each part of the sample.
         layers: the layers to observe; of several calls the last one counts.
     """
     outputs: dict[int, np.ndarray] = {}
@@ -54,8 +56,16 @@ def activation_statistics(
         if isinstance(first, tf.__internal__.EagerTensor):
             outputs[index] = np.asarray(first, np.float32)
 
-    with observed_calls(layers, note):
-        forward()
+    found = []
+    for run in tree.flatten(forward):
+        outputs = {}
+        with observed_calls(layers, note):
+            run()
+        found.append(outputs)
+    outputs = {
+        index: np.concatenate([part[index] for part in found])
+        for index in found[0]
+    }
     means, deviations = [], []
     for index in sorted(outputs):
         units = outputs[index].reshape(-1, outputs[index].shape[-1])
@@ -82,6 +92,13 @@ def kl_divergence(new: np.ndarray, stored: np.ndarray) -> float:
 
     `KL(p || q) = log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2`
     """
+    new, stored = np.asarray(new), np.asarray(stored)
+    for name, array in (("new", new), ("stored", stored)):
+        if array.dtype.kind not in "fiu":
+            raise TypeError(
+                f"`{name}` must be an array of numbers. Received: dtype "
+                f"{array.dtype}"
+            )
     if new.size != stored.size or not new.size:
         return float("inf")
     mean_p, log_p = np.split(new.astype(np.float64), 2)

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tsn_keras.data import check_numbers
+
 REASONS = {
     "strategy": "the strategy leaves no choice",
     "first": "there is no earlier task to share with",
@@ -50,6 +52,7 @@ class PlaneChoice:
     warm_start: float = 0.0
 
     def __post_init__(self):
+        check_numbers(depth=self.depth, trial_depth=self.trial_depth)
         for name in ("depth", "trial_depth"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ValueError(

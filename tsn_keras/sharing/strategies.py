@@ -1,11 +1,13 @@
 """Which plane a task joins: the sharing strategies."""
 
+import abc
 import collections
 import dataclasses
 from typing import Any
 
 import keras
 
+from tsn_keras.data import check_flags, check_integers, check_numbers
 from tsn_keras.sharing.plane_choice import PlaneChoice
 
 PARTS = {
@@ -18,6 +20,7 @@ PARTS = {
 
 def checked_part(name: str, value: float) -> float:
     """Returns a value that must be in (0, 1]; its name is one of `PARTS`."""
+    check_numbers(**{name: value})
     if not 0.0 < value <= 1.0:
         raise ValueError(
             f"`{name}` must be in (0, 1], {PARTS[name]}. Received: "
@@ -27,11 +30,18 @@ def checked_part(name: str, value: float) -> float:
 
 
 @dataclasses.dataclass(eq=False)
-class Sharing:
-    """Base class of the sharing strategies."""
+class Sharing(abc.ABC):
+    """Base class of the sharing strategies.
+
+    Attributes:
+        needs_statistics: Whether `choose` is given divergences.
+        candidates: From how many earlier tasks at most; `None` for all.
+    """
 
     needs_statistics = False
+    candidates = None
 
+    @abc.abstractmethod
     def choose(
         self, planes: dict[str, int], divergences: dict[str, float]
     ) -> PlaneChoice:
@@ -40,10 +50,9 @@ class Sharing:
         Args:
             planes: the plane of every earlier task, in order.
             divergences: the KL divergence of the new task's activations from
-                those of every earlier task; empty if `needs_statistics` is
-                `False`.
+                those of every earlier task, or of `candidates` of them, in
+                order; empty if `needs_statistics` is `False`.
         """
-        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -104,7 +113,13 @@ class Always(Sharing):
         )
 
 
-def _check_comparison(threshold: float, sample_size: int) -> None:
+def _check_comparison(
+    threshold: float, sample_size: int, candidates: int | None
+) -> None:
+    check_numbers(threshold=threshold)
+    check_integers(sample_size=sample_size)
+    if candidates is not None:
+        check_integers(candidates=candidates)
     if not threshold >= 0.0:
         raise ValueError(
             "`threshold` must be a divergence of 0 or more. Received: "
@@ -115,6 +130,11 @@ def _check_comparison(threshold: float, sample_size: int) -> None:
             "`sample_size` must be at least 2. Received: "
             f"sample_size={sample_size}"
         )
+    if candidates is not None and not candidates >= 1:
+        raise ValueError(
+            "`candidates` must be at least 1, or None to compare all earlier "
+            f"tasks. Received: candidates={candidates}"
+        )
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
@@ -123,11 +143,12 @@ class ActivationSimilarity(Sharing):
     """Joins the plane of the most similar task, if it is similar enough.
 
     A sample of the new task's training data runs through the subnetwork of
-    each earlier task. The distribution of every masked layer's activations
-    is compared with the stored one of that task (`kl_divergence`). The plane
-    of the nearest task is joined if its divergence is under `threshold`. The
-    new task then starts as that task, shares all its slots and adds few own
-    ones. Above `doubt` the task gets a plane of its own.
+    each earlier task, of `candidates` of them at most (`sharing.compare`). The
+    distribution of every masked layer's activations is compared with the
+    stored one of that task (`kl_divergence`). The plane of the nearest task is
+    joined if its divergence is under `threshold`. The new task then starts as
+    that task, shares all its slots and adds few own ones. Above `doubt` the
+    task gets a plane of its own.
 
     Between `threshold` and `doubt` there is a trial: a short training on that
     plane and on a new one. There is one, too, if the nearest task does not
@@ -153,6 +174,8 @@ class ActivationSimilarity(Sharing):
         tasks_per_plane: how many tasks a plane takes.
         trial_depth: in (0, 1], the part of the kernels, from the first on,
             that the second trial shares; 1 for no second trial.
+        candidates: how many earlier tasks to compare at most, `None` for all.
+            With more tasks, the nearest of all may be missed.
 
     Example:
 
@@ -170,9 +193,14 @@ class ActivationSimilarity(Sharing):
     own_fraction: float = 0.25
     tasks_per_plane: int = 5
     trial_depth: float = 0.5
+    candidates: int | None = 32
 
     def __post_init__(self):
-        _check_comparison(self.threshold, self.sample_size)
+        _check_comparison(self.threshold, self.sample_size, self.candidates)
+        check_numbers(doubt=self.doubt)
+        check_integers(
+            trial_steps=self.trial_steps, tasks_per_plane=self.tasks_per_plane
+        )
         if not self.doubt >= 0.0:
             raise ValueError(
                 "`doubt` must be a divergence of 0 or more. Received: "
@@ -250,6 +278,7 @@ class WarmStart(Sharing):
         latest: whether to start from the latest task under `threshold`
             instead of the nearest one. The latest started from an earlier one
             itself and has something of all. The report calls it `nearest`.
+        candidates: as of `ActivationSimilarity`.
 
     Example:
 
@@ -264,11 +293,12 @@ class WarmStart(Sharing):
     sample_size: int = 512
     shrink: float = 0.3
     latest: bool = False
+    candidates: int | None = 32
 
     def __post_init__(self):
-        _check_comparison(self.threshold, self.sample_size)
+        _check_comparison(self.threshold, self.sample_size, self.candidates)
         self.shrink = checked_part("shrink", self.shrink)
-        self.latest = bool(self.latest)
+        check_flags(latest=self.latest)
 
     def choose(self, planes, divergences):
         if not divergences:

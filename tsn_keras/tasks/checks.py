@@ -6,13 +6,30 @@ import weakref
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import tree
 
 from tsn_keras import keras_internals
-from tsn_keras.data import check_finite, check_labels, check_shapes
+from tsn_keras.data import (
+    check_casts,
+    check_finite,
+    check_integers,
+    check_labels,
+    check_shapes,
+    check_strings,
+    check_targets,
+    labels_in_dict,
+    shown,
+)
 from tsn_keras.layers import MaskedKernel, is_named_as_kernel
+from tsn_keras.layers.given_values import LayerScope
 
+# What TensorFlow notes of a call of another function: the inputs that it only
+# reads.
+READ_ONLY = "_read_only_resource_inputs"
+TABLE_WRITES = ("LookupTableInsert", "LookupTableImport", "LookupTableRemove")
+STEPS = ("train_step", "test_step", "compute_loss")
 _OWNERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
@@ -78,31 +95,36 @@ def check_dtypes(
 
 
 def check_reads(
-    backbone: keras.layers.Layer, kernels: list[MaskedKernel], inputs: Any
+    layer: keras.layers.Layer, kernels: list[MaskedKernel], inputs: Any
 ) -> None:
-    """Refuses kernels that calls of the backbone do not read.
+    """Refuses a backbone or head that computes past what Keras lists.
 
-    A layer may read a copy made when it was built, or a variable that Keras
-    does not know. Neither masks nor frozen values would have an effect then.
+    It may read a copy of a kernel made when it was built, which neither masks
+    nor frozen values would have an effect on. It may read or assign variables
+    that Keras does not know, which no task could keep.
     """
     unread = []
 
     def call(*parts):
+        x = tree.pack_sequence_as(inputs, parts)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(keras.StatelessScope(collect_losses=True))
+            scope = stack.enter_context(LayerScope(layer))
             probes = []
             for kernel in kernels:
                 probe = tf.identity(kernel.fixed.value)
                 stack.enter_context(kernel.replaced(lambda probe=probe: probe))
                 probes.append((kernel.path, probe))
-            backbone(tree.pack_sequence_as(inputs, parts), training=True)
-        unread.extend(path for path, probe in probes if not probe.consumers())
+            layer(x, training=True)
+            unread.extend(p for p, probe in probes if not probe.consumers())
+            if _has_users_own_code(layer):
+                layer(x, training=False)
+            scope.check_assigned()
 
     specs = [tf.TensorSpec(p.shape, p.dtype) for p in tree.flatten(inputs)]
     graph = (
         tf.function(call, autograph=False).get_concrete_function(*specs).graph
     )
-    _check_variables(backbone, graph.variables)
+    _check_variables(layer, graph)
     if unread:
         raise ValueError(
             f"Kernels {unread} are not read when the backbone is called, so "
@@ -112,21 +134,89 @@ def check_reads(
         )
 
 
-def _check_variables(backbone: keras.layers.Layer, read: Any) -> None:
+def check_head_calls(model: keras.Model) -> None:
+    """Refuses a selected head that computes past what Keras lists."""
+    if _has_users_own_code(model.heads.head):
+        check_reads(model.heads.head, [], model.switch.features)
+
+
+def _has_users_own_code(layer: keras.layers.Layer) -> bool:
+    """Tells whether a layer holds others than those of Keras and ours."""
+    return any(
+        type(one).__module__.partition(".")[0] not in ("keras", "tsn_keras")
+        or isinstance(one, keras.layers.Lambda)
+        for one in keras_internals.flatten_layers(layer)
+    )
+
+
+def _check_variables(layer: keras.layers.Layer, graph: tf.Graph) -> None:
     strategy = tf.distribute.get_strategy()
-    known = {
-        id(part)
-        for variable in backbone.variables
-        for part in strategy.experimental_local_results(variable.value)
-    }
-    known |= {id(variable.value) for variable in backbone.variables}
-    names = [v.name for v in read if v.trainable and id(v) not in known]
+    values = [
+        variable.value for variable in layer.variables + layer.metrics_variables
+    ]
+    known = set(map(id, values))
+    for value in values:
+        parts = strategy.experimental_local_results(value)
+        known.update(map(id, parts))
+    others = [v for v in graph.variables if id(v) not in known]
+    names = [v.name for v in others if v.trainable]
     if names:
         raise ValueError(
-            f"Backbone '{backbone.name}' reads {names}, which are no Keras "
+            f"Layer '{layer.name}' reads {names}, which are no Keras "
             "variables: nothing would train, freeze or save them. Create them "
             "with `self.add_weight` in the layer's `build`."
         )
+    written = _assigned_handles(graph)
+    names = [
+        v.name
+        for v in others
+        for part in strategy.experimental_local_results(v)
+        if id(part.handle) in written
+    ]
+    names += [
+        operation.name
+        for operation in graph.get_operations()
+        if operation.type.startswith(TABLE_WRITES)
+    ]
+    if names:
+        raise ValueError(
+            f"Layer '{layer.name}' assigns to {names} when it is called, "
+            "which are no Keras variables: no task could keep them. Create "
+            "them with `self.add_weight` in the layer's `build`."
+        )
+
+
+def _assigned_handles(graph: tf.Graph) -> set[int]:
+    """Returns the ids of handles that a graph and those in it assign to."""
+    inner = [part.name for part in graph.internal_captures]
+    handles = dict(zip(inner, map(id, graph.external_captures)))
+    written = set()
+    for operation in graph.get_operations():
+        parts = list(operation.inputs)
+        if operation.type.startswith(("Assign", "ResourceScatter")):
+            parts = parts[:1]
+        elif READ_ONLY in operation.node_def.attr:
+            # A loop, or another function that is called.
+            read_only = operation.get_attr(READ_ONLY)
+            parts = [p for i, p in enumerate(parts) if i not in read_only]
+        else:
+            continue
+        written.update(handles[p.name] for p in parts if p.name in handles)
+    return written
+
+
+def check_stateless(layer: keras.layers.Layer) -> None:
+    """Refuses recurrent layers that go on from the batch before."""
+    kinds = keras.layers.RNN, keras.layers.Bidirectional
+    for one in keras_internals.flatten_layers(layer):
+        if isinstance(one, kinds) and getattr(one, "stateful", False):
+            raise ValueError(
+                f"Layer '{one.name}' has stateful=True. Its states are no "
+                "variables that Keras lists, so they could belong to no task. "
+                "Make it with stateful=False, and give whole sequences; or "
+                "hand states on as inputs, with `return_state=True` and "
+                "`initial_state`."
+            )
 
 
 def check_new_task(model: keras.Model, name: Any, head: Any) -> None:
@@ -150,6 +240,7 @@ def check_new_task(model: keras.Model, name: Any, head: Any) -> None:
         raise TypeError(
             f"`head` must be a keras.layers.Layer. Received: {head!r}"
         )
+    check_stateless(head)
     if model.switch.is_built:
         check_head(head, model.switch.features)
 
@@ -165,11 +256,47 @@ def check_running(model: keras.Model) -> None:
 
 def check_known(name: str, known: list[str]) -> None:
     """Refuses the name of a task that was never added."""
+    check_strings(task=name)
     if name not in known:
         raise ValueError(
             f"Unknown task '{name}'. Known tasks: {known}. Add a task with "
             f"`model.add_task('{name}', head)`."
         )
+
+
+def check_consolidated(model: keras.Model, name: str) -> None:
+    """Refuses the name of a task that is not consolidated."""
+    check_known(name, list(model.tasks))
+    if name not in model.bank:
+        raise ValueError(
+            f"Task '{name}' is not consolidated yet. Call "
+            "`model.consolidate(validation_data)` first."
+        )
+
+
+def checked_seed(seed: int | None) -> int | None:
+    """Returns a seed that all others can be derived from."""
+    check_integers(lowest=0, or_none=True, seed=seed)
+    return None if seed is None else int(seed)
+
+
+def check_weights(model: keras.Model, weights: Any) -> None:
+    """Refuses values that not all weights of a model can take."""
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(
+            "`weights` must be a list of arrays, as `get_weights` returns it. "
+            f"Received: weights={shown(weights)}"
+        )
+    variables = model.weights
+    shapes = [tuple(np.shape(weight)) for weight in weights]
+    wanted = [tuple(variable.shape) for variable in variables]
+    numeric = [np.asarray(weight).dtype.kind in "fiub" for weight in weights]
+    if shapes != wanted or not all(numeric):
+        raise ValueError(
+            "`weights` must hold a numeric array for each weight of the "
+            f"model, of the shapes {wanted}. Received the shapes {shapes}"
+        )
+    check_finite(list(weights), "weights")
 
 
 def check_optimizer(given: Any, used: list) -> None:
@@ -206,6 +333,7 @@ def check_backbone(backbone: Any) -> None:
             "`backbone` must be a keras.layers.Layer or keras.Model. "
             f"Received: {backbone!r}"
         )
+    check_stateless(backbone)
 
 
 def check_kernels(paths: list[str], backbone: keras.layers.Layer) -> None:
@@ -258,6 +386,24 @@ def check_saved_shapes(
         )
 
 
+def has_own_steps(model: keras.Model) -> bool:
+    """Tells whether a user's subclass sees to the loss itself."""
+    return any(
+        getattr(type(model), name) is not getattr(keras.Model, name)
+        for name in STEPS
+    )
+
+
+def check_has_targets(model: keras.Model, x: Any, y: Any) -> None:
+    """Refuses data without labels, if the loss needs them."""
+    if y is None and model.loss is not None and not has_own_steps(model):
+        advice = "Give `y`, or a data set of tuples `(x, y)`."
+        raise ValueError(
+            "The data have no labels, which the loss needs. "
+            + (labels_in_dict(x) or advice)
+        )
+
+
 def check_examples(
     model: keras.Model, x: Any, y: Any, names: tuple[str, str]
 ) -> None:
@@ -266,7 +412,15 @@ def check_examples(
     Args:
         names: What errors call the two.
     """
-    check_shapes(x, model.switch.inputs)
+    switch, heads = model.switch, model.heads
+    check_has_targets(model, x, y)
+    switch.admit(x)
+    check_shapes(x, switch.inputs)
+    check_casts(x, switch.inputs, names[0])
     check_finite(x, names[0])
-    check_finite(y, names[1])
-    check_labels(y, model.loss, model.heads.head(model.switch.features))
+    if not has_own_steps(model):
+        outputs = heads.output_names(heads.selected)
+        check_targets(y, model.loss, names[1], outputs)
+    # Not by a call, of which Keras would keep a note.
+    outputs = heads.head.compute_output_spec(switch.features)
+    check_labels(y, model.loss, outputs)

@@ -1,19 +1,28 @@
-"""What Keras compiled and traced, for each head of its own."""
+"""What Keras compiled and traced, for each head and task of its own."""
 
 import contextlib
 import contextvars
+import dataclasses
+import functools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.layers import Heads
+from tsn_keras.tasks.call_arguments import check_data, explained
 from tsn_keras.tasks.view import ReadFunctions, View
 
 # Arguments of `compile` that depend on a head's outputs.
-_FOR_OUTPUTS = (("loss", "loss_weights"), ("metrics", "weighted_metrics"))
+_FOR_OUTPUTS = ("loss", "loss_weights", "metrics", "weighted_metrics")
+# What kind of outputs a head has: their shapes, and their names in a list.
+Kind = tuple[str, tuple[str, ...] | None]
+# What a callback sets to end the call that it was given to.
+STOPS = ("stop_evaluating", "stop_predicting")
 
 
 class PerHead:
@@ -28,20 +37,141 @@ class PerHead:
     def __get__(self, model: keras.Model | None, owner: type) -> Any:
         if model is None:
             return self
-        return model.compiled_heads.get(self._name)
+        heads = model.compiled_heads
+        value = heads.get(self._name)
+        if self._name != "predict_function" or value is None or heads.is_read:
+            return value
+
+        def predict(data):
+            # `predict_on_batch` asks, of a task that may not have begun.
+            model.switch.check_computes(())
+            if tf.distribute.has_strategy() or not isinstance(data, list):
+                return value(data)
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
+            check_data(model, {"x": x})
+            with explained(model, {"x": x}):
+                return value(data)
+
+        return predict
 
     def __set__(self, model: keras.Model, value: Any) -> None:
         model.compiled_heads.set(self._name, value)
 
 
-class CompiledHeads:
-    """What Keras compiled and traced, for each head of its own.
+class Compilation:
+    """Losses and metrics of one call of `compile`, or of tasks with their own.
 
-    Traced functions and the optimizer belong to one head. Losses and metrics
-    belong to a kind of outputs: Keras builds them once, for the outputs that
-    it sees first. `F1Score` then counts as many classes as they have, and a
-    loss for each of two outputs takes no single one. Heads whose outputs have
+    They belong to a kind of outputs: Keras builds them once, for the outputs
+    that it sees first. `F1Score` then counts as many classes as they have, and
+    a loss for each of two outputs takes no single one. Heads whose outputs have
     one shape share them, as a user expects who holds a metric.
+
+    Of each kind there are several sets, as many as count at one time. The
+    first one holds the user's own objects, and counts in training.
+
+    Args:
+        arguments: Those of `compile` that depend on outputs.
+        own: Those of them that are a task's alone.
+    """
+
+    def __init__(
+        self,
+        arguments: dict[str, Any],
+        own: dict[str, Any] | None = None,
+    ):
+        self.own = own or {}
+        arguments = {**arguments, **self.own}
+        self.arguments = {name: arguments.get(name) for name in _FOR_OUTPUTS}
+        # Under `None` until the kind of the outputs is known.
+        first = keras_internals.compile_outputs(arguments) if arguments else {}
+        self._sets: dict[Kind | None, list[dict[str, Any]]] = {None: [first]}
+        self._in_use: set[tuple[Kind | None, int]] = set()
+
+    def config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments as Keras serializes them."""
+        return keras.saving.serialize_keras_object(
+            {"arguments": self.arguments, "own": self.own}
+        )
+
+    def parts(self, kind: Kind | None, number: int = 0) -> dict[str, Any]:
+        """Returns what Keras compiled, by the attribute of the model.
+
+        Args:
+            kind: Of the outputs, `None` if it is not known.
+            number: Of the set.
+        """
+        if kind is None and None not in self._sets:
+            # The head did not fit, was refused, and has computed nothing.
+            kind = next(iter(self._sets))
+        sets = self._sets.get(kind)
+        if sets is None:
+            first = self._sets.pop(None, None) or [self._fresh()]
+            sets = self._sets[kind] = _named(first, kind)
+        while len(sets) <= number:
+            sets += _named([self._fresh()], kind)
+        return sets[number]
+
+    def claim(self, kind: Kind | None) -> int:
+        """Returns the number of a set that nobody counts with."""
+        number = 1
+        while (kind, number) in self._in_use:
+            number += 1
+        self._in_use.add((kind, number))
+        return number
+
+    def release(self, kind: Kind | None, number: int) -> None:
+        """Gives a set back."""
+        self._in_use.discard((kind, number))
+
+    def is_apart(self, kind: Kind | None, number: int) -> bool:
+        """Tells whether no metric of a set is in the first one, too."""
+        found = [
+            keras_internals.metrics_in(self.parts(kind, one))
+            for one in (0, number)
+        ]
+        return not set(map(id, found[0])) & set(map(id, found[1]))
+
+    def _fresh(self) -> dict[str, Any]:
+        given = dict(self.arguments)
+        for name in ("metrics", "weighted_metrics"):
+            given[name] = tree.map_structure(_fresh_metric, given[name])
+        return keras_internals.compile_outputs(given)
+
+
+@dataclasses.dataclass
+class Reader:
+    """A call that evaluates or predicts a task, in one thread.
+
+    Args:
+        view: The task's; `None` for what the variables hold.
+        number: Of the set of losses and metrics that it counts with, once it
+            does.
+        counts_alone: Whether nobody else may count meanwhile.
+        stops: What its callbacks have stopped.
+    """
+
+    model: keras.Model
+    task: str
+    view: View | None
+    compilation: Compilation
+    number: int | None = None
+    counts_alone: bool = False
+    stops: dict[str, bool] = dataclasses.field(default_factory=dict)
+
+    def count_with(self, number: int) -> None:
+        """Notes the set of losses and metrics to count with."""
+        self.number = number
+
+    def count_alone(self) -> None:
+        """Notes that nobody else may count meanwhile."""
+        self.counts_alone = True
+
+
+class CompiledHeads:
+    """What Keras compiled and traced, for each head and task of its own.
+
+    Traced functions and the optimizer belong to a head; losses and metrics to
+    a task, as they were compiled when it was added.
 
     Args:
         heads: Of the model. What is at work is that of the selected one.
@@ -49,38 +179,58 @@ class CompiledHeads:
 
     def __init__(self, heads: Heads):
         self._heads = heads
-        self._parts: dict[int | None, dict[str, Any]] = {}
-        # Losses and metrics by the kind of outputs. Those that were compiled
-        # last are under `None` until the kind of their head is known.
-        self._by_kind: dict[str | None, dict[str, Any]] = {None: {}}
-        self._kinds: dict[int | None, str] = {}
-        self._arguments: list[tuple] = []
+        # Whoever traces functions or builds heads and metrics: that changes
+        # what all threads share.
+        self.tracing = threading.RLock()
+        # Whoever looks for losses and metrics. A step may do so in a thread of
+        # its replica, while `tracing` is held.
+        self._looking = threading.RLock()
+        # Whoever counts with metrics that cannot be copied.
+        self._counting = threading.RLock()
+        self._parts: dict[tuple, dict[str, Any]] = {}
+        self._kinds: dict[int | None, Kind] = {}
+        self._latest = Compilation({})
+        self._of_task: dict[str, Compilation] = {}
+        # The task that is learned, if there is one.
+        self._running: str | None = None
         self._optimizer: Any = None
-        # The model and the view that a thread reads, if it reads one.
-        self._read: contextvars.ContextVar[tuple[keras.Model, View] | None] = (
-            contextvars.ContextVar("read_view", default=None)
+        self._stops: dict[str, bool] = {}
+        self._reader: contextvars.ContextVar[Reader | None] = (
+            contextvars.ContextVar("reader", default=None)
         )
+
+    # What Keras sets and reads.
 
     def get(self, name: str) -> Any:
         """Returns what the selected head has."""
-        read = self._read.get()
-        if read is not None and name in ("test_function", "predict_function"):
-            functions = self.kept("read", lambda: ReadFunctions(*read))
-            return getattr(functions, name)(read[1])
+        reader = self._reader.get()
+        if name in STOPS:
+            return (reader.stops if reader else self._stops).get(name, False)
+        if name == "loss":
+            return self._compilation.arguments["loss"]
         if name in keras_internals.COMPILED_FOR_OUTPUTS:
             return self._compiled().get(name)
+        if reader is not None and name == "test_function":
+            self._number(reader)
+            return self._functions(reader).test_function(reader.view)
+        if reader is not None and name == "predict_function":
+            return self._functions(reader).predict_function(reader.view)
         if name == "optimizer":
             return self._part().get(name, self._optimizer)
         return self._part().get(name)
 
     def set(self, name: str, value: Any) -> None:
         """Sets what the selected head has."""
-        if name in keras_internals.COMPILED_FOR_OUTPUTS:
+        reader = self._reader.get()
+        if name in STOPS:
+            (reader.stops if reader else self._stops)[name] = value
+        elif name in keras_internals.COMPILED_FOR_OUTPUTS:
             self._compiled()[name] = value
-            return
-        if name == "optimizer":
-            self._optimizer = value
-        self._part()[name] = value
+            _named([self._compiled()], self._kind)
+        elif name == "optimizer":
+            self._optimizer = self._part()[name] = value
+        elif name != "loss":
+            self._part()[name] = value
 
     def kept(self, name: str, make: Callable[[], Any]) -> Any:
         """Returns what the selected head has, made when it is first needed."""
@@ -95,56 +245,232 @@ class CompiledHeads:
         found = [part.get("optimizer") for part in self._parts.values()]
         return [one for one in (self._optimizer, *found) if one is not None]
 
-    def start_anew(self, arguments: dict[str, Any]) -> None:
-        """Notes that the model was compiled anew, with the selected head.
+    # Which losses and metrics belong to which task.
+
+    @contextlib.contextmanager
+    def compiling(self, arguments: dict[str, Any]) -> Iterator[None]:
+        """Takes up what Keras compiles, for the running task and later ones.
 
         Args:
             arguments: Of `keras.Model.compile`.
         """
-        self._arguments = [
-            tuple(arguments.get(name) for name in names)
-            for names in _FOR_OUTPUTS
-        ]
-        self._by_kind = {None: self._compiled()}
+        before = self._latest, self._optimizer
+        running, self._running = self._running, None
+        try:
+            self._latest = Compilation(arguments)
+            yield
+        except BaseException:
+            self._latest, self._optimizer = before
+            raise
+        finally:
+            self._running = running
+        config = _config(self._latest)
+        for task, compilation in self._of_task.items():
+            if task == running:
+                compilation = self._of_running(compilation.own)
+            elif config is not None and config == _config(compilation):
+                # Compiled alike, it counts with what the user holds now.
+                compilation = self._latest
+            self._of_task[task] = compilation
         self._parts.clear()
-        self._assign_kind()
 
-    def select(self, index: int, features: Any) -> None:
+    def add_task(self, name: str, loss: Any = None, metrics: Any = None):
+        """Gives a task what is compiled now, which stays its own.
+
+        Args:
+            loss: The task's alone, in place of the compiled one.
+            metrics: The task's alone, in place of the compiled ones.
+        """
+        own = {}
+        if loss is not None:
+            own |= {"loss": loss, "loss_weights": None}
+        if metrics is not None:
+            own |= {"metrics": metrics, "weighted_metrics": None}
+        self._of_task[name] = self._of_running(own)
+
+    def _of_running(self, own: dict[str, Any]) -> Compilation:
+        return Compilation(self._latest.arguments, own) if own else self._latest
+
+    def drop_task(self, name: str) -> None:
+        """Forgets a task that was given up."""
+        self._of_task.pop(name, None)
+
+    def compiled_alike(self, task: str) -> bool:
+        """Tells whether a task was compiled as the running one."""
+        return self._of(task) is self._compilation
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns losses and metrics of all tasks, to save them."""
+        found = list(dict.fromkeys(self._of_task.values()))
+        configs = [None if c is self._latest else c.config() for c in found]
+        numbers = {t: found.index(c) for t, c in self._of_task.items()}
+        return {"compilations": configs, "tasks": numbers}
+
+    def load_config(self, config: dict[str, Any]) -> None:
+        """Takes over what `get_config` returned, after compiling."""
+        deserialize = keras.saving.deserialize_keras_object
+        found = [
+            self._latest if saved is None else Compilation(**deserialize(saved))
+            for saved in config["compilations"]
+        ]
+        self._of_task = {t: found[i] for t, i in config["tasks"].items()}
+
+    def select(
+        self, index: int, features: Any, task: str | None = None
+    ) -> None:
         """Selects a head, with all that is compiled for it.
 
         Args:
             index: Of the head.
             features: What the backbone returns, `None` if it is not known.
+            task: The running task that it is selected for, if it is one.
         """
-        self._learn_kind(features)
+        with self.tracing:
+            self._learn_kind(features)
+            self._part()["optimizer"] = self._optimizer
+            self._running = task
+            self._heads.select(index)
+            self._learn_kind(features)
+            optimizer = self._part().get("optimizer", self._optimizer)
+            self._optimizer = optimizer
+
+    def let_go(self) -> None:
+        """Notes that no task is running any more."""
         self._part()["optimizer"] = self._optimizer
-        self._heads.select(index)
-        self._learn_kind(features)
-        self._optimizer = self._part().get("optimizer", self._optimizer)
+        self._running = None
+
+    # Reading.
+
+    @property
+    def is_read(self) -> bool:
+        """Whether this thread evaluates or predicts a task."""
+        return self._reader.get() is not None
 
     @contextlib.contextmanager
-    def reading(self, model: keras.Model, view: View | None) -> Iterator[None]:
-        """Lets Keras evaluate and predict as a view in this thread.
+    def reading(
+        self, model: keras.Model, task: str, view: View | None
+    ) -> Iterator[None]:
+        """Lets Keras evaluate and predict a task in this thread.
 
         `None` is what the variables hold.
         """
-        self._learn_kind(model.switch.features)
-        token = self._read.set(view and (model, view))
+        reader = Reader(model, task, view, self._of(task))
+        token = self._reader.set(reader)
+        try:
+            if self._heads.selected not in self._kinds:
+                with self.tracing:
+                    self._learn_kind(model.switch.features)
+            yield
+        finally:
+            self._reader.reset(token)
+            if reader.number is not None:
+                self._end_counting(reader)
+
+    def view_of(self, task: str) -> View | None:
+        """Returns the view of a task that this thread reads already."""
+        reader = self._reader.get()
+        is_read = reader is not None and reader.task == task
+        return reader.view if is_read else None
+
+    @contextlib.contextmanager
+    def _as_reader(self, reader: Reader) -> Iterator[None]:
+        """Lets a step count as a reader, in whatever thread it runs."""
+        token = self._reader.set(reader)
         try:
             yield
         finally:
-            self._read.reset(token)
+            self._reader.reset(token)
+
+    def call_function(self) -> Callable:
+        """Returns a function of a batch that computes what is read."""
+        reader = self._reader.get()
+        return self._functions(reader).call_function(reader.view)
+
+    def _functions(self, reader: Reader) -> ReadFunctions:
+        # Those of views get values; those of the running task read variables.
+        name = "read" if reader.view is None else "read_views"
+        with self.tracing:
+            return self.kept(
+                name,
+                lambda: ReadFunctions(
+                    reader.model,
+                    reader.view,
+                    self._heads.selected,
+                    self.tracing,
+                    functools.partial(self._as_reader, reader),
+                ),
+            )
+
+    def _end_counting(self, reader: Reader) -> None:
+        """Shows what a reader counted, as users expect who hold a metric."""
+        kind = self._kind
+        if reader.counts_alone:
+            self._counting.release()
+        elif not tf.distribute.has_strategy():
+            with reader.model.changes.if_none() as is_free:
+                if is_free:
+                    sets = (reader.number, 0)
+                    parts = reader.compilation.parts
+                    keras_internals.copy_counts(*(parts(kind, n) for n in sets))
+        with self._looking:
+            reader.compilation.release(kind, reader.number)
+
+    @property
+    def _kind(self) -> Kind | None:
+        return self._kinds.get(self._heads.selected)
+
+    @property
+    def _compilation(self) -> Compilation:
+        reader = self._reader.get()
+        if reader is not None:
+            return reader.compilation
+        return self._of(self._running)
+
+    def _of(self, task: str | None) -> Compilation:
+        return self._of_task.get(task, self._latest)
+
+    def _number(self, reader: Reader | None) -> int:
+        """Returns the set of losses and metrics that a thread counts with."""
+        if reader is None:
+            return 0
+        if reader.number is None:
+            kind = self._kind
+            with self._looking:
+                reader.count_with(reader.compilation.claim(kind))
+            self._share_metrics(reader, kind)
+        return reader.number
+
+    def _share_metrics(self, reader: Reader, kind: Kind | None) -> None:
+        """Lets no two threads count with metrics that cannot be copied.
+
+        Those are metrics of a user's subclass and of layers, and such without
+        a configuration.
+        """
+        compilation, model = reader.compilation, reader.model
+        with self._looking:
+            parts = compilation.parts(kind, reader.number)
+        own = set(map(id, keras_internals.metrics_in(parts)))
+        others = [m.name for m in model.metrics if id(m) not in own]
+        if not others and compilation.is_apart(kind, reader.number):
+            return
+        self._counting.acquire()
+        reader.count_alone()
+        with model.changes.by("evaluate"):
+            # Not while another thread counts with them in training.
+            pass
 
     def _part(self) -> dict[str, Any]:
-        return self._parts.setdefault(self._heads.selected, {})
+        reader = self._reader.get()
+        number = 0 if reader is None else reader.number or 0
+        key = self._heads.selected, self._compilation, number
+        return self._parts.setdefault(key, {})
 
     def _compiled(self) -> dict[str, Any]:
         """Returns losses and metrics for the selected head."""
-        kind = self._kinds.get(self._heads.selected)
-        if kind in self._by_kind:
-            return self._by_kind[kind]
-        # The head did not fit, was refused, and has computed nothing.
-        return next(iter(self._by_kind.values()))
+        number = self._number(self._reader.get())
+        kind = self._kind
+        with self._looking:
+            return self._compilation.parts(kind, number)
 
     def _learn_kind(self, features: Any) -> None:
         """Builds the selected head, and finds out what its outputs are."""
@@ -161,31 +487,23 @@ class CompiledHeads:
                 return
             names = self._heads.output_names(index)
             shapes = tree.map_structure(lambda part: part.shape, outputs)
-            self._kinds[index] = f"{shapes} {names or ''}"
-        self._assign_kind()
+            self._kinds[index] = str(shapes), names and tuple(names)
 
-    def _assign_kind(self) -> None:
-        """Gives the selected head's outputs losses and metrics of their own."""
-        index = self._heads.selected
-        kind = self._kinds.get(index)
-        if kind is None or kind in self._by_kind:
-            return
-        if None in self._by_kind:
-            compiled = self._by_kind.pop(None)
-        else:
-            compiled = self._fresh()
-        names = self._heads.output_names(index)
-        keras_internals.name_outputs(compiled, names)
-        self._by_kind[kind] = compiled
 
-    def _fresh(self) -> dict[str, Any]:
-        if not self._arguments:
-            # The model is not compiled.
-            return {}
-        loss, metrics = self._arguments
-        metrics = tree.map_structure(_fresh_metric, metrics)
-        like = next(iter(self._by_kind.values()))
-        return keras_internals.compile_outputs(like, loss, metrics)
+def _named(sets: list[dict[str, Any]], kind: Kind | None) -> list:
+    """Lets losses and metrics find the outputs of a kind by name."""
+    for parts in sets:
+        names = kind and kind[1]
+        keras_internals.name_outputs(parts, names and list(names))
+    return sets
+
+
+def _config(compilation: Compilation) -> dict[str, Any] | None:
+    """Returns a configuration, `None` for what has none."""
+    try:
+        return compilation.config()
+    except Exception:  # Whatever the user's own objects raise.
+        return None
 
 
 def _fresh_metric(metric: Any) -> Any:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from tsn_keras.bank import FLOAT_WIDTH, PrivateCode, TaskRecord
+from tsn_keras.data import check_strings
 from tsn_keras.pruning import largest, refine
 from tsn_keras.quantization import (
     Codebook,
@@ -19,8 +20,10 @@ from tsn_keras.quantization import (
     search_widths,
     widen_worst,
 )
+from tsn_keras.tasks import call_arguments
 from tsn_keras.tasks.fine_tuning import fine_tuning_of
 from tsn_keras.tasks.quality import Quality, Validation, evaluation_loop
+from tsn_keras.tasks.report import TaskReport
 from tsn_keras.tasks.snapshot import Snapshot
 from tsn_keras.tasks.training import watch_gradients
 
@@ -68,12 +71,19 @@ def consolidate_task(
 
     The network computes with it from then on.
     """
+    check_strings(mode=mode)
+    check_strings(monitor=monitor, or_none=True)
+    call_arguments.check_verbose(verbose)
+    call_arguments.check_validation(validation_data)
     task = model.running_task
     _finish_masks(model)
     loop = evaluation_loop(model)
     if not model.run_eagerly:
         loop = model.compiled_heads.kept("evaluation", lambda: loop)
-    validation = Validation(model, validation_data, loop, monitor, mode)
+    is_pair = isinstance(validation_data, (tuple, list))
+    parts = dict(zip("xy", validation_data)) if is_pair else {}
+    with call_arguments.explained(model, {"x": validation_data, **parts}):
+        validation = Validation(model, validation_data, loop, monitor, mode)
     record = Consolidation(model, validation, verbose).run()
     nearest = task.choice.nearest
     if nearest is not None:
@@ -85,6 +95,14 @@ def consolidate_task(
     statistics = model.switch.activation_statistics(sample)
     code = PrivateCode.encode(statistics, STATISTICS_WIDTH)
     return dataclasses.replace(record, statistics=code)
+
+
+def announced(report: TaskReport, callbacks: list) -> TaskReport:
+    """Returns a report, which the callbacks that wait for it have got."""
+    for callback in callbacks:
+        if hasattr(callback, "on_consolidate_end"):
+            callback.on_consolidate_end(report)
+    return report
 
 
 def check_consolidatable(model: keras.Model) -> None:

@@ -41,18 +41,17 @@ def fine_tuning_of(model: keras.Model) -> Callable | None:
 
     def tune(own, codebooks, tunes_centroids):
         batches = task.data.batches(steps, seed)
-        # A few steps, and few variables that fit no example by heart.
-        # Around the replicas, which are traced in threads of their own.
-        with without_noise(model):
-            return tuning.run(own, codebooks, batches, steps, tunes_centroids)
+        return tuning.run(own, codebooks, batches, steps, tunes_centroids)
 
     return tune
 
 
 def _training_loss(model: keras.Model, batch: tuple):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    y_pred = model(x, training=True)
-    return model.compute_loss(x, y, y_pred, sample_weight)
+    # A few steps, and few variables that fit no example by heart.
+    with without_noise(model):
+        y_pred = model(x, training=True)
+        return model.compute_loss(x, y, y_pred, sample_weight)
 
 
 def _why_not(model: keras.Model) -> str | None:

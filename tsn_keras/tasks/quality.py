@@ -1,5 +1,7 @@
 """The validated quality of what is installed."""
 
+import re
+import warnings
 from typing import Any
 
 import keras
@@ -21,9 +23,15 @@ from tsn_keras.tasks import checks
 from tsn_keras.tasks.task_switch import TaskSwitch
 
 MODES = ("auto", "min", "max")
-LOWER_IS_BETTER = (
-    *("loss", "error", "mse", "mae", "mape", "msle", "perplexity"),
-    *("crossentropy", "divergence", "false_negatives", "false_positives"),
+# What the words of a name say, where the metric itself says nothing.
+LOWER_IS_BETTER = frozenset(
+    ("loss", "error", "mse", "rmse", "mae", "mape", "msle", "perplexity")
+    + ("crossentropy", "entropy", "divergence", "distance", "deviation")
+    + ("false", "negatives", "positives", "nll", "cer", "wer")
+)
+HIGHER_IS_BETTER = frozenset(
+    ("accuracy", "acc", "auc", "precision", "recall", "f1", "iou", "dice")
+    + ("score", "psnr", "ssim", "bleu", "rouge", "similarity", "true", "r2")
 )
 
 
@@ -48,17 +56,43 @@ def _numbers(results: dict) -> dict[str, float]:
     return numbers
 
 
-def is_lower_better(monitor: str, metrics: list[keras.Metric]) -> bool:
-    """Tells whether a quality is better if it is lower."""
+def _by_name(metrics: list[keras.Metric]) -> dict[str, keras.Metric]:
+    """Returns metrics by the names that their results have."""
+    named = {}
     for metric in metrics:
-        # Compiled metrics are one, which holds them all.
-        for one in getattr(metric, "metrics", [metric]):
-            direction = metric_direction(one)
-            # The metric of one output has the output's name before its.
-            named = f"_{monitor}".endswith(f"_{one.name}")
-            if named and direction is not None:
-                return direction == "down"
-    return any(word in monitor for word in LOWER_IS_BETTER)
+        results = metric.result()
+        if not isinstance(results, dict):
+            named[metric.name] = metric
+            continue
+        # Compiled metrics are one, which holds them all in order.
+        parts = getattr(metric, "metrics", None) or [metric] * len(results)
+        for (name, value), part in zip(results.items(), parts):
+            names = value if isinstance(value, dict) else [name]
+            named.update(dict.fromkeys(names, part))
+    return named
+
+
+def is_lower_better(monitor: str, metrics: list[keras.Metric]) -> bool:
+    """Tells whether a quality is better if it is lower.
+
+    The metric of exactly that name says so, or else the words of the name.
+    """
+    if monitor == "loss":
+        return True
+    metric = _by_name(metrics).get(monitor)
+    direction = None if metric is None else metric_direction(metric)
+    if direction is not None:
+        return direction == "down"
+    words = set(re.findall("[a-z]+[0-9]?", monitor.lower()))
+    lower, higher = words & LOWER_IS_BETTER, words & HIGHER_IS_BETTER
+    if bool(lower) == bool(higher):
+        warnings.warn(
+            f"Nothing says whether a higher '{monitor}' is better or a lower "
+            f"one. It is taken that {'lower' if lower else 'higher'} is. Give "
+            "`mode='min'` or `mode='max'`.",
+            stacklevel=2,
+        )
+    return bool(lower)
 
 
 class Validation:
@@ -77,6 +111,7 @@ class Validation:
             if it has one, else by its name.
 
     Attributes:
+        sign: 1.0 if a higher quality is better, else -1.0.
         initial: The quality of the model as it was given.
         loss: The loss that was validated with the last quality.
 
@@ -96,10 +131,10 @@ class Validation:
         if mode not in MODES:
             raise ValueError(f"`mode` must be one of {MODES}. Received: {mode}")
         self.loss: float | None = None
-        self._mode = mode
         self._model = model
         self._loop = loop
-        self._stacks = list(stacked(evaluation_batches(data)))
+        batches = evaluation_batches(data, model.switch.batch_size)
+        self._stacks = list(stacked(batches))
         if not self._stacks:
             raise ValueError("`validation_data` is empty. Give some examples.")
         labels = []
@@ -111,29 +146,28 @@ class Validation:
             labels.append(y)
         check_several_classes(labels, model.loss)
         results = self.results()
-        self.monitor = monitor or self._first_metric(results)
+        self.monitor = monitor
+        if monitor is None:
+            self.monitor = self._first_metric(results)
         if self.monitor not in results:
             raise ValueError(
                 f"`monitor` must be one of {sorted(results)}. Received: "
                 f"monitor='{monitor}'. Compile the model with that metric."
             )
+        if mode == "auto":
+            lower = is_lower_better(self.monitor, model.metrics)
+        else:
+            lower = mode == "min"
+        # 1.0 if higher is better, else -1.0.
+        self.sign = -1.0 if lower else 1.0
         self.initial = self._quality_of(results)
 
-    @staticmethod
-    def _first_metric(results: dict[str, float]) -> str:
+    def _first_metric(self, results: dict[str, float]) -> str:
         metrics = [name for name in results if name != "loss"]
-        # Each of several outputs has a loss; one output's metric is too little.
-        several = any(name.endswith("_loss") for name in metrics)
+        # One metric of several outputs is too little.
+        outputs = self._model.heads.head(self._model.switch.features)
+        several = len(tree.flatten(outputs)) > 1
         return metrics[0] if metrics and not several else "loss"
-
-    @property
-    def sign(self) -> float:
-        """1.0 if higher is better, else -1.0."""
-        if self._mode == "auto":
-            lower = is_lower_better(self.monitor, self._model.metrics)
-        else:
-            lower = self._mode == "min"
-        return -1.0 if lower else 1.0
 
     def results(self) -> dict[str, float]:
         """Returns loss and metrics on the validation data."""
@@ -170,8 +204,10 @@ class Validation:
             # A subclass may have no metric named `loss`.
             if np.isnan(results.get(name, 0.0)):
                 raise ValueError(
-                    f"The validated {name} is NaN: the training has diverged. "
-                    "Train the task again with a lower learning rate."
+                    f"The validated {name} is NaN: the training has diverged, "
+                    "or labels are NaN and this metric counts them. Train the "
+                    "task again with a lower learning rate, or give `monitor` "
+                    "a metric that leaves such labels out."
                 )
         if "loss" in results:
             self.loss = mean_over_workers(results["loss"])

@@ -1,5 +1,8 @@
 """What happens before the first training step of a task."""
 
+import math
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -8,8 +11,9 @@ from tsn_keras.data import TrainingData
 from tsn_keras.distribution import of_first_worker
 from tsn_keras.layers import MaskedKernel
 from tsn_keras.pruning import TaskMask, kept_slots
-from tsn_keras.sharing import PlaneChoice, kl_divergence
+from tsn_keras.sharing import Nearest, PlaneChoice, compare, kl_divergence
 from tsn_keras.tasks import checks
+from tsn_keras.tasks.call_arguments import check_compiled
 from tsn_keras.tasks.initialization import (
     derived_seed,
     fresh_weights,
@@ -22,6 +26,42 @@ from tsn_keras.tasks.task_switch import TaskSwitch
 from tsn_keras.tasks.trial import predicts_labels, try_planes
 
 FLOAT_WIDTHS = (32, 32)
+
+
+def add_task(
+    model: keras.Model,
+    name: str,
+    head: keras.layers.Layer,
+    loss: Any = None,
+    metrics: Any = None,
+) -> None:
+    """Makes a new task the running one."""
+    # Before the checks, which may build the head.
+    keeps_weights = getattr(head, "built", False)
+    checks.check_new_task(model, name, head)
+    check_compiled({"loss": loss, "metrics": metrics})
+    model.compiled_heads.add_task(name, loss, metrics)
+    task = RunningTask(name, model.heads.add(head), keeps_weights)
+    model.switch.take_up(task)
+    if keeps_weights:
+        for own, given in zip(model.heads.head.weights, head.weights):
+            own.assign(given)
+    if model.optimizer_factory is not None:
+        # From here on it is the user's, until the task is consolidated.
+        model.optimizer_factory.reset_learning_rate(model.optimizer)
+
+
+def discard_task(model: keras.Model) -> None:
+    """Gives up the running task, and brings back the one before it."""
+    checks.check_running(model)
+    task, switch = model.running_task, model.switch
+    switch.let_go()
+    model.compiled_heads.drop_task(task.name)
+    switch.forget()
+    if model.tasks:
+        switch.to(model.tasks[-1])
+    elif task.begun and task.untrained_backbone is not None:
+        task.untrained_backbone.restore()
 
 
 class TaskStart:
@@ -42,6 +82,7 @@ class TaskStart:
             switch = model.switch
             checks.check_reads(model.backbone, switch.kernels, switch.inputs)
             model.bank.set_base(switch.base_values())
+        checks.check_head_calls(model)
         before = self._task.copy()
         try:
             with data.untouched():
@@ -54,19 +95,33 @@ class TaskStart:
             raise
 
     def _choose_plane(self) -> PlaneChoice:
-        model, divergences = self._model, {}
-        sharing, bank = model.sharing, model.bank
-        if sharing.needs_statistics:
-            sample = self._data.sample(sharing.sample_size)
-            sample = of_first_worker(sample)
-            for name in bank.tasks:
-                with model.switch.reading(name):
-                    statistics = model.switch.activation_statistics(sample)
-                divergences[name] = kl_divergence(
-                    statistics, bank[name].statistics.decode()
-                )
+        sharing, bank = self._model.sharing, self._model.bank
+        divergences = self._divergences() if sharing.needs_statistics else {}
         planes = {name: bank[name].plane for name in bank.tasks}
         return sharing.choose(planes, divergences)
+
+    def _divergences(self) -> dict[str, float]:
+        """Compares the task with earlier ones, with a few if there are many."""
+        switch, bank = self._model.switch, self._model.bank
+        sharing, stored = self._model.sharing, {}
+        sample = of_first_worker(self._data.sample(sharing.sample_size))
+
+        def divergence_from(name):
+            with switch.reading(name):
+                statistics = switch.activation_statistics(sample)
+            return kl_divergence(statistics, bank[name].statistics.decode())
+
+        for name in bank.tasks:
+            # What was learned without statistics cannot be compared.
+            if math.prod(bank[name].statistics.shape):
+                facts = bank[name].facts
+                stored[name] = Nearest(facts["nearest"], facts["divergence"])
+        found = compare(stored, divergence_from, sharing.candidates)
+        return {
+            name: found.get(name, math.inf)
+            for name in bank.tasks
+            if name in found or name not in stored
+        }
 
     def _begin(self, choice: PlaneChoice) -> None:
         """Puts the task at the start of its training on a plane."""

@@ -1,15 +1,18 @@
 """Which task the network computes as: its variables, and views of others."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.bank import WeightBank
+from tsn_keras.data import as_taken, explaining_casts, in_full_batches
 from tsn_keras.layers import (
     MaskedKernel,
     Subnetwork,
@@ -20,7 +23,14 @@ from tsn_keras.layers import (
 )
 from tsn_keras.sharing import activation_statistics, masked_layers
 from tsn_keras.tasks import checks
-from tsn_keras.tasks.snapshot import Snapshot
+from tsn_keras.tasks.call_arguments import check_input_count
+from tsn_keras.tasks.input_sizes import (
+    only_batch_size,
+    resized,
+    traced_shapes,
+    widened,
+)
+from tsn_keras.tasks.running_task import RunningTask
 from tsn_keras.tasks.view import View, ViewCache, computing_as
 
 
@@ -33,9 +43,11 @@ class TaskSwitch:
     Attributes:
         task: The task whose values the variables hold. `None` where that was
             interrupted.
+        running: The task between `add_task` and `consolidate`, if there is one.
         inputs: Nest of `KerasTensor`, what the backbone takes. `None` until
             the backbone is built.
         features: Nest of `KerasTensor`, what the backbone returns.
+        is_declared: Whether the backbone itself says what it takes.
         kernels: What the backbone has to be masked.
         base: The frozen weights of the backbone, shared by all tasks.
         private_of_backbone: All other weights of the backbone.
@@ -43,9 +55,12 @@ class TaskSwitch:
 
     def __init__(self, model: keras.Model):
         self._model = model
-        self._views = ViewCache(self._make_view)
+        tracing = model.compiled_heads.tracing
+        self._views = ViewCache(self._make_view, tracing)
         self.task: str | None = None
+        self.running: RunningTask | None = None
         self.inputs = self.features = None
+        self.is_declared = False
         self.kernels: list[MaskedKernel] = []
         self.base: list[keras.Variable] = []
         self.private_of_backbone: list[keras.Variable] = []
@@ -57,7 +72,13 @@ class TaskSwitch:
         Args:
             inputs: Nest of `KerasTensor`.
         """
-        backbone = self.backbone
+        backbone, declared = self.backbone, self.declared_inputs()
+        self.is_declared = declared is not None
+        parts = tree.flatten(declared) if self.is_declared else []
+        sizes = [part.shape[0] for part in parts if part.shape[0]]
+        if sizes:
+            size = only_batch_size(backbone, inputs, sizes[0])
+            inputs = resized(inputs, size)
         features = backbone(inputs)
         kernels = [k for s in subnetworks(backbone) for k in s.kernels]
         paths = weight_paths(backbone, transparent=Subnetwork)
@@ -73,7 +94,54 @@ class TaskSwitch:
         self.base = [w for w in weights if id(w) in frozen]
         layers = keras_internals.flatten_layers(backbone)
         self._trainable = [(layer, layer.trainable) for layer in layers]
-        self.inputs, self.features = inputs, features
+        self.inputs = inputs
+        self.features = tree.map_structure(_of_no_layer, features)
+
+    @property
+    def batch_size(self) -> int | None:
+        """The only batch size that the backbone takes; `None` for any."""
+        return tree.flatten(self.inputs)[0].shape[0] if self.is_built else None
+
+    def taken(self, x: Any) -> Any:
+        """Returns tensors in the dtypes of the inputs, as exports take them."""
+        if not self.is_built:
+            return x
+        return as_taken(x, self.inputs, self._model.jit_compile)
+
+    def admit(self, x: Any) -> None:
+        """Lets axes have any size in which data differ from the inputs.
+
+        The inputs stay as they are if the backbone declares them, or if
+        backbone or heads do not compute with other sizes.
+
+        Args:
+            x: Nest of arrays or `tf.TensorSpec`. What is unknown in their
+                shapes differs, too.
+        """
+        wider = None if self.is_declared else widened(self.inputs, x)
+        if wider is None:
+            return
+        heads = []
+        for index in range(self._model.heads.count):
+            with self._model.heads.reading(index):
+                heads += [self.head] if self.head.built else []
+        if None not in (
+            traced_shapes(self.backbone, heads, inputs) for inputs in wider
+        ):
+            self._take_inputs(wider[0])
+
+    def admit_batches(self, spec: Any) -> None:
+        """Admits all batches of a data set, by its `element_spec`."""
+        if isinstance(spec, tuple):
+            spec, *_ = keras.utils.unpack_x_y_sample_weight(spec)
+        parts = tree.flatten(spec)
+        if all(isinstance(p, tf.TensorSpec) and p.shape.rank for p in parts):
+            self.admit(spec)
+
+    def _take_inputs(self, inputs: Any) -> None:
+        features = self.backbone(inputs)
+        self.inputs = inputs
+        self.features = tree.map_structure(_of_no_layer, features)
 
     def empty_bank(self) -> WeightBank:
         """Returns a bank for the kernels, without any task."""
@@ -99,6 +167,19 @@ class TaskSwitch:
             "shapes": [list(part.shape) for part in parts],
             "dtypes": [part.dtype for part in parts],
         }
+
+    def undeclared_inputs(self) -> dict[str, Any] | None:
+        """Returns what the backbone was built for, if it did not say so.
+
+        A Sequential model that was built by data says so when it is loaded.
+        """
+        return None if self.is_declared else self.get_build_config()
+
+    def take_undeclared_inputs(self, config: dict[str, Any] | None) -> None:
+        """Takes over what `undeclared_inputs` returned in another process."""
+        if config and self.is_built:
+            self.is_declared = False
+            self._take_inputs(inputs_from_config(config))
 
     @property
     def is_built(self) -> bool:
@@ -189,24 +270,36 @@ class TaskSwitch:
         Training may freeze some for a while. A model that was saved then must
         find the same kernels when it is loaded.
         """
-        present = [(layer, layer.trainable) for layer, _ in self._trainable]
-        try:
-            for layer, trainable in self._trainable:
-                keras_internals.set_trainable_flag(layer, trainable)
-            yield
-        finally:
-            for layer, trainable in present:
-                keras_internals.set_trainable_flag(layer, trainable)
+        # A step that another thread traces must not see it.
+        with self._model.compiled_heads.tracing:
+            present = [(layer, layer.trainable) for layer, _ in self._trainable]
+            try:
+                for layer, trainable in self._trainable:
+                    keras_internals.set_trainable_flag(layer, trainable)
+                yield
+            finally:
+                for layer, trainable in present:
+                    keras_internals.set_trainable_flag(layer, trainable)
 
     # The tasks.
 
-    def select_head(self, index: int) -> None:
-        """Puts a head to work, with all that is compiled for it."""
-        self._model.compiled_heads.select(index, self.features)
+    def select_head(self, index: int, running: str | None = None) -> None:
+        """Puts a head to work, with all that is compiled for it.
 
-    def hold(self, running: str) -> None:
-        """Notes that the variables are a running task's from now on."""
-        self.task = running
+        Args:
+            running: The task that is learned with it, if there is one.
+        """
+        self._model.compiled_heads.select(index, self.features, running)
+
+    def take_up(self, task: RunningTask) -> None:
+        """Makes a task the running one, which the variables belong to."""
+        self.select_head(task.head, task.name)
+        self.running, self.task = task, task.name
+
+    def let_go(self) -> None:
+        """Notes that no task is running any more."""
+        self.running = None
+        self._model.compiled_heads.let_go()
 
     def forget(self) -> None:
         """Notes that the variables are no task's: someone has set them."""
@@ -222,8 +315,7 @@ class TaskSwitch:
         Args:
             task: Its name, or `None` for the latest one.
         """
-        model = self._model
-        known = list(model.tasks)
+        known = list(self._model.tasks)
         if task is None and not known:
             raise ValueError(
                 "There is no task yet. Add one with "
@@ -231,12 +323,27 @@ class TaskSwitch:
             )
         name = known[-1] if task is None else task
         checks.check_known(name, known)
-        if name not in model.bank and not model.running_task.begun:
+        running = self.running
+        if running is not None and name == running.name and not running.begun:
             raise ValueError(
                 f"Task '{name}' has not been trained yet. Call `model.fit` "
                 "first."
             )
         return name
+
+    def check_computes(self, inputs: Any) -> None:
+        """Refuses to compute as a task that has not begun.
+
+        The variables still hold the task before it. Symbolic inputs, which ask
+        for shapes, are fine.
+        """
+        is_symbolic = not tf.executing_eagerly() or any(
+            isinstance(part, keras.KerasTensor) for part in tree.flatten(inputs)
+        )
+        if not is_symbolic and not self._model.compiled_heads.is_read:
+            self.resolve(None)
+        if tree.flatten(inputs):
+            check_input_count(inputs, self.inputs)
 
     def to(self, task: str) -> None:
         """Puts a consolidated task into the variables."""
@@ -254,51 +361,29 @@ class TaskSwitch:
         self.install_private(private)
         self.task = task
 
-    @contextlib.contextmanager
-    def using(self, task: str | None) -> Iterator[None]:
-        """Puts a task into the variables for a while.
-
-        Afterwards they hold what they held: the running task, or the latest.
-        For what has to read variables, such as an export; whatever can read
-        values should use `reading`.
-
-        Args:
-            task: Its name, or `None` for the latest one.
-        """
-        name, running = self.resolve(task), self._model.running_task
-        if running is not None and name == running.name:
-            yield
-            return
-        if running is None:
-            try:
-                self.to(name)
-                yield
-            finally:
-                if self.task != self._model.tasks[-1]:
-                    self.to(self._model.tasks[-1])
-            return
-        head = self._model.heads.selected
-        before = Snapshot([*self.state, *self.private])
-        try:
-            self.to(name)
-            yield
-        finally:
-            self.select_head(head)
-            before.restore()
-            self.task = running.name
+    def view(self, task: str) -> View:
+        """Returns the values of a consolidated task."""
+        return self._views.get(task)
 
     @contextlib.contextmanager
-    def reading(self, task: str | None) -> Iterator[None]:
+    def reading(
+        self, task: str | None, view: View | None = None
+    ) -> Iterator[None]:
         """Computes as a task in this thread, and changes no variable.
 
         Args:
             task: Its name, or `None` for the latest one. The running task is
                 what the variables hold.
+            view: Its values, if they are at hand.
         """
         name, model = self.resolve(task), self._model
-        view = self._views.get(name) if name in model.bank else None
-        with computing_as(model.heads, view):
-            with model.compiled_heads.reading(model, view):
+        head = model.heads.selected
+        if view is None and name in model.bank:
+            view = model.compiled_heads.view_of(name) or self.view(name)
+        if view is not None:
+            head = view.head
+        with computing_as(model.heads, head, view), explaining_casts():
+            with model.compiled_heads.reading(model, name, view):
                 yield
 
     @property
@@ -320,7 +405,9 @@ class TaskSwitch:
         if task == self.task:
             # No copy: what the kernels compute with is there already.
             kernels = [kernel.stored() for kernel in self.kernels]
-            values = kernels + private
+            if task == self.task:
+                # Nobody has begun to change them meanwhile.
+                values = kernels + private
         return View.of(head, variables, values)
 
     def activation_statistics(self, sample: Any) -> np.ndarray:
@@ -331,9 +418,22 @@ class TaskSwitch:
         """
         inputs = tree.map_structure(np.asarray, sample)
         return activation_statistics(
-            lambda: call_given(self.backbone, inputs, training=False),
+            [
+                functools.partial(
+                    call_given, self.backbone, part, training=False
+                )
+                for part in in_full_batches(inputs, self.batch_size)
+            ],
             masked_layers(self.backbone, [k.kernel for k in self.kernels]),
         )
+
+
+def _of_no_layer(part: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns a tensor that does not keep what is called with it.
+
+    Keras notes for each layer what its outputs go to, for ever: all heads.
+    """
+    return keras.KerasTensor(part.shape, part.dtype, sparse=part.sparse)
 
 
 def inputs_from_config(config: dict[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """The function that `fit` calls for each training step."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,10 +38,14 @@ class TrainFunction:
         spec = getattr(iterator, "element_spec", None)
         scores = training is None or training.scores_learn()
         if spec is not self._last[0] or scores is not self._last[1]:
+            self._model.switch.admit_batches(spec)
             key = repr(spec), scores
             if key not in self._functions:
-                step = self._model.train_step
-                self._functions[key] = make_step_function(self._model, step)
+                self._functions[key] = make_step_function(
+                    self._model,
+                    self._model.train_step,
+                    self._model.compiled_heads.tracing,
+                )
             self._last, self._function = (spec, scores), self._functions[key]
         if scores:
             outputs = self._function(iterator)
@@ -63,7 +68,11 @@ class TrainFunction:
             yield
 
 
-def make_step_function(model: keras.Model, step: Callable) -> Callable:
+def make_step_function(
+    model: keras.Model,
+    step: Callable,
+    tracing: contextlib.AbstractContextManager,
+) -> Callable:
     """Returns a function that runs a step on an iterator's next batch.
 
     TensorFlow looks for a function's trace in each call, by the types of all
@@ -72,15 +81,27 @@ def make_step_function(model: keras.Model, step: Callable) -> Callable:
     batches that are no data set's, several steps a call, several replicas or
     eager execution, the function is Keras' own.
 
+    Args:
+        step: Function of a batch, and of constants if there are any.
+        tracing: Is held while the function may be traced.
+
     Returns:
-        Function of an iterator whose batches are of one kind in all calls.
+        Function of an iterator whose batches are of one kind in all calls, and
+        of the constants.
     """
+
+    def step_on(data):
+        return step(*data)
+
     general = keras_internals.multi_step_function(model, step)
-    one_by_one = model.steps_per_execution == 1
-    if model.run_eagerly or not one_by_one or tf.distribute.has_strategy():
-        return general
+    with_constants = keras_internals.multi_step_function(model, step_on)
+    can_keep = (
+        model.steps_per_execution == 1
+        and not model.run_eagerly
+        and not tf.distribute.has_strategy()
+    )
     one_step = tf.function(
-        step,
+        step_on,
         autograph=False,
         reduce_retracing=True,
         jit_compile=model.jit_compile,
@@ -88,18 +109,28 @@ def make_step_function(model: keras.Model, step: Callable) -> Callable:
     one_step = keras_internals.with_plain_optionals(model, one_step)
 
     @tf.function(autograph=False)
-    def next_step(iterator):
-        return one_step(iterator.get_next())
+    def next_step(iterator, *constants):
+        return one_step((iterator.get_next(), *constants))
 
     trace = None
 
-    def function(iterator: Any) -> Any:
+    def function(iterator: Any, *constants: Any) -> Any:
         nonlocal trace
         is_data_set = isinstance(iterator, tf.data.Iterator)
-        if not is_data_set or tf.config.functions_run_eagerly():
-            return general(iterator)
-        if trace is None:
-            trace = next_step.get_concrete_function(iterator)
-        return trace(iterator)
+        if can_keep and is_data_set and not tf.config.functions_run_eagerly():
+            if trace is None:
+                with tracing:
+                    trace = next_step.get_concrete_function(
+                        iterator, *constants
+                    )
+            return trace(iterator, *constants)
+        with tracing:
+            if not constants:
+                return general(iterator)
+            steps = model.steps_per_execution
+            batches = list(itertools.islice(iterator, steps))
+            if not batches:
+                raise StopIteration
+            return with_constants((batch, *constants) for batch in batches)
 
     return function

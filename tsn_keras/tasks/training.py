@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,8 @@ from tsn_keras import keras_internals
 from tsn_keras.data import (
     TrainingData,
     check_arrays,
-    explain_label_error,
+    check_casts,
+    explaining_casts,
 )
 from tsn_keras.layers import MaskedKernel
 from tsn_keras.pruning import (
@@ -25,7 +25,7 @@ from tsn_keras.pruning import (
     loss_of,
     second_moment,
 )
-from tsn_keras.tasks import checks
+from tsn_keras.tasks import call_arguments, checks
 from tsn_keras.tasks.initialization import derived_seed, seed_states
 from tsn_keras.tasks.optimizer import check_learning_rate
 from tsn_keras.tasks.snapshot import Snapshot
@@ -59,9 +59,9 @@ def training_of(
     before the call.
     """
     check_trainable(model, task)
-    bound = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
-    arguments = dict(bound.arguments)
-    del arguments["self"]
+    arguments = call_arguments.bound("fit", model, args, kwargs)
+    call_arguments.check_settings(arguments)
+    call_arguments.check_kinds(arguments)
     data = _checked_data(model, arguments)
     model.switch.check_base()
     before = _BeforeFit(model)
@@ -75,12 +75,13 @@ def training_of(
             seed = derived_seed(model.seed, number, running.fits)
             keras.utils.set_random_seed(seed)
         training = Training(model, data, arguments)
-        yield training
+        with explaining_casts():
+            yield training
     except DATA_ERRORS as error:
         try:
             if not isinstance(error, FloatingPointError):
                 check_kernels(model.switch.kernels)
-            explain_label_error(error)
+            call_arguments.explain(model, arguments, error)
         finally:
             before.restore()
         raise
@@ -297,8 +298,11 @@ def check_trainable(model: keras.Model, task: str | None) -> None:
         )
 
 
-def check_begun(model: keras.Model) -> None:
-    """Refuses to train a task on a batch before `fit` has begun it."""
+def check_batch(model: keras.Model, args: tuple, kwargs: dict) -> None:
+    """Refuses to train a task on a batch that it cannot learn from.
+
+    Or before `fit` has begun it.
+    """
     check_trainable(model, None)
     running = model.running_task
     if not running.begun:
@@ -306,6 +310,11 @@ def check_begun(model: keras.Model) -> None:
             f"Task '{running.name}' has not begun. Call `model.fit` first: it "
             "chooses the slots that the task may use."
         )
+    arguments = call_arguments.bound("train_on_batch", model, args, kwargs)
+    x, y = arguments["x"], arguments.get("y")
+    call_arguments.check_rows(arguments)
+    check_arrays(x, "x")
+    checks.check_examples(model, x, y, ("x", "y"))
 
 
 def _checked_data(
@@ -313,7 +322,7 @@ def _checked_data(
 ) -> TrainingData:
     """Looks at the training data before anything is changed."""
     for name in ("x", "y", "sample_weight"):
-        check_arrays(arguments.get(name), name)
+        check_arrays(arguments.get(name), name, are_labels=name == "y")
     names = ("x", "y", "sample_weight", "batch_size")
     names += ("validation_split", "class_weight")
     data = TrainingData(*(arguments.get(name) for name in names))
@@ -321,10 +330,16 @@ def _checked_data(
     if not batches:
         raise ValueError("The training data are empty: `x` has no rows.")
     x, y, _ = batches[0]
+    checks.check_has_targets(model, x, y)
     model.build_for(x)
+    data.keep_batches_full(model.switch.batch_size)
     if not model.running_task.begun:
         checks.check_head(model.heads.head, model.switch.features)
     if data.is_arrays:
         x, y = data.x, data.y
     checks.check_examples(model, x, y, ("x", "y"))
+    validation = arguments.get("validation_data")
+    if isinstance(validation, (list, tuple)) and validation:
+        inputs = model.switch.inputs
+        check_casts(validation[0], inputs, "validation_data")
     return data

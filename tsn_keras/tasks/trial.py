@@ -5,9 +5,14 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from keras import tree
 
-from tsn_keras.data import TrainingData, joined
+from tsn_keras.data import (
+    TrainingData,
+    in_full_batches,
+    joined,
+    num_rows,
+    take_rows,
+)
 from tsn_keras.distribution import mean_over_workers
 from tsn_keras.sharing import PlaneChoice
 
@@ -31,13 +36,17 @@ def predicts_labels(
         return False
     if model.bank[nearest].head != model.running_task.head:
         return False
+    if not model.compiled_heads.compiled_alike(nearest):
+        # Its loss says nothing about the new task's labels.
+        return False
     batches = data.first_batches(LABELS)
     if batches[0][1] is None or model.loss is None:
         # Nothing but the inputs tells tasks apart.
         return True
     x, y = joined([batch[:2] for batch in batches])
-    order = np.random.default_rng(0).permutation(len(tree.flatten(y)[0]))
-    others = tree.map_structure(lambda labels: labels[order], y)
+    x, y = in_full_batches((x, y), model.switch.batch_size)[0]
+    order = np.random.default_rng(0).permutation(num_rows(y))
+    others = take_rows(y, order)
     with model.switch.reading(nearest):
         y_pred = model(x, training=False)
         losses = [

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from tsn_keras.layers import (
     computing_with,
     computing_with_own_values,
 )
+from tsn_keras.tasks.train_function import make_step_function
 
 # What the views that are kept may take in memory. The last one is always kept.
 MOST_BYTES = 1 << 28
@@ -55,43 +55,68 @@ class View:
 
 @contextlib.contextmanager
 def computing_as(
-    heads: Heads, view: View | None, values: Iterable | None = None
+    heads: Heads,
+    head: int,
+    view: View | None,
+    values: Iterable | None = None,
 ) -> Iterator[None]:
-    """Computes as a view in this thread.
+    """Computes as a task in this thread.
 
     Args:
+        head: Index of its head.
         view: The task; `None` for what the variables hold.
         values: Tensors that stand for the view's values while a function is
             traced for all tasks of its head.
     """
     if view is None:
-        with heads.reading(None), computing_with_own_values():
+        with heads.reading(head), computing_with_own_values():
             yield
         return
     pairs = zip(view.variables, values or view.values, strict=True)
-    with heads.reading(view.head), computing_with(pairs):
+    with heads.reading(head), computing_with(pairs):
         yield
 
 
 class ViewCache:
-    """Views, made when they are needed, of which the latest are kept."""
+    """Views, made when they are needed, of which the latest are kept.
 
-    def __init__(self, make: Callable[[str], View]):
+    Args:
+        make: Function of a task's name.
+        making: Is held while a view is made, which may build a head.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[str], View],
+        making: contextlib.AbstractContextManager,
+    ):
         self._make = make
+        self._making = making
         self._views: OrderedDict[str, View] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, task: str) -> View:
         """Returns the view of a task."""
+        view = self._find(task)
+        if view is None:
+            with self._making:
+                view = self._find(task) or self._kept(task, self._make(task))
+        return view
+
+    def _find(self, task: str) -> View | None:
         with self._lock:
-            if task not in self._views:
-                self._views[task] = self._make(task)
-            self._views.move_to_end(task)
+            if task in self._views:
+                self._views.move_to_end(task)
+            return self._views.get(task)
+
+    def _kept(self, task: str, view: View) -> View:
+        with self._lock:
+            self._views[task] = view
             kept = sum(view.num_bytes for view in self._views.values())
             while kept > MOST_BYTES and len(self._views) > 1:
                 _, dropped = self._views.popitem(last=False)
                 kept -= dropped.num_bytes
-            return self._views[task]
+            return view
 
     def clear(self) -> None:
         """Forgets all views."""
@@ -102,52 +127,91 @@ class ViewCache:
 class ReadFunctions:
     """The functions that evaluate and predict as the tasks of one head.
 
-    Keras makes them, of steps that get a view's values with every batch. So
-    one trace serves all tasks of the head, in any thread.
+    Their steps get a view's values with every batch. So one trace serves all
+    tasks of the head, in any thread.
+
+    Args:
+        view: One of these tasks; `None` for functions that read variables.
+        head: Index of the head.
+        tracing: Is held while a function may be traced.
+        counting: Returns a context in which a step counts with the losses and
+            metrics that the functions are for.
     """
 
-    def __init__(self, model: keras.Model, view: View):
+    def __init__(
+        self,
+        model: keras.Model,
+        view: View | None,
+        head: int,
+        tracing: contextlib.AbstractContextManager,
+        counting: Callable[[], contextlib.AbstractContextManager],
+    ):
         self._model = model
         self._view = view
-        self._test: Callable | None = None
+        self._head = head
+        self._tracing = tracing
+        self._counting = counting
+        self._test: dict[str, Callable] = {}
         self._predict: Callable | None = None
+        self._call: Callable | None = None
 
-    def test_function(self, view: View) -> Callable:
+    def test_function(self, view: View | None) -> Callable:
         """Returns a `test_function` of Keras' that reads a view."""
-        model = self._model
-        if self._test is None:
-            step = self._reading(model.test_step)
-            self._test = keras_internals.multi_step_function(model, step)
-        test = self._test
+        model, values = self._model, view.values if view else ()
 
         def function(iterator: Any) -> Any:
-            steps = model.steps_per_execution
-            batches = list(itertools.islice(iterator, steps))
-            if not batches:
-                raise StopIteration
-            return test((batch, view.values) for batch in batches)
+            spec = repr(getattr(iterator, "element_spec", None))
+            if spec not in self._test:
+                with self._tracing:
+                    self._test[spec] = make_step_function(
+                        model, self._reading(model.test_step), self._tracing
+                    )
+            constants = (values,) if self._view else ()
+            return self._test[spec](iterator, *constants)
 
         return function
 
-    def predict_function(self, view: View) -> Callable:
+    def predict_function(self, view: View | None) -> Callable:
         """Returns a `predict_function` of Keras' that reads a view."""
-        if self._predict is None:
-            step = self._reading(self._model.predict_step)
-            predict = keras_internals.predict_function(self._model, step)
-            self._predict = _with_kept_trace(predict)
-        predict = self._predict
+        with self._tracing:
+            if self._predict is None:
+                step = self._reading(self._model.predict_step)
+                predict = keras_internals.predict_function(
+                    self._model, lambda data: step(*data)
+                )
+                self._predict = _with_kept_trace(predict, self._tracing)
+        predict, values = self._predict, view.values if view else ()
 
         def function(data: list) -> Any:
-            return predict([(batch, view.values) for batch in data])
+            return predict([(batch, values) for batch in data])
 
         return function
 
+    def call_function(self, view: View) -> Callable:
+        """Returns a function of one batch that computes a view's outputs."""
+        model = self._model
+
+        def compute(data):
+            ((batch, values),) = data
+            step = self._reading(lambda x: model(x, training=False))
+            return step(batch, values)
+
+        with self._tracing:
+            if self._call is None:
+                if not model.run_eagerly:
+                    compute = tf.function(compute, reduce_retracing=True)
+                self._call = _with_kept_trace(compute, self._tracing)
+        call, values = self._call, view.values
+        return lambda batch: call([(batch, values)])
+
     def _reading(self, step: Callable) -> Callable:
-        def read(data):
-            batch, values = data
-            with computing_as(self._model.heads, self._view, values):
+        def read(batch, values=()):
+            heads = self._model.heads
+            computing = computing_as(heads, self._head, self._view, values)
+            with self._counting(), computing:
                 outputs = step(batch)
-            self._check_no_variable_was_read()
+            if self._view is not None:
+                self._check_no_variable_was_read()
             return outputs
 
         return read
@@ -172,7 +236,9 @@ class ReadFunctions:
                 )
 
 
-def _with_kept_trace(function: Callable) -> Callable:
+def _with_kept_trace(
+    function: Callable, tracing: contextlib.AbstractContextManager
+) -> Callable:
     """Returns a function that keeps the trace for its first kind of data.
 
     TensorFlow looks for a trace by the types of all arguments in each call,
@@ -180,19 +246,31 @@ def _with_kept_trace(function: Callable) -> Callable:
 
     Args:
         function: Of a nest of tensors, traced or run eagerly.
+        tracing: Is held while the function may be traced.
     """
-    if not hasattr(function, "get_concrete_function"):
-        return function
     trace, kind = None, None
+    known = set()
 
     def call(data: Any) -> Any:
         nonlocal trace, kind
         found = _kind_of(data)
-        if found is None or tf.config.functions_run_eagerly():
+        if trace is not None and found == kind:
+            return trace(data)
+        if repr(found) in known:
             return function(data)
-        if trace is None:
-            trace, kind = function.get_concrete_function(data), found
-        return (trace if found == kind else function)(data)
+        with tracing:
+            can_keep = hasattr(function, "get_concrete_function")
+            if found is None or tf.config.functions_run_eagerly():
+                return function(data)
+            if trace is None and can_keep:
+                made = function.get_concrete_function(data)
+                # In this order, for threads that read both.
+                kind, trace = found, made
+                return trace(data)
+            outputs = function(data)
+            if can_keep:
+                known.add(repr(found))
+            return outputs
 
     return call
 

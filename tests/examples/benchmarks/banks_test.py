@@ -15,7 +15,7 @@ class BanksTest(parameterized.TestCase):
             own, borrowed = model.bank.masks(task)[0]
             self.assertEqual(borrowed.any(), shared)
             self.assertBetween(own.mean(), 0.03, 0.06)
-            with model.switch.using(task):
+            with model.switch.reading(task):
                 kernel = model.switch.kernels[0]
                 np.testing.assert_array_equal(
                     np.asarray(kernel.effective()) != 0, own | borrowed

@@ -27,7 +27,7 @@ class RunWithValuesTest(parameterized.TestCase):
         model = small_models.make_model(backbone(), tasks=2)
         x = small_models.random_inputs(model)
         expected = [model.predict(x, task=t, verbose=0) for t in model.tasks]
-        with model.switch.using("task 0"):
+        with model.switch.reading("task 0"):
             values = task_values(model, "task 1")
             found = run_with_values(model, x, values)
             np.testing.assert_allclose(found, expected[1], atol=1e-6)
@@ -36,7 +36,7 @@ class RunWithValuesTest(parameterized.TestCase):
     def test_the_task_is_at_work_again_after_an_error(self):
         model = small_models.make_model(tasks=1)
         x = small_models.random_inputs(model)
-        with model.switch.using("task 0"):
+        with model.switch.reading("task 0"):
             expected = np.asarray(model(x))
             with self.assertRaises(ValueError):
                 run_with_values(model, x[:, :3], task_values(model, "task 0"))

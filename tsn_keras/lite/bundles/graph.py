@@ -58,8 +58,7 @@ class BundleModule(tf.Module):
     """Decodes a task, and computes with weights that are inputs.
 
     Nothing that is decoded depends on constants alone, so the converter can
-    fold nothing back into float32. The model must have the head of the tasks
-    selected.
+    fold nothing back into float32. This thread must read the head of the tasks.
     """
 
     def __init__(self, model: Any, tasks: list[str], batch_size: int | None):

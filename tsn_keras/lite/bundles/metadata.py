@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tsn_keras.data import check_paths
 from tsn_keras.lite.files.flatbuffer import FlatModel
 
 NAME = "TSN_KERAS_BUNDLE"
@@ -64,6 +65,7 @@ def sign(content: bytes, metadata: dict) -> bytes:
 
 def read_bundle(path: str | os.PathLike) -> tuple[bytes, dict]:
     """Returns the bytes and the metadata of a bundle; refuses other files."""
+    check_paths(path=path)
     content = pathlib.Path(path).read_bytes()
     place = content.rfind(MARK) + len(MARK)
     if place < len(MARK):

@@ -5,6 +5,7 @@ import keyword
 import pathlib
 import re
 import tempfile
+import threading
 from typing import Any
 
 import tensorflow as tf
@@ -14,9 +15,19 @@ from keras import tree
 from tsn_keras.lite.checks import ExportError
 from tsn_keras.lite.files.flatbuffer import run_converter
 
+# How much is logged is the same for all threads.
+_converting = threading.Lock()
 # The converter adds the whole program to its messages.
 MAX_MESSAGE = 1000
 UNSUPPORTED = re.compile(r"(?:Select|Flex|Custom) ops: ([\w, ]+)")
+
+
+class Holder(tf.Module):
+    """Holds variables and tables of functions that are saved."""
+
+    def __init__(self, held: list):
+        super().__init__()
+        self.held = held
 
 
 def convert(
@@ -30,18 +41,19 @@ def convert(
     `tf.lite.TFLiteConverter`. If the converter fails, the error names the
     layers whose operators LiteRT does not have.
     """
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = str(pathlib.Path(folder) / "saved_model")
-            tf.saved_model.save(module, path, signatures=signatures)
-            return run_converter(path, list(signatures), settings or {})
-    # The converter raises whatever its passes raise.
-    except Exception as error:
-        raise ExportError(_explained(error, signatures)) from error
-    finally:
-        logging.set_verbosity(verbosity)
+    with _converting:
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity(logging.ERROR)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = str(pathlib.Path(folder) / "saved_model")
+                tf.saved_model.save(module, path, signatures=signatures)
+                return run_converter(path, list(signatures), settings or {})
+        # The converter raises whatever its passes raise.
+        except Exception as error:
+            raise ExportError(_explained(error, signatures)) from error
+        finally:
+            logging.set_verbosity(verbosity)
 
 
 def _explained(error: Exception, signatures: dict) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import dataclasses
 import gc
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
+
+from tsn_keras.lite.checks import IDENTIFIER, check_content
 
 BUILTIN = schema.BuiltinOperator
 FLOAT, INT = schema.TensorType.FLOAT32, schema.TensorType.INT32
@@ -43,7 +46,6 @@ REFERENCES = (
 )
 # Codes above it are stored in a newer field only.
 OLD_LIMIT = 127
-IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
 # The place of `data` in the table of a buffer.
 DATA_FIELD = 4
@@ -94,6 +96,18 @@ class _AlignedBuilder(flatbuffers.Builder):
         return super().StartVector(elemSize, numElems, alignment)
 
 
+@contextlib.contextmanager
+def _readable(content: bytes) -> Iterator[None]:
+    """Explains errors of reading bytes that are cut off."""
+    try:
+        yield
+    except (struct.error, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            "The .tflite file is truncated or damaged: its "
+            f"{len(content)} bytes cannot be read ({error})."
+        ) from error
+
+
 class FlatModel:
     """The contents of a .tflite file; `graphs` are its subgraphs."""
 
@@ -104,8 +118,12 @@ class FlatModel:
     @classmethod
     @collection_paused()
     def from_bytes(cls, content: bytes) -> "FlatModel":
-        content = bytearray(content)
-        return cls(flatbuffer_utils.convert_bytearray_to_object(content))
+        check_content(content)
+        with _readable(content):
+            found = flatbuffer_utils.convert_bytearray_to_object(
+                bytearray(content)
+            )
+        return cls(found)
 
     @collection_paused()
     def to_bytes(self) -> bytes:
@@ -476,15 +494,17 @@ def operators(content: bytes) -> list[tuple[str, int]]:
         sorted list of `(name, version)`; custom operators begin with
         `CUSTOM:`.
     """
-    model = schema.Model.GetRootAs(content, 0)
+    check_content(content)
     found = set()
-    for index in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(index)
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        name = OPERATOR_NAMES[number]
-        if name == "CUSTOM":
-            name = f"CUSTOM:{code.CustomCode().decode()}"
-        found.add((name, code.Version()))
+    with _readable(content):
+        model = schema.Model.GetRootAs(content, 0)
+        for index in range(model.OperatorCodesLength()):
+            code = model.OperatorCodes(index)
+            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            name = OPERATOR_NAMES[number]
+            if name == "CUSTOM":
+                name = f"CUSTOM:{code.CustomCode().decode()}"
+            found.add((name, code.Version()))
     return sorted(found)
 
 

@@ -11,7 +11,7 @@ from tsn_keras.layers import call_given, computing_with
 def task_variables(model: Any) -> list[keras.Variable]:
     """Returns the variables that differ by task: kernels, then private ones.
 
-    The task's head must be selected.
+    Private ones are those of the head that this thread reads.
     """
     kernels = [kernel.kernel for kernel in model.switch.kernels]
     return kernels + model.switch.private

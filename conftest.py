@@ -22,3 +22,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 @pytest.fixture(autouse=True)
 def names_of_examples(doctest_namespace):
     doctest_namespace.update(keras=keras, np=np, tsn_keras=tsn_keras)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leftovers():
+    """Has the garbage collector pass over what a file's tests leave behind.
+
+    TensorFlow keeps the graphs of models that are gone.
+    """
+    yield
+    gc.collect()
+    gc.freeze()

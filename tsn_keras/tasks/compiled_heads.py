@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -304,7 +305,8 @@ class CompiledHeads:
         found = list(dict.fromkeys(self._of_task.values()))
         configs = [None if c is self._latest else c.config() for c in found]
         numbers = {t: found.index(c) for t, c in self._of_task.items()}
-        return {"compilations": configs, "tasks": numbers}
+        # One text: Keras serializes each entry of a dict by itself.
+        return {"compilations": configs, "tasks": json.dumps(numbers)}
 
     def load_config(self, config: dict[str, Any]) -> None:
         """Takes over what `get_config` returned, after compiling."""
@@ -313,7 +315,8 @@ class CompiledHeads:
             self._latest if saved is None else Compilation(**deserialize(saved))
             for saved in config["compilations"]
         ]
-        self._of_task = {t: found[i] for t, i in config["tasks"].items()}
+        numbers = json.loads(config["tasks"])
+        self._of_task = {t: found[i] for t, i in numbers.items()}
 
     def select(
         self, index: int, features: Any, task: str | None = None

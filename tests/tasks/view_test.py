@@ -1,5 +1,7 @@
 """Tests of tasks that are read as views, while the variables hold another."""
 
+import os
+import tempfile
 from concurrent import futures
 from unittest import mock
 
@@ -112,6 +114,45 @@ class ViewTest(parameterized.TestCase):
             np.testing.assert_array_equal(answer, expected[task])
         alone = model.evaluate(x, y, task="task 0", verbose=0)
         self.assertEqual(found, alone)
+
+    def test_the_running_task_within_a_view_has_its_own_head(self):
+        model = make_model()
+        learn(model, 0)
+        model.add_task("two", layers.Dense(2))
+        images, labels = digits(1, TRAIN)
+        model.fit(images, labels % 2, epochs=1, verbose=0)
+        x, y = digits(0, VALIDATION)
+        expected = model.predict(x, verbose=0)
+        found = []
+
+        class AsksWithoutAName(keras.callbacks.Callback):
+            def on_test_batch_end(self, batch, logs=None):
+                found.append(self.model.predict(x, verbose=0))
+
+        model.evaluate(
+            x, y, task="task 0", verbose=0, callbacks=[AsksWithoutAName()]
+        )
+        for answer in found:
+            np.testing.assert_array_equal(answer, expected)
+        self.assertNotEmpty(found)
+
+    def test_a_view_does_not_export_a_task_of_another_bank(self):
+        model, other = make_model(), make_model(seed=2)
+        for one in (model, other):
+            learn(one, 0)
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        path = os.path.join(folder, "other.weights.h5")
+        other.save_weights(path)
+        held = model.task("task 0")
+        model.load_weights(path)
+        for tell in (
+            lambda: held.report,
+            lambda: held.export(os.path.join(folder, "a.tflite")),
+        ):
+            with self.assertRaisesRegex(ValueError, "another bank"):
+                tell()
+        np.testing.assert_array_equal(logits(model, 0), logits(other, 0))
+        self.assertEqual(os.listdir(folder), ["other.weights.h5"])
 
     def test_heads_of_other_outputs_in_a_callback(self):
         model = make_model(metrics=["accuracy"])

@@ -147,7 +147,7 @@ class Reader:
         view: The task's; `None` for what the variables hold.
         number: Of the set of losses and metrics that it counts with, once it
             does.
-        counts_alone: Whether nobody else may count meanwhile.
+        alone: Holds off all others who count, if it has to count alone.
         stops: What its callbacks have stopped.
     """
 
@@ -156,16 +156,22 @@ class Reader:
     view: View | None
     compilation: Compilation
     number: int | None = None
-    counts_alone: bool = False
+    alone: contextlib.ExitStack | None = None
     stops: dict[str, bool] = dataclasses.field(default_factory=dict)
 
     def count_with(self, number: int) -> None:
         """Notes the set of losses and metrics to count with."""
         self.number = number
 
-    def count_alone(self) -> None:
-        """Notes that nobody else may count meanwhile."""
-        self.counts_alone = True
+    def count_alone(self, others: contextlib.AbstractContextManager) -> None:
+        """Counts alone until it ends, with no training meanwhile.
+
+        Args:
+            others: Is held while somebody counts alone.
+        """
+        self.alone = contextlib.ExitStack()
+        self.alone.enter_context(others)
+        self.alone.enter_context(self.model.changes.by("evaluate"))
 
 
 class CompiledHeads:
@@ -407,8 +413,8 @@ class CompiledHeads:
     def _end_counting(self, reader: Reader) -> None:
         """Shows what a reader counted, as users expect who hold a metric."""
         kind = self._kind
-        if reader.counts_alone:
-            self._counting.release()
+        if reader.alone is not None:
+            reader.alone.close()
         elif not tf.distribute.has_strategy():
             with reader.model.changes.if_none() as is_free:
                 if is_free:
@@ -456,11 +462,7 @@ class CompiledHeads:
         others = [m.name for m in model.metrics if id(m) not in own]
         if not others and compilation.is_apart(kind, reader.number):
             return
-        self._counting.acquire()
-        reader.count_alone()
-        with model.changes.by("evaluate"):
-            # Not while another thread counts with them in training.
-            pass
+        reader.count_alone(self._counting)
 
     def _part(self) -> dict[str, Any]:
         reader = self._reader.get()

@@ -377,11 +377,11 @@ class TaskSwitch:
             view: Its values, if they are at hand.
         """
         name, model = self.resolve(task), self._model
-        head = model.heads.selected
+        running = self.running
         if view is None and name in model.bank:
             view = model.compiled_heads.view_of(name) or self.view(name)
-        if view is not None:
-            head = view.head
+        # Not the selected head: that may be of a view that is read around.
+        head = running.head if view is None else view.head
         with computing_as(model.heads, head, view), explaining_casts():
             with model.compiled_heads.reading(model, name, view):
                 yield
@@ -393,7 +393,8 @@ class TaskSwitch:
 
     def _make_view(self, task: str) -> View:
         bank = self._model.bank
-        head, private = bank[task].head, bank.private(task)
+        record = bank[task]
+        head, private = record.head, bank.private(task)
         with self._model.heads.reading(head):
             if not self.head.built:
                 self.head(self.features)
@@ -408,6 +409,9 @@ class TaskSwitch:
             if task == self.task:
                 # Nobody has begun to change them meanwhile.
                 values = kernels + private
+        if bank[task] is not record:
+            # Another bank was loaded meanwhile.
+            return self._make_view(task)
         return View.of(head, variables, values)
 
     def activation_statistics(self, sample: Any) -> np.ndarray:

@@ -48,6 +48,7 @@ class TaskView:
         checks.check_consolidated(model, name)
         self._model = model
         self._name = name
+        self._record = model.bank[name]
         self._view = model.switch.view(name)
 
     @property
@@ -58,6 +59,7 @@ class TaskView:
     @property
     def report(self) -> TaskReport:
         """The report of its consolidation."""
+        self._check_bank()
         return self._model.report(self._name)
 
     @property
@@ -100,6 +102,7 @@ class TaskView:
     ) -> Any:
         """Exports the task; see `ContinualModel.export`."""
         self._check_task(kwargs)
+        self._check_bank()
         return self._model.export(
             filepath, format=format, task=self._name, **kwargs
         )
@@ -110,6 +113,16 @@ class TaskView:
                 f"This view is of task '{self._name}' alone. Received: "
                 f"task={arguments['task']!r}. Take `model.task(name)` of "
                 "another task."
+            )
+
+    def _check_bank(self) -> None:
+        """Refuses what would be told of another task of the same name."""
+        bank = self._model.bank
+        if self._name not in bank or bank[self._name] is not self._record:
+            raise ValueError(
+                f"The model has loaded another bank since this view of task "
+                f"'{self._name}' was made. Take `model.task('{self._name}')` "
+                "again."
             )
 
     def __repr__(self) -> str:

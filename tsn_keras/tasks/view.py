@@ -119,8 +119,8 @@ class ViewCache:
             return view
 
     def clear(self) -> None:
-        """Forgets all views."""
-        with self._lock:
+        """Forgets all views, that one, too, which is in the making."""
+        with self._making, self._lock:
             self._views.clear()
 
 

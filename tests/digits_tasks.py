@@ -56,6 +56,7 @@ def make_model(
     seed=1,
     kernels=None,
     model_class=tsn_keras.ContinualModel,
+    tolerance=0.01,
     **compile_arguments,
 ):
     """Returns a compiled model whose tasks are learned in a second."""
@@ -66,7 +67,13 @@ def make_model(
             min_width=2, max_width=4, fine_tune_steps=5
         )
     model = model_class(
-        backbone or mlp(), pruning, quantization, sharing, seed, kernels
+        backbone or mlp(),
+        pruning,
+        quantization,
+        sharing,
+        seed,
+        kernels,
+        tolerance=tolerance,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     arguments = {"loss": loss, "metrics": ["accuracy"], **compile_arguments}

@@ -9,7 +9,11 @@ from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.bank import Capacity, WeightBank
-from tsn_keras.data import check_validation_data, dtype_name
+from tsn_keras.data import (
+    check_tolerance,
+    check_validation_data,
+    dtype_name,
+)
 from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.files import complete_file
 from tsn_keras.layers import (
@@ -22,7 +26,7 @@ from tsn_keras.layers import (
     with_subnetwork,
 )
 from tsn_keras.lite import other_formats, task_file
-from tsn_keras.pruning import Pruning
+from tsn_keras.pruning import PruningStrategy
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.saving import archive, refusals, seal, stores
 from tsn_keras.sharing import Never, Sharing
@@ -117,11 +121,12 @@ class ContinualModel(keras.Model):
     def __init__(
         self,
         backbone: keras.layers.Layer,
-        pruning: Pruning | str | None = "magnitude",
+        pruning: PruningStrategy | str | None = "adaptive_sparsity",
         quantization: AdaptiveCodebook | str | None = "adaptive",
         sharing: Sharing | str | None = "activation_similarity",
         seed: int | None = None,
         kernels: Kernels = None,
+        tolerance: float = 0.01,
         **kwargs: Any,
     ):
         heads = Heads()
@@ -129,12 +134,14 @@ class ContinualModel(keras.Model):
         # Keras sets the attributes of heads from its own `__init__` on.
         self.compiled_heads = CompiledHeads(heads)
         super().__init__(**kwargs)
-        self.pruning = get_strategy("pruning", pruning, Pruning)
+        self.pruning = get_strategy("pruning", pruning, PruningStrategy)
         self.quantization = get_strategy(
             "quantization", quantization, AdaptiveCodebook
         )
         self.sharing = get_strategy("sharing", sharing, Sharing) or Never()
         self.seed = checks.checked_seed(seed)
+        check_tolerance(tolerance)
+        self.tolerance = tolerance
         checks.check_backbone(backbone)
         scores = self.pruning is not None and self.pruning.learned_scores
         self._wraps_backbone = not subnetworks(backbone)
@@ -311,6 +318,7 @@ class ContinualModel(keras.Model):
         monitor: str | None = None,
         mode: str = "auto",
         verbose: str | int = "auto",
+        training_data: Any = None,
     ) -> TaskReport:
         """Ends the running task: prunes on, quantizes, packs and freezes it.
 
@@ -341,7 +349,7 @@ class ContinualModel(keras.Model):
         task = self.running_task
         with restored_on_error(self):
             record = consolidate_task(
-                self, validation_data, monitor, mode, verbose
+                self, validation_data, training_data, monitor, mode, verbose
             )
             self.bank.add(record)
         self.switch.let_go()
@@ -440,6 +448,7 @@ class ContinualModel(keras.Model):
             "sharing": serialize(self.sharing),
             "seed": self.seed,
             "kernels": kernels,
+            "tolerance": self.tolerance,
             "inputs": self.switch.undeclared_inputs(),
         }
         return seal.sealed(config, self)

@@ -4,11 +4,17 @@ from typing import Any
 
 import keras
 
-from tsn_keras.pruning import FisherPruning, MagnitudePruning, ScorePruning
+from tsn_keras.pruning import (
+    AdaptiveSparsity,
+    FisherPruning,
+    MagnitudePruning,
+    ScorePruning,
+)
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.sharing import ActivationSimilarity, Always, Never, WarmStart
 
 STRATEGIES = {
+    "adaptive_sparsity": AdaptiveSparsity,
     "magnitude": MagnitudePruning,
     "scores": ScorePruning,
     "fisher": FisherPruning,

@@ -6,6 +6,7 @@ from absl.testing import parameterized
 from tests.digits_tasks import VALIDATION, begin, digits, make_model
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.tasks.consolidation import RAISED_LOSS, PrivateStorage
+from tsn_keras.tasks.tolerance import Tolerance
 
 RNG = np.random.default_rng(0)
 VALUES = [
@@ -52,15 +53,21 @@ class ChanceQuality:
         self.values, self._known = private, (quality, loss)
 
 
+def stored(quality, num_examples, tolerance=0.005, dense=0.9):
+    """Runs the search for a task whose dense network was that good."""
+    allowed = Tolerance(tolerance, dense, False, 0.3, num_examples)
+    return PrivateStorage(quality, [], allowed).run()
+
+
 class PrivateStorageTest(parameterized.TestCase):
     @parameterized.parameters(*range(5))
     def test_chance_does_not_decide(self, seed):
         """Not where less than one example may be lost, and none is kept."""
         quality = ChanceQuality(seed, num_examples=100, most_lost=9)
-        codes = PrivateStorage(quality, [], 0.005, 100).run(promised=0.95)
+        codes = stored(quality, 100, dense=0.95)
         self.assertLessEqual(quality.loss, (1 + RAISED_LOSS) * 0.3)
         smooth = ChanceQuality(seed, num_examples=100, most_lost=0)
-        expected = PrivateStorage(smooth, [], 0.005, 100).run(promised=0.95)
+        expected = stored(smooth, 100, dense=0.95)
         widths = [code.width for code in codes]
         self.assertEqual(widths, [code.width for code in expected])
         self.assertLess(max(widths), 16)
@@ -70,14 +77,14 @@ class PrivateStorageTest(parameterized.TestCase):
     @parameterized.parameters(*range(5))
     def test_what_was_promised_is_kept_but_for_one_example(self, seed):
         quality = ChanceQuality(seed, num_examples=100, most_lost=3)
-        PrivateStorage(quality, [], 0.005, 100).run(promised=0.9)
+        stored(quality, 100)
         self.assertGreaterEqual(quality([]), 0.9 - 1.001 / 100)
 
     @parameterized.parameters(0.04, 0.4)
     def test_a_share_of_the_tolerance(self, tolerance):
         """Where more than an example may be lost, the quality decides."""
         quality = ChanceQuality(0, num_examples=1000, most_lost=400)
-        PrivateStorage(quality, [], tolerance, 1000).run(promised=0.0)
+        stored(quality, 1000, tolerance, dense=0.9)
         self.assertGreaterEqual(quality([]), 0.9 - tolerance / 4)
 
     def test_a_model_keeps_its_loss(self):

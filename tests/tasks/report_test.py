@@ -52,17 +52,21 @@ class TaskReportTest(parameterized.TestCase):
         report = learn(model)
         effects = report.effects
         self.assertAlmostEqual(
-            effects["pruning"] + effects["quantization"],
+            effects["pruning"]
+            + effects["quantization"]
+            + effects["private"],
             report.quality_after - report.quality_before,
             places=5,
         )
         self.assertIsNone(effects["sharing"])
 
     def test_a_lower_loss_is_a_gain(self):
-        facts = {"better": -1, "before": 0.5, "pruned": 0.4, "after": 0.6}
-        report = report_with(learned_bank(), "task 0", **facts)
+        facts = {"before": 0.5, "pruned": 0.4, "quantized": 0.6, "after": 0.7}
+        report = report_with(learned_bank(), "task 0", better=-1, **facts)
+        self.assertAlmostEqual(report.loss, 0.2)
         self.assertAlmostEqual(report.effects["pruning"], 0.1)
         self.assertAlmostEqual(report.effects["quantization"], -0.2)
+        self.assertAlmostEqual(report.effects["private"], -0.1)
 
     def test_sharing_says_why(self):
         model = make_model(sharing="always")
@@ -77,12 +81,45 @@ class TaskReportTest(parameterized.TestCase):
         self.assertRegex(report.warnings[0], "Over-pruned: .*Lower `sparsity`")
 
     @parameterized.parameters(
-        ({"before": 0.9, "pruned": 0.85, "after": 0.85}, "Over-pruned"),
-        ({"before": 0.9, "pruned": 0.9, "after": 0.85}, "Over-quantized"),
+        ((0.85, 0.85, 0.85), ["Over-pruned"]),
+        ((0.9, 0.85, 0.85), ["Over-quantized"]),
+        ((0.9, 0.9, 0.85), ["Private variables"]),
+        ((0.9, 0.87, 0.83), ["Private variables", "Over-quantized"]),
+        ((0.44, 0.4296, 0.43), ["Over-pruned", "Over-quantized"]),
+        ((0.895, 0.892, 0.89), []),
     )
-    def test_stages_that_cost_much(self, facts, message):
-        (warning,) = report_with(learned_bank(), "task 0", **facts).warnings
-        self.assertRegex(warning, message)
+    def test_the_stage_that_cost_most_comes_first(self, stages, culprits):
+        names = ("pruned", "quantized", "after")
+        facts = {"before": 0.9, "allowed": 0.01, **dict(zip(names, stages))}
+        report = report_with(learned_bank(), "task 0", **facts)
+        self.assertLen(report.warnings, len(culprits))
+        for warning, culprit in zip(report.warnings, culprits):
+            self.assertStartsWith(warning, culprit)
+        self.assertEqual(report.kept, not culprits)
+        self.assertAlmostEqual(report.loss, 0.9 - stages[-1])
+
+    def test_chance_level(self):
+        facts = dict.fromkeys(("before", "pruned", "quantized", "after"), 0.34)
+        for after, said in ((0.34, "already as `fit`"), (0.2, "after its")):
+            facts["before"] = 0.34 if after == 0.34 else 0.9
+            facts["after"] = after
+            report = report_with(
+                learned_bank(), "task 0", **facts, chance=0.35
+            )
+            self.assertRegex(report.warnings[0], f"At chance level, {said}")
+        facts["after"] = facts["before"] = 0.9
+        report = report_with(learned_bank(), "task 0", **facts, chance=0.35)
+        self.assertNotIn("chance", " ".join(report.warnings))
+
+    def test_validation_data_that_are_training_data(self):
+        for rows in (TRAIN, VALIDATION):
+            model = make_model()
+            begin(model)
+            x, y = digits(0, rows)
+            report = model.consolidate((x.copy(), y), verbose=0)
+            said = "The validation data are the training data"
+            noted = any(said in warning for warning in report.warnings)
+            self.assertEqual(noted, rows == TRAIN)
 
     @parameterized.parameters(
         ({"better": 1, "before": 0.85, "denser": 0.9}, -0.05),
@@ -90,7 +127,8 @@ class TaskReportTest(parameterized.TestCase):
         ({"better": 1, "before": 0.9, "denser": 0.89}, 0.01),
     )
     def test_what_training_with_fewer_slots_lost(self, facts, effect):
-        stages = dict.fromkeys(("pruned", "after"), facts["before"])
+        names = ("pruned", "quantized", "after")
+        stages = dict.fromkeys(names, facts["before"])
         report = report_with(learned_bank(), "task 0", **facts, **stages)
         self.assertAlmostEqual(report.effects["training"], effect)
         warned = any("since the masks held" in w for w in report.warnings)
@@ -148,8 +186,9 @@ class TaskReportTest(parameterized.TestCase):
         learn(model, 0)
         learn(model, 1)
         bank = with_facts(model.bank, "task 0", after=0.9)
-        good = {"before": 0.88, "pruned": 0.88, "after": 0.88}
+        stages = ("before", "pruned", "quantized", "after")
+        good = dict.fromkeys(stages, 0.88)
         self.assertEqual(report_with(bank, "task 1", **good).warnings, [])
-        bad = {"before": 0.8, "pruned": 0.8, "after": 0.8}
+        bad = dict.fromkeys(stages, 0.8)
         (warning,) = report_with(bank, "task 1", **bad).warnings
         self.assertRegex(warning, "Negative transfer: .*'task 0'.*0.1000")

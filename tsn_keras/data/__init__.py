@@ -5,6 +5,7 @@ from tsn_keras.data.arguments import check_integers as check_integers
 from tsn_keras.data.arguments import check_numbers as check_numbers
 from tsn_keras.data.arguments import check_paths as check_paths
 from tsn_keras.data.arguments import check_strings as check_strings
+from tsn_keras.data.arguments import check_tolerance as check_tolerance
 from tsn_keras.data.arguments import shown as shown
 from tsn_keras.data.batch_loop import BatchLoop as BatchLoop
 from tsn_keras.data.batch_loop import stacked as stacked
@@ -16,6 +17,7 @@ from tsn_keras.data.checks import check_several_classes as check_several_classes
 from tsn_keras.data.checks import check_shapes as check_shapes
 from tsn_keras.data.checks import check_targets as check_targets
 from tsn_keras.data.checks import check_validation_data as check_validation_data
+from tsn_keras.data.checks import commonest_share as commonest_share
 from tsn_keras.data.checks import dtype_name as dtype_name
 from tsn_keras.data.checks import explain_label_error as explain_label_error
 from tsn_keras.data.checks import in_order as in_order

@@ -76,3 +76,14 @@ def check_paths(or_none: bool = False, **given: Any) -> None:
                 f"`{name}` is empty. Give the name of a file. Received: "
                 f"{name}={value!r}"
             )
+
+
+def check_tolerance(tolerance: float, or_none: bool = False) -> None:
+    """Refuses what is no tolerance."""
+    check_numbers(tolerance=tolerance, or_none=or_none)
+    if tolerance is not None and not 0.0 <= tolerance < 1.0:
+        raise ValueError(
+            "`tolerance` must be in [0, 1)"
+            f"{' or None' if or_none else ''}, the part of the quality that "
+            f"may be lost. Received: tolerance={tolerance}"
+        )

@@ -198,6 +198,27 @@ def check_several_classes(labels: list, loss: Any) -> None:
         )
 
 
+def commonest_share(labels: list) -> float | None:
+    """Returns the part of the labels, given by batch, of the commonest class.
+
+    Labels are classes, or one row of zeros and a one. `None` for others.
+    """
+    if labels[0] is None or tree.is_nested(labels[0]):
+        return None
+    arrays = [values_of(part) for part in labels]
+    if any(array.ndim != arrays[0].ndim for array in arrays):
+        return None
+    y = np.concatenate(arrays)
+    if y.ndim > 1 and y.shape[-1] > 1:
+        if not (np.isin(y, (0, 1)).all() and (y.sum(axis=-1) == 1).all()):
+            return None
+        y = y.argmax(axis=-1)
+    if y.dtype.kind not in "iub" and not np.equal(y, np.rint(y)).all():
+        return None
+    _, counts = np.unique(y, return_counts=True)
+    return float(counts.max() / y.size)
+
+
 def in_order(batch: Any, expected: Any) -> Any:
     """Returns inputs given by name as functional models take them.
 

@@ -82,6 +82,12 @@ def _as_tensor(part: Any) -> Any:
     return part if is_ragged else tf.convert_to_tensor(part)
 
 
+def _are_equal(one: Any, other: Any) -> bool:
+    if tuple(one.shape) != tuple(other.shape):
+        return False
+    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+
+
 def take_rows(arrays: Any, rows) -> Any:
     """Returns some rows of a nest of arrays."""
 
@@ -180,6 +186,22 @@ class TrainingData:
     def _replay(self) -> Iterator:
         yield from self._seen
         yield from self._generator
+
+    @property
+    def is_read_once(self) -> bool:
+        """Whether the data cannot be started again."""
+        return self._generator is not None
+
+    def is_same(self, data: Any) -> bool:
+        """Tells whether other data are these very objects, or equal arrays."""
+        if isinstance(data, (tuple, list)):
+            data = data[0] if data else None
+        if data is self.x:
+            return not self.validation_split
+        if not (self.is_arrays and _is_arrays(data)):
+            return False
+        own, other = tree.flatten(self.x), tree.flatten(data)
+        return len(own) == len(other) and all(map(_are_equal, own, other))
 
     def _num_rows(self) -> int:
         """The number of rows of arrays that `fit` trains with."""

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tsn_keras.pruning.masks import TaskMask
-from tsn_keras.pruning.strategies import Pruning
+from tsn_keras.pruning.strategies import Pruning, PruningStrategy
 
 
 @dataclasses.dataclass
@@ -69,7 +69,7 @@ class MaskUpdates:
     schedule has ended, masks stay as they are. `progress` is kept up to date.
     """
 
-    pruning: Pruning
+    pruning: PruningStrategy | None
     masks: list[TaskMask]
     progress: Progress
 
@@ -79,6 +79,12 @@ class MaskUpdates:
         self._steps: int | None = None
         self._epochs = 1
         self._updated: tuple[int, list[TaskMask]] | None = None
+
+    @property
+    def _moves(self) -> bool:
+        """Whether there is a schedule that has not ended."""
+        is_scheduled = isinstance(self.pruning, Pruning)
+        return is_scheduled and not self.progress.settled
 
     def begin(self) -> None:
         """Takes note that `fit` begins."""
@@ -97,7 +103,7 @@ class MaskUpdates:
         # before the end of the epoch was noted here. A task that goes on from
         # a saved state has other masks than before.
         up_to_date = self._updated == (progress.step, self.masks)
-        if begun and not progress.settled and not up_to_date:
+        if begun and self._moves and not up_to_date:
             self._update()
 
     def after_step(self, outputs: Any, count: int) -> None:
@@ -107,7 +113,7 @@ class MaskUpdates:
         done = before - self._first_step + count
         # The last group of `steps_per_execution` may be counted in full.
         progress.advance(self._first_step + min(done, self._steps or done))
-        if progress.total_steps is None or progress.settled:
+        if progress.total_steps is None or not self._moves:
             return
         frequency = self.pruning.frequency
         is_due = progress.step // frequency != before // frequency
@@ -120,7 +126,7 @@ class MaskUpdates:
         # The length of data of unknown size is known after one epoch.
         steps = progress.step - self._first_step
         progress.plan(steps * self._epochs)
-        if not progress.settled and not _diverged(logs):
+        if self._moves and not _diverged(logs):
             progress.note_denser(logs or {})
             self._update()
 

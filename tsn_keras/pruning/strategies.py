@@ -12,7 +12,12 @@ import keras
 import numpy as np
 
 from tsn_keras import tfmot
-from tsn_keras.data import check_integers, check_numbers, shown
+from tsn_keras.data import (
+    check_integers,
+    check_numbers,
+    check_tolerance,
+    shown,
+)
 from tsn_keras.keras_internals import index_of_variable, second_moments
 from tsn_keras.layers.masked_kernel import read
 from tsn_keras.pruning.budget import (
@@ -25,7 +30,7 @@ from tsn_keras.pruning.masks import TaskMask
 DEFAULT_SPARSITY = 0.95
 
 
-def _checked_fraction(name: str, value: float) -> float:
+def check_fraction(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
             f"`{name}` must be a number or a dict of numbers by pattern. "
@@ -55,9 +60,26 @@ def _check_patterns(sparsity: Mapping[str, float]) -> None:
             ) from error
 
 
+class PruningStrategy(abc.ABC):
+    """What all pruning strategies have."""
+
+    # They belong to the class and are no arguments of it.
+    learned_scores = False
+    score_frequency = 1
+    needs_second_moments = False
+
+    @abc.abstractmethod
+    def target(self, path: str) -> float:
+        """Returns the sparsity that the kernel of a path ends with."""
+
+    @abc.abstractmethod
+    def importance(self, mask: TaskMask) -> np.ndarray:
+        """Returns what the slots of a kernel are ranked by."""
+
+
 @dataclasses.dataclass(eq=False)
-class Pruning(abc.ABC):
-    """Base class of the pruning strategies.
+class Pruning(PruningStrategy):
+    """Base class of the strategies with a given sparsity or schedule.
 
     While the task trains, the mask goes from dense to the target sparsity,
     under a schedule of TF Model Optimization (by default cubic: Zhu & Gupta,
@@ -90,11 +112,6 @@ class Pruning(abc.ABC):
     tolerance: float | None = None
     budget: int | None = None
 
-    # Without annotations: they belong to the class and are no arguments.
-    learned_scores = False
-    score_frequency = 1
-    needs_second_moments = False
-
     def __post_init__(self):
         targets = (self.sparsity, self.schedule, self.budget)
         if sum(target is not None for target in targets) > 1:
@@ -103,9 +120,7 @@ class Pruning(abc.ABC):
                 f"target of its own. Received: sparsity={self.sparsity}, "
                 f"schedule={self.schedule}, budget={self.budget}"
             )
-        check_numbers(
-            budget=self.budget, tolerance=self.tolerance, or_none=True
-        )
+        check_numbers(budget=self.budget, or_none=True)
         check_numbers(begin=self.begin, end=self.end)
         check_integers(frequency=self.frequency)
         if self.budget is not None and not 0 < self.budget < math.inf:
@@ -128,20 +143,16 @@ class Pruning(abc.ABC):
                 "`frequency` must be at least 1 step. Received: "
                 f"frequency={self.frequency}"
             )
-        if self.tolerance is not None and not 0.0 <= self.tolerance < 1.0:
-            raise ValueError(
-                "`tolerance` must be in [0, 1) or None. Received: "
-                f"tolerance={self.tolerance}"
-            )
+        check_tolerance(self.tolerance, or_none=True)
         if not any(target is not None for target in targets):
             self.sparsity = DEFAULT_SPARSITY
         if isinstance(self.sparsity, Mapping):
             _check_patterns(self.sparsity)
             for pattern, value in self.sparsity.items():
-                _checked_fraction(f"sparsity['{pattern}']", value)
+                check_fraction(f"sparsity['{pattern}']", value)
             self.sparsity = dict(self.sparsity)
         elif self.sparsity is not None:
-            self.sparsity = _checked_fraction("sparsity", self.sparsity)
+            self.sparsity = check_fraction("sparsity", self.sparsity)
 
     def target(self, path: str) -> float:
         """Returns the sparsity that the kernel of a path ends with.
@@ -235,10 +246,6 @@ class Pruning(abc.ABC):
             ]
         return zip(masks, importances, targets)
 
-    @abc.abstractmethod
-    def importance(self, mask: TaskMask) -> np.ndarray:
-        """Returns what the slots of a kernel are ranked by."""
-
     def get_config(self) -> dict[str, Any]:
         fields = dataclasses.fields(self)
         config = {field.name: getattr(self, field.name) for field in fields}
@@ -268,10 +275,16 @@ def second_moment(optimizer: Any, variable: keras.Variable) -> np.ndarray:
     return np.zeros(variable.shape, np.float32)
 
 
+def has_second_moments(optimizer: Any) -> bool:
+    """Tells whether a built optimizer keeps means of squared gradients."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return bool(second_moments(optimizer))
+
+
 def check_second_moments(optimizer: Any) -> None:
     """Refuses a built optimizer that keeps no mean of squared gradients."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if not second_moments(optimizer):
+    if not has_second_moments(optimizer):
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         raise ValueError(
             "`FisherPruning` ranks weights by the squared gradients that "
             "Adam, AdamW, Nadam, Lamb or RMSprop keep, and "

@@ -6,7 +6,12 @@ from typing import Any
 
 import keras
 
-from tsn_keras.data import check_integers, check_numbers, check_strings
+from tsn_keras.data import (
+    check_integers,
+    check_numbers,
+    check_strings,
+    check_tolerance,
+)
 from tsn_keras.quantization.codebook import FITS
 
 MOST_TUNING_STEPS = 1000
@@ -26,7 +31,8 @@ class AdaptiveCodebook:
     smallest width that costs at most a quarter of the tolerance.
 
     Args:
-        tolerance: the quality (1.0 is 100 % accuracy) that may be lost.
+        tolerance: what the codes may cost, if less than their share of the
+            model's `tolerance`.
         min_width: bits of the narrowest code, at least 1.
         max_width: bits of the widest code, at most 8.
         codebook: `clustered` for optimal 1-D k-means centroids, or `linear`
@@ -44,7 +50,7 @@ class AdaptiveCodebook:
     4
     """
 
-    tolerance: float = 0.002
+    tolerance: float | None = None
     min_width: int = 1
     max_width: int = 8
     codebook: str = "clustered"
@@ -52,17 +58,11 @@ class AdaptiveCodebook:
     learning_rate: float = 1e-3
 
     def __post_init__(self):
-        check_numbers(
-            tolerance=self.tolerance, learning_rate=self.learning_rate
-        )
+        check_numbers(learning_rate=self.learning_rate)
         check_integers(min_width=self.min_width, max_width=self.max_width)
         check_integers(fine_tune_steps=self.fine_tune_steps, or_none=True)
         check_strings(codebook=self.codebook)
-        if not 0.0 <= self.tolerance < 1.0:
-            raise ValueError(
-                "`tolerance` must be in [0, 1), the quality that may be lost. "
-                f"Received: tolerance={self.tolerance}"
-            )
+        check_tolerance(self.tolerance, or_none=True)
         if not 1 <= self.min_width <= self.max_width <= 8:
             raise ValueError(
                 "Widths must satisfy 1 <= min_width <= max_width <= 8 bits. "

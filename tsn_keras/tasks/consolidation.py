@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ import numpy as np
 
 from tsn_keras.bank import FLOAT_WIDTH, PrivateCode, TaskRecord
 from tsn_keras.data import check_strings
-from tsn_keras.pruning import largest, refine
+from tsn_keras.pruning import AdaptiveSparsity, largest, refine
 from tsn_keras.quantization import (
     Codebook,
     place_all,
@@ -22,10 +22,21 @@ from tsn_keras.quantization import (
 )
 from tsn_keras.tasks import call_arguments
 from tsn_keras.tasks.fine_tuning import fine_tuning_of
+from tsn_keras.tasks.pruning_rounds import (
+    BISECTIONS,
+    PruningRounds,
+    finish_schedule,
+)
 from tsn_keras.tasks.quality import Quality, Validation, evaluation_loop
 from tsn_keras.tasks.report import TaskReport
-from tsn_keras.tasks.snapshot import Snapshot
-from tsn_keras.tasks.training import watch_gradients
+from tsn_keras.tasks.stage_progress import StageProgress
+from tsn_keras.tasks.tolerance import (
+    PRIVATE_SHARE,
+    PRUNING_SHARE,
+    QUANTIZATION_SHARE,
+    Tolerance,
+)
+from tsn_keras.tasks.training import TaskBefore, checked_training_data
 
 # Widths may lose so many tolerances more at first: fine-tuning may win it back,
 # and a kernel gets more bits if it does not.
@@ -33,9 +44,6 @@ WON_BACK = 2.0
 # By this part of a budget codes may be too wide at first. The smallest weights
 # make room for them, which fine-tuning can make up for.
 BUDGET_EXCESS = 0.1
-# The part of the tolerance that storing private variables may cost. With all
-# of it, bits are saved wherever the noise of the validation allows it.
-PRIVATE_SHARE = 0.25
 # The part by which private variables may raise the loss, which decides in place
 # of the quality where that would be less than one example, and so a matter of
 # chance.
@@ -48,21 +56,18 @@ STAGES = ("prune", "quantize", "fine-tune", "store")
 @contextlib.contextmanager
 def restored_on_error(model: keras.Model) -> Iterator[None]:
     """Brings the running task back as it was if consolidating it fails."""
-    switch, masks = model.switch, model.running_task.masks
-    values = Snapshot([*switch.state, *switch.private])
-    own = [mask.own for mask in masks]
+    before = TaskBefore(model, of_training=False)
     try:
         yield
     except BaseException:
-        for mask, before in zip(masks, own):
-            mask.take(before)
-        values.restore()
+        before.restore()
         raise
 
 
 def consolidate_task(
     model: keras.Model,
     validation_data: Any,
+    training_data: Any,
     monitor: str | None,
     mode: str,
     verbose: str | int,
@@ -76,7 +81,8 @@ def consolidate_task(
     call_arguments.check_verbose(verbose)
     call_arguments.check_validation(validation_data)
     task = model.running_task
-    _finish_masks(model)
+    if training_data is not None:
+        task.take_data(checked_training_data(model, training_data))
     loop = evaluation_loop(model)
     if not model.run_eagerly:
         loop = model.compiled_heads.kept("evaluation", lambda: loop)
@@ -85,6 +91,9 @@ def consolidate_task(
     with call_arguments.explained(model, {"x": validation_data, **parts}):
         validation = Validation(model, validation_data, loop, monitor, mode)
     record = Consolidation(model, validation, verbose).run()
+    if task.data is not None and task.data.is_same(validation_data):
+        facts = {**record.facts, "validated_on_training_data": True}
+        record = dataclasses.replace(record, facts=facts)
     nearest = task.choice.nearest
     if nearest is not None:
         number = model.bank.tasks.index(nearest)
@@ -126,45 +135,53 @@ def check_consolidatable(model: keras.Model) -> None:
         )
 
 
-def _finish_masks(model: keras.Model) -> None:
-    """Brings masks to their target where training stopped before it."""
-    masks, progress = model.running_task.masks, model.running_task.progress
-    if model.pruning is not None and not progress.settled:
-        watch_gradients(model)
-        model.pruning.finish(masks, progress.step, progress.total_steps)
-    for mask in masks:
-        mask.apply()
-
-
 class Consolidation:
-    """Prunes on, quantizes and packs the running task, trained.
+    """Prunes, quantizes and packs the running task, trained.
 
     Every evaluation runs with exactly the kernels that inference will use.
+
+    Args:
+        validation: It has validated the task as `fit` left it.
     """
 
     def __init__(
         self, model: keras.Model, validation: Validation, verbose: str | int
     ):
+        self._model = model
         self._task = model.running_task
         self._validation = validation
         self._pruning = model.pruning
         self._quantization = model.quantization
         self._budget = getattr(model.pruning, "budget", None)
-        self._tune = fine_tuning_of(model)
-        self._progress = keras.utils.Progbar(
-            len(STAGES),
-            verbose=1 if verbose == "auto" else verbose,
-            unit_name="stage",
+        self._tolerance = Tolerance(
+            model.tolerance,
+            validation.initial,
+            validation.sign < 0,
+            validation.loss,
+            validation.num_examples,
         )
+        self._tune: Callable | None = None
+        self._finds_sparsity = isinstance(model.pruning, AdaptiveSparsity)
+        rounds = 0
+        if self._finds_sparsity:
+            rounds = len(model.pruning.sparsities()) + BISECTIONS
+        self._progress = StageProgress(
+            ("prune",) * rounds + STAGES, 1 if verbose == "auto" else verbose
+        )
+
+    def _draft(self) -> None:
+        """Begins what is to be stored, with the masks that were found."""
         nearest = self._task.choice.nearest
-        used = nearest and model.bank.used_slots(nearest)
+        used = nearest and self._model.bank.used_slots(nearest)
         self._drafts = [
             mask.draft(widest, used and used[index])
             for index, (mask, widest) in enumerate(
                 zip(self._task.masks, self._task.widths)
             )
         ]
-        self.quality = Quality(model.switch, validation, self._kernels)
+        self.quality = Quality(
+            self._model.switch, self._validation, self._kernels
+        )
 
     @property
     def _kernels(self) -> list[np.ndarray]:
@@ -180,40 +197,62 @@ class Consolidation:
 
     def run(self) -> TaskRecord:
         """Returns what the bank is to store."""
-        before = acceptable = self._validation.initial
-        for strategy in (self._pruning, self._quantization):
-            acceptable -= getattr(strategy, "tolerance", None) or 0.0
-        self._prune_on()
+        dense = self._validation.initial
+        self._prune()
         pruned = self.quality(self._kernels)
-        self._progress.update(1)
+        self._progress.end("prune")
         if self._quantization is not None:
-            self._quantize(acceptable)
+            self._quantize(pruned - self._allowed_codes())
         self._keep_budget()
         quantized = self.quality(self._kernels)
-        private = self._store_private(acceptable)
+        private = self._store_private()
         after = self.quality(self._kernels)
-        self._progress.update(len(STAGES))
-        if max(quantized, after) < acceptable:
-            self._warn(before, after)
-        return self._record(private, (before, pruned, after))
+        self._progress.end("store")
+        self._warn(dense, after)
+        return self._record(private, (dense, pruned, quantized, after))
 
-    def _warn(self, before: float, after: float) -> None:
+    def _warn(self, dense: float, after: float) -> None:
+        lost, allowed = dense - after, self._tolerance.allowed()
+        if lost <= allowed + 1e-6:
+            return
         warnings.warn(
-            f"Task '{self._task.name}': no width kept the quality within "
-            f"tolerance; the best found has {self._validation.monitor} "
-            f"{abs(after):.4f} instead of {abs(before):.4f}. Raise `max_width` "
-            "or `tolerance`, or train and prune more gently.",
+            f"Task '{self._task.name}': the tolerance was not kept. The best "
+            f"found has {self._validation.monitor} {abs(after):.4f} instead of "
+            f"{abs(dense):.4f}: {lost:.4f} lost, where {allowed:.4f} may be. "
+            "`report.warnings` says what cost most.",
             stacklevel=6,
         )
 
-    def _prune_on(self) -> None:
-        if self._pruning is None or self._pruning.tolerance is None:
+    def _prune(self) -> None:
+        if self._finds_sparsity:
+            quality = PruningRounds(
+                self._model,
+                self._validation,
+                self._tolerance,
+                self._progress.end_round,
+            ).run()
+            self._draft()
+            self.quality.recall(quality)
             return
-        pruned = refine(
-            self._kernels, self._own, self.quality, self._pruning.tolerance
-        )
+        is_as_before = not finish_schedule(self._model)
+        self._draft()
+        if is_as_before:
+            self.quality.recall(self._validation.initial)
+        own = getattr(self._pruning, "tolerance", None)
+        if own is None:
+            return
+        allowed = self._tolerance.allowed(own)
+        pruned = refine(self._kernels, self._own, self.quality, allowed)
         for draft, values, own in zip(self._drafts, *pruned):
             draft.prune(values, own)
+
+    def _allowed_codes(self) -> float:
+        """Returns what codes may lose of the quality after the pruning."""
+        share = QUANTIZATION_SHARE
+        if not self._finds_sparsity:
+            share += PRUNING_SHARE
+        own = self._tolerance.allowed(self._quantization.tolerance)
+        return min(own, share * self._tolerance.allowed())
 
     def _keep_budget(self) -> None:
         """Drops the smallest own slots until the bytes keep the budget."""
@@ -229,9 +268,10 @@ class Consolidation:
                 draft.keep(largest(draft.values, count, draft.own))
 
     def _quantize(self, acceptable: float) -> None:
+        self._tune = fine_tuning_of(self._model)
         hopeful = acceptable
         if self._tune is not None:
-            hopeful -= WON_BACK * self._quantization.tolerance
+            hopeful -= WON_BACK * self._allowed_codes()
         widest = [draft.widest for draft in self._drafts]
         kind = self._quantization.codebook
         self._encode(
@@ -247,7 +287,7 @@ class Consolidation:
             )
         )
         self._keep_budget()
-        self._progress.update(2)
+        self._progress.end("quantize")
         weights, own = self._kernels, self._own
         codebooks, best = self._codebooks, None
         while True:
@@ -270,7 +310,7 @@ class Consolidation:
         placed = place_all(weights, own, codebooks)
         for draft, values in zip(self._drafts, placed):
             draft.place(values)
-        self._progress.update(3)
+        self._progress.end("fine-tune")
 
     def _encode(self, codebooks: list[Codebook]) -> None:
         for draft, codebook in zip(self._drafts, codebooks):
@@ -303,32 +343,31 @@ class Consolidation:
         self.quality.put_back(placed, private, quality, loss)
         return codebooks, quality
 
-    def _store_private(self, promised: float) -> list[PrivateCode]:
+    def _store_private(self) -> list[PrivateCode]:
         if self._quantization is not None:
             return PrivateStorage(
-                self.quality,
-                self._kernels,
-                self._quantization.tolerance,
-                self._validation.num_examples,
-            ).run(promised)
+                self.quality, self._kernels, self._tolerance
+            ).run()
         values = self.quality.private_values()
         codes = [PrivateCode.encode(value, FLOAT_WIDTH) for value in values]
         self.quality.install_private(_decoded(codes))
         return codes
 
     def _record(
-        self, private: list[PrivateCode], qualities: tuple[float, float, float]
+        self, private: list[PrivateCode], qualities: tuple[float, ...]
     ) -> TaskRecord:
         """Returns the record, without statistics of the task's activations.
 
         Args:
             private: The private variables.
-            qualities: Before the consolidation, after its pruning, and with
-                the stored bits; higher is better.
+            qualities: As `fit` left the task, after pruning, with the codes,
+                and with all that is stored; higher is better.
         """
         task, monitor = self._task, self._validation.monitor
         sign, choice = self._validation.sign, task.choice
-        before, pruned, after = (round(sign * q, 6) for q in qualities)
+        before, pruned, quantized, after = (
+            round(sign * quality, 6) for quality in qualities
+        )
         divergence = choice.divergence
         if divergence is not None:
             # The bank counts every digit.
@@ -342,8 +381,12 @@ class Consolidation:
             "better": int(sign),
             "before": before,
             "pruned": pruned,
+            "quantized": quantized,
             "after": after,
+            "allowed": round(self._tolerance.allowed(), 6),
         }
+        if self._validation.chance is not None:
+            facts["chance"] = round(self._validation.chance, 4)
         if monitor in task.progress.denser:
             lowest, highest = task.progress.denser[monitor]
             facts["denser"] = round(highest if sign > 0 else lowest, 6)
@@ -366,21 +409,23 @@ class PrivateStorage:
         self,
         quality: Quality,
         kernels: list[np.ndarray],
-        tolerance: float,
-        num_examples: int,
+        tolerance: Tolerance,
     ):
         self._quality = quality
         self._kernels = kernels
-        self._allowed = PRIVATE_SHARE * tolerance
-        self._example = 1.0 / num_examples
+        self._tolerance = tolerance
+        self._allowed = PRIVATE_SHARE * tolerance.allowed()
+        # Qualities that are no accuracies come in any steps.
+        fewest = 1.0 / tolerance.num_examples
+        self._example = fewest if tolerance.is_fraction else 0.0
         self._validated: dict[tuple[int, ...], tuple[float, float | None]] = {}
 
-    def run(self, promised: float) -> list[PrivateCode]:
+    def run(self) -> list[PrivateCode]:
         """Returns the code of each private variable; they are installed.
 
-        Args:
-            promised: The quality that consolidation as a whole keeps. Where
-                less than one example is allowed, one may be missed.
+        Where less than one example may be lost, the loss decides, and one
+        example may be missed, unless that would be more than the task as a
+        whole may lose.
         """
         values = self._quality.private_values()
         before = self._quality(self._kernels)
@@ -392,8 +437,11 @@ class PrivateStorage:
                 before - self._allowed,
             )
         else:
-            # What is missed already cannot be kept.
-            floor = promised - self._example if before >= promised else -np.inf
+            promised = self._tolerance.quality - self._tolerance.allowed()
+            floor = max(before - self._example, promised)
+            if before < promised:
+                # What is missed already cannot be kept.
+                floor = -np.inf
 
             def negative_loss(codes):
                 found, loss = self._validate(codes)

@@ -15,9 +15,7 @@ SOME_SIZE = 8
 
 def resized(inputs: Any, batch_size: int | None) -> Any:
     """Returns inputs, a nest of `KerasTensor`, with another batch size."""
-    shapes = [
-        (batch_size, *part.shape[1:]) for part in tree.flatten(inputs)
-    ]
+    shapes = [(batch_size, *part.shape[1:]) for part in tree.flatten(inputs)]
     return _with_shapes(inputs, shapes)
 
 

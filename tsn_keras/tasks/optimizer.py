@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import keras
+import numpy as np
 from keras.optimizers import Optimizer, schedules
 
 from tsn_keras.keras_internals import (
@@ -114,3 +115,57 @@ def _is_number(rate: Any) -> bool:
 def _inner(optimizer: Optimizer) -> Optimizer:
     """Returns the optimizer that another one scales the loss for."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+class FallingRate(schedules.LearningRateSchedule):
+    """A learning rate that falls linearly to 0, as often as it is begun."""
+
+    def __init__(self):
+        # Plain numbers would be fixed in the traced step.
+        self._peak, self._first, self._steps = (
+            keras.Variable(0.0, trainable=False) for _ in range(3)
+        )
+
+    def begin(self, peak: float, first: int, steps: int) -> None:
+        """Lets the rate fall from `peak` over some steps from `first` on."""
+        self._peak.assign(peak)
+        self._first.assign(first)
+        self._steps.assign(steps)
+
+    def __call__(self, step):
+        done = keras.ops.cast(step, "float32") - self._first
+        return self._peak * keras.ops.maximum(1.0 - done / self._steps, 0.0)
+
+
+def optimizer_with(
+    rate: schedules.LearningRateSchedule, model: keras.Model
+) -> Optimizer:
+    """Returns an optimizer like a model's own, but for its learning rate."""
+    optimizer = model.optimizer_factory.make()
+    set_learning_rate(_inner(optimizer), rate)
+    take_decay_exclusions(_inner(optimizer), _inner(model.optimizer))
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def go_on_from(optimizer: Optimizer, other: Optimizer) -> None:
+    """Gives one optimizer what another remembers of its steps."""
+    rate = raw_learning_rate(_inner(other))
+    kept = [v for v in other.variables if v is not rate]
+    for variable, value in zip(optimizer.variables, kept):
+        variable.assign(value)
+
+
+def current_rate(optimizer: Optimizer) -> float | None:
+    """Returns the learning rate, if it is a number."""
+    rate = raw_learning_rate(_inner(optimizer))
+    return float(rate) if _is_number(rate) else None
+
+
+def highest_rate(optimizer: Optimizer, steps: int) -> float:
+    """Returns the highest learning rate of so many steps, as far as known."""
+    rate = raw_learning_rate(_inner(optimizer))
+    if _is_number(rate):
+        return float(rate)
+    looked_at = np.linspace(0, max(steps - 1, 0), num=33).astype(int)
+    return max(float(rate(int(step))) for step in looked_at)

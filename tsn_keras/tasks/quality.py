@@ -11,6 +11,7 @@ from keras import tree
 from tsn_keras.data import (
     BatchLoop,
     check_several_classes,
+    commonest_share,
     evaluation_batches,
     joined,
     num_rows,
@@ -146,6 +147,7 @@ class Validation:
             labels.append(y)
         check_several_classes(labels, model.loss)
         results = self.results()
+        self._labels = labels
         self.monitor = monitor
         if monitor is None:
             self.monitor = self._first_metric(results)
@@ -161,6 +163,13 @@ class Validation:
         # 1.0 if higher is better, else -1.0.
         self.sign = -1.0 if lower else 1.0
         self.initial = self._quality_of(results)
+
+    @property
+    def chance(self) -> float | None:
+        """The accuracy of the commonest class, if it is an accuracy."""
+        if "accuracy" not in self.monitor and self.monitor != "acc":
+            return None
+        return commonest_share(self._labels)
 
     def _first_metric(self, results: dict[str, float]) -> str:
         metrics = [name for name in results if name != "loss"]
@@ -221,7 +230,6 @@ class Quality:
     nothing is installed anew, the quality is known.
 
     Args:
-        validation: It has validated that task as it is.
         kernels: What the network computes with so far.
     """
 
@@ -234,9 +242,9 @@ class Quality:
         self._switch = switch
         self._validation = validation
         self._installed: list = [None] * len(kernels)
-        self._install(kernels)
         # `None` where what is installed has not been validated yet.
-        self._known: float | None = validation.initial
+        self._known: float | None = None
+        self._install(kernels)
 
     @property
     def loss(self) -> float | None:
@@ -249,6 +257,10 @@ class Quality:
         if self._known is None:
             self._known = self._validation.quality()
         return self._known
+
+    def recall(self, quality: float) -> None:
+        """To be called where what is installed was validated elsewhere."""
+        self._known = quality
 
     def forget(self) -> None:
         """To be called when private variables were changed elsewhere."""

@@ -7,8 +7,23 @@ from typing import Any
 from tsn_keras.bank import SLOT_BITS, KernelUsage, TaskRecord, WeightBank
 from tsn_keras.sharing import REASONS
 
-# Quality (1.0 is 100 % accuracy) that a stage may cost without a warning.
-LARGEST_LOSS = 0.01
+# Qualities are stored with six digits.
+ROUNDING = 1e-6
+# What is said of a stage that costs more than the task may lose in all.
+STAGE_WARNINGS = {
+    "training": "Over-pruned: training has lost {cost:.4f} of the quality "
+    "since the masks held more slots. Lower `sparsity`, or raise `budget`, in "
+    "`pruning`, train for more epochs, or use the default pruning.",
+    "pruning": "Over-pruned: pruning in `consolidate` cost {cost:.4f} of the "
+    "quality. Lower the `sparsity` of `pruning`, or use the default pruning, "
+    "which finds it; give `consolidate` the `training_data` if it had none.",
+    "quantization": "Over-quantized: codes cost {cost:.4f} of the quality. "
+    "Raise `min_width`, `max_width` or `fine_tune_steps` of `quantization`, or "
+    "lower its `tolerance`.",
+    "private": "Private variables: storing biases, normalization and head in "
+    "fewer bits cost {cost:.4f} of the quality. Lower the `tolerance` of the "
+    "model.",
+}
 MOST_DEAD_UNITS = 0.5
 # How far a task that shares may fall behind the one it shares with.
 LARGEST_TRANSFER_LOSS = 0.03
@@ -28,13 +43,19 @@ class TaskReport:
         bits: By kernel path, the width of the codes.
         own: By kernel path, the number of own slots.
         shared: By kernel path, the number of shared slots.
-        quality_before: Validated before consolidation.
+        quality_before: Validated as `fit` left the task: with the default
+            pruning that is the dense network.
         quality_after: Validated with the stored bits.
+        allowed_loss: What consolidation may lose of the quality, as the model's
+            `tolerance` says, in the unit of the quality.
+        loss: What it lost; negative if the quality is better.
+        kept: Whether that is no more than allowed.
         effects: What each stage added to the validated quality; negative is
             lost. `training`: since the best epoch in which the masks held more
             slots than at the end, `None` if `fit` validated no such epoch.
-            `pruning` and `quantization`: in the consolidation. `sharing`: to
-            the negative loss in its trial, `None` without one.
+            `pruning`, `quantization` and `private` (the private variables): in
+            the consolidation. `sharing`: to the negative loss in its trial,
+            `None` without one.
     """
 
     name: str
@@ -49,6 +70,9 @@ class TaskReport:
     monitor: str
     quality_before: float
     quality_after: float
+    allowed_loss: float
+    loss: float
+    kept: bool
     effects: dict[str, float | None]
     warnings: list[str]
 
@@ -62,6 +86,8 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
     record, facts, usage = bank[task], bank[task].facts, bank.usage(task)
     effects = _effects(facts)
     joined = any(kernel.num_shared for kernel in usage)
+    better = facts["better"]
+    lost = round(better * (facts["before"] - facts["after"]), 6)
     return TaskReport(
         name=task,
         plane=record.plane,
@@ -75,10 +101,14 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
         monitor=facts["monitor"],
         quality_before=facts["before"],
         quality_after=facts["after"],
+        allowed_loss=facts["allowed"],
+        loss=lost,
+        kept=lost <= facts["allowed"] + ROUNDING,
         effects=effects,
         warnings=[
-            *_pruning_warnings(effects, usage),
-            *_quantization_warnings(effects),
+            *_chance_warnings(facts),
+            *_stage_warnings(effects, facts["allowed"]),
+            *_unit_warnings(usage),
             *_sharing_warnings(bank, record, joined),
         ],
     )
@@ -105,50 +135,66 @@ def _shares(bank: WeightBank, record: TaskRecord) -> str:
 
 def _effects(facts: dict) -> dict[str, float | None]:
     # Whether higher is better is told by the sign of `better`.
-    better = facts.get("better", 1)
-    before, after = facts["before"], facts["after"]
-    pruned = facts.get("pruned", before)
-    losses, denser = facts.get("losses"), facts.get("denser")
-    training = None if denser is None else round(better * (before - denser), 6)
+    better, losses = facts["better"], facts["losses"]
+
+    def gain(stage, earlier):
+        if facts.get(earlier) is None:
+            return None
+        return round(better * (facts[stage] - facts[earlier]), 6)
+
     return {
-        "training": training,
-        "pruning": round(better * (pruned - before), 6),
-        "quantization": round(better * (after - pruned), 6),
+        "training": gain("before", "denser"),
+        "pruning": gain("pruned", "before"),
+        "quantization": gain("quantized", "pruned"),
+        "private": gain("after", "quantized"),
         "sharing": round(losses[1] - losses[0], 6) if losses else None,
     }
 
 
-def _pruning_warnings(effects: dict, usage: list[KernelUsage]) -> list[str]:
-    texts = []
-    for kernel in usage:
-        if kernel.dead_units > MOST_DEAD_UNITS:
-            texts.append(
-                f"Over-pruned: {kernel.dead_units:.0%} of the units of kernel "
-                f"'{kernel.path}' have no incoming weight. Lower `sparsity`, "
-                "or raise `budget`, in `pruning`."
-            )
-    if (effects["training"] or 0.0) < -LARGEST_LOSS:
+def _chance_warnings(facts: dict) -> list[str]:
+    texts, chance = [], facts.get("chance")
+    if facts.get("validated_on_training_data"):
         texts.append(
-            f"Over-pruned: training has lost {-effects['training']:.4f} of the "
-            "quality since the masks held more slots. Lower `sparsity`, or "
-            "raise `budget`, in `pruning`, or train for more epochs."
+            "The validation data are the training data. What they tell of the "
+            "quality is too good, and other data may lose more than allowed. "
+            "Hold some examples out."
         )
-    if effects["pruning"] < -LARGEST_LOSS:
-        texts.append(
-            f"Over-pruned: pruning in `consolidate` cost "
-            f"{-effects['pruning']:.4f} of the quality. Lower the `tolerance` "
-            "of `pruning`."
-        )
+    if chance is not None:
+        for quality, when in (
+            (facts["before"], "already as `fit` left it"),
+            (facts["after"], "after its consolidation"),
+        ):
+            if quality <= chance + ROUNDING:
+                texts.append(
+                    f"At chance level, {when}: {facts['monitor']} "
+                    f"{quality:.4f}, and always answering the commonest class "
+                    f"has {chance:.4f}."
+                )
+                break
     return texts
 
 
-def _quantization_warnings(effects: dict) -> list[str]:
-    if effects["quantization"] >= -LARGEST_LOSS:
-        return []
+def _stage_warnings(effects: dict, allowed: float) -> list[str]:
+    """Names the stages that cost more than all that may be lost.
+
+    The one that cost most comes first.
+    """
+    costs = {
+        stage: -(effects[stage] or 0.0)
+        for stage in STAGE_WARNINGS
+        if -(effects[stage] or 0.0) > allowed + ROUNDING
+    }
+    worst_first = sorted(costs, key=lambda stage: -costs[stage])
+    return [STAGE_WARNINGS[s].format(cost=costs[s]) for s in worst_first]
+
+
+def _unit_warnings(usage: list[KernelUsage]) -> list[str]:
     return [
-        f"Over-quantized: codes cost {-effects['quantization']:.4f} of the "
-        "quality. Lower the `tolerance` of `quantization`, or raise its "
-        "`min_width`, `max_width` or `fine_tune_steps`."
+        f"Over-pruned: {kernel.dead_units:.0%} of the units of kernel "
+        f"'{kernel.path}' have no incoming weight. Lower `sparsity`, or raise "
+        "`budget`, in `pruning`."
+        for kernel in usage
+        if kernel.dead_units > MOST_DEAD_UNITS
     ]
 
 

@@ -23,6 +23,8 @@ class RunningTask:
         inherits: The earlier task whose slots it shares, if any.
         width: Bits of the narrowest code.
         widths: The widest code that each kernel has room for.
+        learning_rate: The highest number that a call of `fit` began with, if
+            it was one.
         data: The `TrainingData` of the last `fit`, for fine-tuning; not saved.
         callbacks: The user's callbacks of the last `fit`; not saved.
         untrained_backbone: The weights that the backbone had before its first
@@ -41,6 +43,7 @@ class RunningTask:
     width: int = 32
     widths: list[int] = dataclasses.field(default_factory=list)
     masks: list[TaskMask] = dataclasses.field(default_factory=list)
+    learning_rate: float | None = None
     data: Any = None
     callbacks: list = dataclasses.field(default_factory=list)
     untrained_backbone: Snapshot | None = None
@@ -79,10 +82,19 @@ class RunningTask:
         """Notes that the task is ready to be trained."""
         self.begun = True
 
-    def begin_fit(self, data: Any, callbacks: list) -> None:
+    def begin_fit(
+        self, data: Any, callbacks: list, learning_rate: float | None
+    ) -> None:
         """Notes what a call of `fit` trains with."""
         self.fits += 1
-        self.data, self.callbacks = data, callbacks
+        self.callbacks = callbacks
+        self.take_data(data)
+        if learning_rate is not None:
+            self.learning_rate = max(learning_rate, self.learning_rate or 0.0)
+
+    def take_data(self, data: Any) -> None:
+        """Notes the data that the task is trained with, to use them again."""
+        self.data = data
 
     def copy(self) -> "RunningTask":
         """Returns the state as it is now; masks and data are shared."""

@@ -10,7 +10,7 @@ from tsn_keras.bank import WeightBank, widest_width
 from tsn_keras.data import TrainingData
 from tsn_keras.distribution import of_first_worker
 from tsn_keras.layers import MaskedKernel
-from tsn_keras.pruning import TaskMask, kept_slots
+from tsn_keras.pruning import Pruning, TaskMask, kept_slots
 from tsn_keras.sharing import Nearest, PlaneChoice, compare, kl_divergence
 from tsn_keras.tasks import checks
 from tsn_keras.tasks.call_arguments import check_compiled
@@ -156,7 +156,7 @@ class TaskStart:
         widths = FLOAT_WIDTHS
         if quantization is not None:
             widths = quantization.min_width, quantization.max_width
-        if pruning is not None:
+        if isinstance(pruning, Pruning):
             pruning.check_budget([kernel.size for kernel in kernels], widths[0])
         owned = bank.plane_view(task.planes).owned
         limits, available = [], []

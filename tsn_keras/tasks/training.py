@@ -21,13 +21,14 @@ from tsn_keras.data import (
 from tsn_keras.layers import MaskedKernel
 from tsn_keras.pruning import (
     MaskUpdates,
+    Pruning,
     check_second_moments,
     loss_of,
     second_moment,
 )
 from tsn_keras.tasks import call_arguments, checks
 from tsn_keras.tasks.initialization import derived_seed, seed_states
-from tsn_keras.tasks.optimizer import check_learning_rate
+from tsn_keras.tasks.optimizer import check_learning_rate, current_rate
 from tsn_keras.tasks.snapshot import Snapshot
 from tsn_keras.tasks.start import TaskStart
 
@@ -64,7 +65,7 @@ def training_of(
     call_arguments.check_kinds(arguments)
     data = _checked_data(model, arguments)
     model.switch.check_base()
-    before = _BeforeFit(model)
+    before = TaskBefore(model)
     keras_internals.forget_initial_epoch(model)
     running = model.running_task
     try:
@@ -107,12 +108,19 @@ class Training:
         if isinstance(given, keras.callbacks.CallbackList):
             given = given.callbacks
         given = tree.flatten(given or [])
-        task.begin_fit(data, given)
+        task.begin_fit(data, given, current_rate(model.optimizer))
+        if data.is_read_once:
+            warnings.warn(
+                "`x` is a generator, which cannot be started again: "
+                "`consolidate` will have no data to train with while it "
+                "prunes. Give it `training_data`, or give `fit` arrays, a "
+                "`tf.data.Dataset` or a `PyDataset`.",
+                stacklevel=6,
+            )
         self._watch = _LossWatch(model.switch.kernels)
-        self._updates = None
-        if pruning is not None:
+        if isinstance(pruning, Pruning):
             watch_gradients(model)
-            self._updates = MaskUpdates(pruning, task.masks, task.progress)
+        self._updates = MaskUpdates(pruning, task.masks, task.progress)
         hooks = _BetweenSteps(self._watch, self._updates)
         callbacks = [*given, hooks]
         self.arguments = {**arguments, "x": data.x, "callbacks": callbacks}
@@ -128,7 +136,7 @@ class Training:
         They do not once the masks stay as they are. With
         `steps_per_execution` they learn in all steps of a group or in none.
         """
-        if self._updates is None:
+        if self._model.pruning is None:
             return True
         model, progress = self._model, self._model.running_task.progress
         if progress.settled:
@@ -140,32 +148,27 @@ class Training:
         """Looks at what a training step returned, then moves the masks."""
         stopping = self._model.stop_training
         self._watch.after_step(outputs, stopping)
-        if self._updates is not None:
-            steps = self._model.steps_per_execution
-            self._updates.after_step(outputs, steps)
+        self._updates.after_step(outputs, self._model.steps_per_execution)
 
 
 class _BetweenSteps(keras.callbacks.Callback):
     """Hears from Keras what happens between steps."""
 
-    def __init__(self, watch: "_LossWatch", updates: MaskUpdates | None):
+    def __init__(self, watch: "_LossWatch", updates: MaskUpdates):
         super().__init__()
         self._watch = watch
         self._updates = updates
 
     def on_train_begin(self, logs=None):
-        if self._updates is not None:
-            self._updates.begin()
+        self._updates.begin()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._watch.begin_epoch(epoch)
-        if self._updates is not None:
-            self._updates.begin_epoch(epoch, self.params)
+        self._updates.begin_epoch(epoch, self.params)
 
     def on_epoch_end(self, epoch, logs=None):
         self._watch.end_epoch(logs, self.model.stop_training)
-        if self._updates is not None:
-            self._updates.end_epoch(logs)
+        self._updates.end_epoch(logs)
 
 
 class _LossWatch:
@@ -209,15 +212,18 @@ class _LossWatch:
         self.stopped_by = message
 
 
-class _BeforeFit:
-    """The running task as it was before a `fit` that may fail.
+class TaskBefore:
+    """The running task as it was before something that may fail.
 
     What a task begins with anew is not taken down before it has begun: its
     optimizer, and kernels unless they are those of the backbone. Nor is what
     its masks say.
+
+    Args:
+        of_training: Whether training may fail, which changes no fixed value.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, of_training: bool = True):
         self._task = model.running_task
         self._copy = self._task.copy()
         self._own = [mask.own for mask in self._task.masks]
@@ -225,6 +231,7 @@ class _BeforeFit:
         kinds = ["private", "seed"]
         kinds += ["kernel"] if begun or not model.bank.tasks else []
         kinds += ["optimizer"] if begun else []
+        kinds += [] if of_training else ["state"]
         self._values = Snapshot(v for kind in kinds for v in variables[kind])
 
     def restore(self) -> None:
@@ -315,6 +322,33 @@ def check_batch(model: keras.Model, args: tuple, kwargs: dict) -> None:
     call_arguments.check_rows(arguments)
     check_arrays(x, "x")
     checks.check_examples(model, x, y, ("x", "y"))
+
+
+def checked_training_data(model: keras.Model, data: Any) -> TrainingData:
+    """Looks at `training_data` of `consolidate`: what `fit` takes.
+
+    Raises:
+        TypeError: If they are no data.
+        ValueError: If the task cannot be trained with them.
+    """
+    names = ("x", "y", "sample_weight")
+    columns = tuple(data) if isinstance(data, (tuple, list)) else (data,)
+    if not 1 <= len(columns) <= 3:
+        raise ValueError(
+            "`training_data` must be a tuple (x, y) or (x, y, sample_weight), "
+            "a `tf.data.Dataset` or a `PyDataset`. Received a tuple of "
+            f"{len(columns)}."
+        )
+    arguments = dict(zip(names, columns))
+    call_arguments.check_kinds(arguments)
+    checked = _checked_data(model, arguments)
+    if checked.is_read_once:
+        raise ValueError(
+            "`training_data` must be data that can be read more than once: "
+            "arrays, a `tf.data.Dataset` or a `PyDataset`. Received: a "
+            "generator"
+        )
+    return checked
 
 
 def _checked_data(

@@ -1,0 +1,179 @@
+"""Prunes a trained task: in rounds, or to the end of its schedule."""
+
+import warnings
+from collections.abc import Callable
+
+import keras
+
+from tsn_keras.tasks.quality import Validation
+from tsn_keras.tasks.retraining import Retraining
+from tsn_keras.tasks.snapshot import Snapshot
+from tsn_keras.tasks.tolerance import PRUNING_SHARE, Tolerance
+from tsn_keras.tasks.training import watch_gradients
+
+# The steps of a round as a part of those of `fit`, and the fewest, unless that
+# would be more than so large a part.
+ROUND_PART = 0.15
+FEWEST_STEPS = 60
+LARGEST_PART = 0.4
+# How often a density is tried between one that held and one that did not.
+BISECTIONS = 1
+
+
+def finish_schedule(model: keras.Model) -> bool:
+    """Brings masks to the end of their schedule where `fit` ended before.
+
+    The rest of the schedule is trained if there are data.
+
+    Returns:
+        Whether that changed the task.
+    """
+    task, pruning = model.running_task, model.pruning
+    masks, progress = task.masks, task.progress
+    unfinished = pruning is not None and not progress.settled
+    if unfinished:
+        total = progress.total_steps or progress.step
+        last = pruning.last_step(total)
+        if last is not None and last > progress.step:
+            _train_rest(model, total, last)
+        watch_gradients(model)
+        pruning.finish(masks, progress.step, total)
+    for mask in masks:
+        mask.apply()
+    return unfinished
+
+
+def _train_rest(model: keras.Model, total: int, last: int) -> None:
+    task, pruning = model.running_task, model.pruning
+    progress = task.progress
+    warnings.warn(
+        f"Task '{task.name}': `fit` ended after {progress.step} of the "
+        f"{last} steps of the pruning schedule. `consolidate` trains the rest.",
+        stacklevel=6,
+    )
+    with Retraining(model) as training:
+        training.begin(last - progress.step)
+        while training.has_data and progress.step < last:
+            steps = min(pruning.frequency, last - progress.step)
+            training.run(steps)
+            progress.advance(progress.step + steps)
+            pruning.follow(task.masks, progress.step, total)
+
+
+class PruningRounds:
+    """Finds the sparsest masks of the running task that hold its quality.
+
+    Each round removes slots, trains the rest for a while, and is validated.
+    The first that does not hold ends them. Then a density between that round
+    and the last that held is tried.
+
+    Args:
+        validation: It has validated the dense task.
+        tolerance: What the task as a whole may lose.
+        tell: Is called after each round with its number and its sparsity.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        validation: Validation,
+        tolerance: Tolerance,
+        tell: Callable[[int, float], None],
+    ):
+        self._model = model
+        self._task = model.running_task
+        self._strategy = model.pruning
+        self._validation = validation
+        self._tolerance = tolerance
+        self._tell = tell
+        self._rounds = 0
+        self._held = self._state(1.0)
+
+    def run(self) -> float:
+        """Leaves the task with the masks found, trained.
+
+        If it is interrupted, these are the sparsest that held so far.
+
+        Returns:
+            The validated quality.
+        """
+        try:
+            with Retraining(self._model) as training:
+                self._search(training)
+        except KeyboardInterrupt:
+            if self._held.density == 1.0:
+                raise
+            warnings.warn(
+                f"Task '{self._task.name}': the search was interrupted. The "
+                f"sparsest masks that held so far are taken: "
+                f"{1 - self._held.density:.1%} of the slots are left out.",
+                stacklevel=5,
+            )
+        self._held.bring_back(self._task.masks)
+        self._validation.recall_loss(self._held.loss)
+        return self._held.quality
+
+    def _search(self, training: Retraining) -> None:
+        failed = None
+        for sparsity in self._strategy.sparsities():
+            if not self._holds(training, 1.0 - sparsity):
+                failed = 1.0 - sparsity
+                break
+        for _ in range(BISECTIONS if failed else 0):
+            between = (self._held.density * failed) ** 0.5
+            self._held.bring_back(self._task.masks)
+            if not self._holds(training, between):
+                failed = between
+
+    def _holds(self, training: Retraining, density: float) -> bool:
+        self._strategy.choose(self._task.masks, 1.0 - density)
+        steps = self._steps()
+        training.begin(steps)
+        training.run(steps)
+        state = self._state(density)
+        self._rounds += 1
+        self._tell(self._rounds, 1.0 - density)
+        if self._strategy.sparsity is None and not self._is_good(state):
+            return False
+        self._held = state
+        return True
+
+    def _steps(self) -> int:
+        trained = self._task.progress.step
+        steps = min(FEWEST_STEPS, LARGEST_PART * trained)
+        steps = max(steps, ROUND_PART * trained)
+        return max(1, round(self._strategy.effort * steps))
+
+    def _is_good(self, state: "_Round") -> bool:
+        allowed = self._tolerance.allowed(self._strategy.tolerance)
+        lowest = self._tolerance.quality - PRUNING_SHARE * allowed
+        if state.quality < lowest - 1e-9:
+            return False
+        return self._tolerance.keeps_loss(state.loss)
+
+    def _state(self, density: float) -> "_Round":
+        return _Round(self._model, self._validation, density)
+
+
+class _Round:
+    """The task after a round, so that it can be brought back."""
+
+    def __init__(
+        self, model: keras.Model, validation: Validation, density: float
+    ):
+        switch, task = model.switch, model.running_task
+        self.density = density
+        self.quality = validation.initial
+        if density < 1.0:
+            self.quality = validation.quality()
+        self.loss = validation.loss
+        kernels = [kernel.kernel for kernel in switch.kernels]
+        self._values = Snapshot([*kernels, *switch.private])
+        self._own = [mask.own for mask in task.masks]
+
+    def bring_back(self, masks: list) -> None:
+        """Gives the task its masks and values of that time."""
+        self._values.restore()
+        for mask, own in zip(masks, self._own):
+            mask.take(own)
+            mask.apply()

@@ -1,0 +1,79 @@
+"""What a task may lose in its consolidation."""
+
+import dataclasses
+import math
+
+# Each part of a consolidation may lose so much of all that may be lost, from
+# the quality that it finds: what an earlier part has won is not spent. Without
+# rounds of pruning their share is the quantization's.
+PRUNING_SHARE = 0.5
+QUANTIZATION_SHARE = 0.25
+PRIVATE_SHARE = 0.25
+# An accuracy above this may lose less, in proportion to the mistakes left:
+# one point of 99 % would double them.
+NEARLY_PERFECT = 0.96
+# Where a loss of quality cannot be told from chance, the validated loss must
+# not rise by more than this part either.
+RAISED_LOSS = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerance:
+    """What may be lost of a validated quality; higher is better.
+
+    A tolerance of 0.01 is one percentage point of an accuracy or the like,
+    and 1 % of the value of a loss, of an error, or of anything beyond 1. Above
+    96 % an accuracy may lose less, in proportion to the mistakes left:
+
+    `allowed = tolerance * min(1, (1 - quality) / (1 - 0.96))`
+
+    Args:
+        part: The user's tolerance.
+        quality: That of the dense network.
+        lower_is_better: Whether the quality is a negative loss or error.
+        loss: The validated loss of the dense network, if there is one.
+        num_examples: Of the validation data.
+    """
+
+    part: float
+    quality: float
+    lower_is_better: bool
+    loss: float | None
+    num_examples: int
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether the quality is an accuracy or the like."""
+        return not self.lower_is_better and abs(self.quality) <= 1.0
+
+    def allowed(self, part: float | None = None) -> float:
+        """Returns what may be lost of the quality.
+
+        Args:
+            part: A strategy's own tolerance, which can only be smaller.
+        """
+        part = self.part if part is None else min(part, self.part)
+        if not self.is_fraction:
+            return part * abs(self.quality)
+        mistakes = (1.0 - self.quality) / (1.0 - NEARLY_PERFECT)
+        return part * min(1.0, mistakes)
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether so small a loss of quality cannot be told from chance.
+
+        Half of the mistakes of two networks are taken to be the same.
+        """
+        if not self.is_fraction:
+            return False
+        mistakes = max(1.0 - self.quality, 1.0 / self.num_examples)
+        chance = math.sqrt(0.5 * mistakes / self.num_examples)
+        return self.allowed() < chance
+
+    def keeps_loss(self, loss: float | None) -> bool:
+        """Tells whether a validated loss is no reason to refuse."""
+        if not self.is_chance or self.loss is None or loss is None:
+            return True
+        # Of a loss near zero a part is nothing.
+        rise = max(RAISED_LOSS * abs(self.loss), self.part)
+        return loss <= self.loss + rise

@@ -1,0 +1,143 @@
+"""What the default settings cost: a dense Keras network beside each task.
+
+    python -m examples.defaults --rows=wine,digits_300
+
+A `ContinualModel(backbone)` with nothing else given, and plain Keras with the
+same network, epochs, batches, optimizer and validation data. Prints a table in
+Markdown, with the paired gap of each row and its 95 % bootstrap interval, and
+which goals are met. Each job (a row, variant, seed and fold) is one line of
+the results; a job whose line is there is not run again, so a run that was
+stopped goes on. MNIST and CIFAR-100 come from TensorFlow Datasets; with
+`--data_dir` they are read from there and not downloaded.
+
+`--variants=early_stopping` does the same with `EarlyStopping` in both
+networks, `--variants=grid` trains with fixed sparsities and widths, to compare
+their bytes with those of the default.
+"""
+
+import pathlib
+import time
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+from examples.beside_dense.data import FOLDS
+from examples.beside_dense.results import Results
+from examples.beside_dense.rows import GRID_ROWS, ROWS
+from examples.beside_dense.table import make_table
+from examples.beside_dense.training import GRID, SIZES, Job, run_job
+from examples.choices import define_choices
+
+FLAGS = flags.FLAGS
+define_choices("rows", list(ROWS), list(ROWS), "Rows of the table.")
+define_choices(
+    "variants",
+    ["default"],
+    ["default", "early_stopping", "grid"],
+    "The default settings; the same with early stopping; fixed sparsities and "
+    "widths, with the first seed.",
+)
+flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each row.")
+flags.DEFINE_list(
+    "folds",
+    [str(fold) for fold in range(FOLDS)],
+    "Fifths of the data that test, for rows with few data.",
+)
+flags.DEFINE_float("tolerance", None, "Of the model; None for its default.")
+flags.DEFINE_enum("size", "full", list(SIZES), "How much to train.")
+flags.DEFINE_string(
+    "results", "docs/results/defaults.jsonl", "The file of results."
+)
+flags.DEFINE_bool("table_only", False, "Print the table, train nothing.")
+for number_list in ("seeds", "folds"):
+    flags.register_validator(
+        number_list,
+        lambda values: bool(values) and all(v.isdigit() for v in values),
+        "must be numbers, such as 0,1,2",
+    )
+
+
+def make_jobs() -> list[Job]:
+    """Returns all jobs that the flags ask for."""
+    jobs = []
+    for variant in FLAGS.variants:
+        in_grid = variant == "grid"
+        seeds = FLAGS.seeds[:1] if in_grid else FLAGS.seeds
+        for row in FLAGS.rows:
+            if in_grid and row not in GRID_ROWS:
+                continue
+            folds = FLAGS.folds if ROWS[row].folds else [None]
+            jobs += [
+                Job(
+                    row,
+                    name,
+                    int(seed),
+                    fold if fold is None else int(fold),
+                    FLAGS.size,
+                    FLAGS.tolerance,
+                )
+                for name in (GRID if in_grid else [variant])
+                for seed in seeds
+                for fold in folds
+            ]
+    return jobs
+
+
+def run_all(jobs: Sequence[Job], results: Results) -> None:
+    """Runs the jobs that have no line yet, and prints a line for each."""
+    waiting = [job for job in jobs if results.find(job.identity()) is None]
+    print(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs are done")
+    took = {}
+    for number, job in enumerate(waiting, start=1):
+        start = time.perf_counter()
+        line = results.add(run_job(job))
+        took.setdefault(job.row, []).append(time.perf_counter() - start)
+        print(
+            f"{number}/{len(waiting)} {describe(job)}: {outcome(line)}, "
+            f"{took[job.row][-1]:.0f} s, "
+            f"{time_left(waiting[number:], took) / 60:.0f} min left",
+            flush=True,
+        )
+
+
+def describe(job: Job) -> str:
+    fold = "" if job.fold is None else f" fold {job.fold}"
+    return f"{job.row} {job.variant} seed {job.seed}{fold}"
+
+
+def outcome(line: dict) -> str:
+    """Returns the accuracies of all tasks (R2 of regressions), and bytes."""
+    sides = [
+        f"{side} "
+        + " ".join(f"{100 * task[side]:.1f}" for task in line["tasks"])
+        for side in ("dense", "ours")
+        if side in line["tasks"][0]
+    ]
+    return (
+        f"{', '.join(sides)}, sparsity {line['sparsity']:.1%}, "
+        f"bits {line['bits']:.1f}, capacity {line['fraction']:.1%}"
+    )
+
+
+def time_left(waiting: Sequence[Job], took: dict[str, list[float]]) -> float:
+    """Returns the seconds that the jobs will take, by those before."""
+    everything = sum(took.values(), [])
+    seconds = 0.0
+    for job in waiting:
+        known = took.get(job.row, everything)
+        seconds += sum(known) / len(known)
+    return seconds
+
+
+def main(_):
+    logging.set_verbosity(logging.WARNING)
+    results = Results(pathlib.Path(FLAGS.results))
+    jobs = make_jobs()
+    if not FLAGS.table_only:
+        run_all(jobs, results)
+    found = [results.find(job.identity()) for job in jobs]
+    print(make_table([line for line in found if line is not None]))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -16,19 +16,19 @@ their bytes with those of the default.
 """
 
 import pathlib
-import time
-from collections.abc import Sequence
 
 from absl import app, flags, logging
 
 from examples.beside_dense.data import FOLDS
+from examples.beside_dense.jobs import run_all
 from examples.beside_dense.results import Results
 from examples.beside_dense.rows import GRID_ROWS, ROWS
 from examples.beside_dense.table import make_table
-from examples.beside_dense.training import GRID, SIZES, Job, run_job
+from examples.beside_dense.training import GRID, SIZES, Job
 from examples.choices import define_choices
 
 FLAGS = flags.FLAGS
+flags.DEFINE_string("data_dir", None, "TFDS folder; None to download.")
 define_choices("rows", list(ROWS), list(ROWS), "Rows of the table.")
 define_choices(
     "variants",
@@ -83,58 +83,13 @@ def make_jobs() -> list[Job]:
     return jobs
 
 
-def run_all(jobs: Sequence[Job], results: Results) -> None:
-    """Runs the jobs that have no line yet, and prints a line for each."""
-    waiting = [job for job in jobs if results.find(job.identity()) is None]
-    print(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs are done")
-    took = {}
-    for number, job in enumerate(waiting, start=1):
-        start = time.perf_counter()
-        line = results.add(run_job(job))
-        took.setdefault(job.row, []).append(time.perf_counter() - start)
-        print(
-            f"{number}/{len(waiting)} {describe(job)}: {outcome(line)}, "
-            f"{took[job.row][-1]:.0f} s, "
-            f"{time_left(waiting[number:], took) / 60:.0f} min left",
-            flush=True,
-        )
-
-
-def describe(job: Job) -> str:
-    fold = "" if job.fold is None else f" fold {job.fold}"
-    return f"{job.row} {job.variant} seed {job.seed}{fold}"
-
-
-def outcome(line: dict) -> str:
-    """Returns the accuracies of all tasks (R2 of regressions), and bytes."""
-    sides = [
-        f"{side} "
-        + " ".join(f"{100 * task[side]:.1f}" for task in line["tasks"])
-        for side in ("dense", "ours")
-        if side in line["tasks"][0]
-    ]
-    return (
-        f"{', '.join(sides)}, sparsity {line['sparsity']:.1%}, "
-        f"bits {line['bits']:.1f}, capacity {line['fraction']:.1%}"
-    )
-
-
-def time_left(waiting: Sequence[Job], took: dict[str, list[float]]) -> float:
-    """Returns the seconds that the jobs will take, by those before."""
-    everything = sum(took.values(), [])
-    seconds = 0.0
-    for job in waiting:
-        known = took.get(job.row, everything)
-        seconds += sum(known) / len(known)
-    return seconds
-
-
 def main(_):
-    logging.set_verbosity(logging.WARNING)
+    # TensorFlow warns of the many networks, each of which it traces.
+    logging.set_verbosity(logging.ERROR)
     results = Results(pathlib.Path(FLAGS.results))
     jobs = make_jobs()
     if not FLAGS.table_only:
-        run_all(jobs, results)
+        run_all(jobs, results, FLAGS.data_dir)
     found = [results.find(job.identity()) for job in jobs]
     print(make_table([line for line in found if line is not None]))
 

@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from absl import flags
 from sklearn import datasets
 
 from tsn_keras.scenarios import (
@@ -20,16 +19,11 @@ from tsn_keras.scenarios import (
     RotatedImages,
 )
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("data_dir", None, "TFDS folder; None to download.")
-
 FOLDS = 5
 ANGLES = (0, 30, 60)
 # Of the training examples; few of them need a larger part to judge by.
 VALIDATION, VALIDATION_OF_MANY = 0.2, 0.1
 MANY = 10_000
-# Examples of a part at small size.
-SMALL = 120
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -53,12 +47,14 @@ class Request:
         fold: Which fifth is the test part; None where that is given.
         num_tasks: How many; fewer where the data have fewer.
         most: Examples of a part, if not all.
+        data_dir: Folder of TensorFlow Datasets; None to download.
     """
 
     seed: int
     fold: int | None = None
     num_tasks: int = 3
     most: int | None = None
+    data_dir: str | None = None
 
 
 def two_parts(x: np.ndarray, y: np.ndarray, request: Request) -> list[Pair]:
@@ -131,9 +127,9 @@ def digits(
 
 
 @functools.cache
-def image_data(name: str) -> ImageData:
+def image_data(name: str, data_dir: str | None) -> ImageData:
     return ImageData.from_tfds(
-        name, data_dir=FLAGS.data_dir, download=FLAGS.data_dir is None
+        name, data_dir=data_dir, download=data_dir is None
     )
 
 
@@ -141,7 +137,7 @@ def mnist(
     request: Request, images: int, scenario: Callable[..., list] = permuted
 ) -> list[Task]:
     """Returns tasks of MNIST with so many training images."""
-    everything = image_data("mnist")
+    everything = image_data("mnist", request.data_dir)
     x, y = everything.train
     order = np.random.default_rng(request.seed).permutation(len(x))
     rows = order[: min(images, request.most or images)]
@@ -156,7 +152,7 @@ def cifar100(
     request: Request, images: int, classes_per_task: int = 10
 ) -> list[Task]:
     """Returns tasks of other classes each, with so many training images."""
-    everything = image_data("cifar100")
+    everything = image_data("cifar100", request.data_dir)
     x, y = everything.train
     order = np.random.default_rng(request.seed).permutation(len(x))
     per_class = min(images, request.most or images) // classes_per_task

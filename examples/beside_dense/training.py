@@ -22,6 +22,8 @@ GRID = {
 }
 VARIANTS = ("default", "early_stopping", *GRID)
 PREDICTION_BATCH = 1000
+# What a report tells of each kernel; the line has the means.
+OF_KERNELS = ("sparsity", "bits", "own", "shared")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +85,13 @@ def fixed_strategies(sparsity: float, width: int) -> dict[str, Any]:
     }
 
 
-def run_job(job: Job) -> dict[str, Any]:
+def run_job(job: Job, data_dir: str | None = None) -> dict[str, Any]:
     """Trains both networks on all tasks; returns the line of the results."""
     keras.backend.clear_session()
     size = SIZES[job.size]
-    request = Request(job.seed, job.fold, size.num_tasks, size.most)
+    request = Request(job.seed, job.fold, size.num_tasks, size.most, data_dir)
     tasks = rows.ROWS[job.row].make_tasks(request)
-    model, seconds = learn_all(job, tasks)
+    model, reports, seconds = learn_all(job, tasks)
     dense = [None] * len(tasks)
     if job.variant not in GRID:
         dense, seconds["dense_fit"] = train_dense(job, tasks)
@@ -107,14 +109,15 @@ def run_job(job: Job) -> dict[str, Any]:
         "bytes": capacity.total_bytes,
         "fraction": capacity.fraction,
         **describe_kernels(model),
+        "reports": reports,
         "seconds": {name: round(s, 2) for name, s in seconds.items()},
     }
 
 
 def learn_all(
     job: Job, tasks: list[Task]
-) -> tuple[tsn_keras.ContinualModel, dict[str, float]]:
-    """Returns a model that has learned all tasks, and the seconds."""
+) -> tuple[tsn_keras.ContinualModel, list[dict], dict[str, float]]:
+    """Returns a model that has learned all tasks, reports, and seconds."""
     row = rows.ROWS[job.row]
     keras.utils.set_random_seed(_seed(job, 0))
     arguments = {}
@@ -124,15 +127,17 @@ def learn_all(
         arguments["tolerance"] = job.tolerance
     model = tsn_keras.ContinualModel(row.make_backbone(), **arguments)
     row.compile(model)
-    seconds = {"fit": 0.0, "consolidate": 0.0}
+    reports, seconds = [], {"fit": 0.0, "consolidate": 0.0}
     for number, task in enumerate(tasks):
         keras.utils.set_random_seed(_seed(job, number))
         model.add_task(task.name, head=row.head())
         seconds["fit"] += _fit(model, job, task)
         start = time.perf_counter()
-        model.consolidate(task.validation, verbose=0)
+        report = model.consolidate(task.validation, verbose=0)
         seconds["consolidate"] += time.perf_counter() - start
-    return model, seconds
+        facts = report.to_dict()
+        reports.append({k: facts[k] for k in facts if k not in OF_KERNELS})
+    return model, reports, seconds
 
 
 def train_dense(job: Job, tasks: list[Task]) -> tuple[list, float]:

@@ -125,7 +125,7 @@ ROWS = {
     "mnist_300_convnet": Row(
         _with(data.mnist, images=300, scenario=data.rotated),
         _convnet,
-        epochs=15,
+        epochs=20,
         batch_size=16,
         **_tfds,
     ),
@@ -154,7 +154,11 @@ ROWS = {
         **_tfds,
     ),
     "cifar100_500_convnet": Row(
-        _with(data.cifar100, images=500), normalized_convnet, 30, **_tfds
+        _with(data.cifar100, images=500),
+        normalized_convnet,
+        epochs=30,
+        batch_size=16,
+        **_tfds,
     ),
     "cifar100_5000_convnet": Row(
         _with(data.cifar100, images=5000),
@@ -164,13 +168,16 @@ ROWS = {
         **_tfds,
     ),
     "cifar100_500_mobilenet": Row(
-        _with(data.cifar100, images=500), _mobilenet, 30, **_tfds
+        _with(data.cifar100, images=500),
+        _mobilenet,
+        epochs=30,
+        batch_size=16,
+        **_tfds,
     ),
     "cifar100_5000_mobilenet": Row(
         _with(data.cifar100, images=5000),
         _mobilenet,
         epochs=15,
-        batch_size=64,
         **_tfds,
     ),
     "wine": Row(
@@ -205,7 +212,7 @@ ROWS = {
     "sequences": Row(
         _with(data.digits, images=1347, shape=(8, 8)),
         sequence_network,
-        epochs=20,
+        epochs=40,
         **_folds,
     ),
 }

@@ -91,6 +91,7 @@ def run_job(job: Job, data_dir: str | None = None) -> dict[str, Any]:
     size = SIZES[job.size]
     request = Request(job.seed, job.fold, size.num_tasks, size.most, data_dir)
     tasks = rows.ROWS[job.row].make_tasks(request)
+    # First, so that what TensorFlow does once is not counted as Keras'.
     model, reports, seconds = learn_all(job, tasks)
     dense = [None] * len(tasks)
     if job.variant not in GRID:

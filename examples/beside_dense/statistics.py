@@ -53,20 +53,37 @@ def _mean_of_drawn(
 def error_ratio(lines: Sequence[dict[str, Any]]) -> tuple[float, Interval]:
     """Returns our squared error over the dense one's, and its interval.
 
-    The lines are drawn: of their examples only the sums are known.
+    Lines are drawn, then examples, as in `paired_gap`. The sum of a draw of
+    examples is drawn at once: as good as normal, with the covariance that both
+    errors have.
     """
-    sums = np.array(
-        [
-            [sum(task[f"{name}_squares"] for task in line["tasks"])]
-            for name in ("ours", "dense")
-            for line in lines
-        ]
-    ).reshape(2, len(lines))
+    tasks = [line["tasks"] for line in lines]
     rng = np.random.default_rng(0)
+    sums = np.sum([[_squares(task) for task in line] for line in tasks], (0, 1))
+    drawn = np.array(
+        [[_draw_squares(task, rng) for task in line] for line in tasks]
+    ).sum(axis=1)
     chosen = rng.integers(len(lines), size=(len(lines), REPETITIONS))
-    ours, dense = sums[:, chosen].sum(axis=1)
-    ratio = sums[0].sum() / sums[1].sum()
-    return float(ratio), _interval(ours / dense)
+    drawn = np.take_along_axis(drawn, chosen[..., np.newaxis], axis=0)
+    ours, dense = drawn.sum(axis=0).T
+    return float(sums[0] / sums[1]), _interval(ours / dense)
+
+
+def _squares(task: dict[str, Any]) -> np.ndarray:
+    return np.array([task["ours_squares"], task["dense_squares"]])
+
+
+def _draw_squares(
+    task: dict[str, Any], rng: np.random.Generator
+) -> np.ndarray:
+    """Returns both sums in each repetition, `[repetitions, 2]`."""
+    ours, dense, both = task["products"]
+    sums = _squares(task)
+    covariance = np.array([[ours, both], [both, dense]])
+    covariance -= np.outer(sums, sums) / task["n"]
+    return rng.multivariate_normal(
+        sums, covariance, REPETITIONS, check_valid="ignore"
+    )
 
 
 def _interval(values: np.ndarray) -> Interval:

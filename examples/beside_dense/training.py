@@ -207,13 +207,24 @@ def _right(kind: str, y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def _compare_errors(y, dense, ours):
+    """Returns R2, and sums over the squared errors of the examples.
+
+    `..._squares` are the errors' sums. `products` are the sums of their
+    products with themselves and with each other (ours, dense, both), of which
+    a bootstrap learns how they vary together.
+    """
     spread = float(((y - y.mean()) ** 2).sum())
-    result = {"n": len(y)}
+    result, errors = {"n": len(y)}, []
     for name, predicted in (("ours", ours), ("dense", dense)):
         if predicted is not None:
-            squares = float(((predicted - y) ** 2).sum())
-            result[name] = 1.0 - squares / spread
-            result[f"{name}_squares"] = squares
+            squares = ((predicted - y) ** 2).reshape(len(y), -1).sum(axis=1)
+            errors.append(squares.astype("float64"))
+            result[f"{name}_squares"] = float(errors[-1].sum())
+            result[name] = 1.0 - result[f"{name}_squares"] / spread
+    if dense is not None:
+        pairs = ((0, 0), (1, 1), (0, 1))
+        products = [float(errors[i] @ errors[j]) for i, j in pairs]
+        result["products"] = products
     return result
 
 

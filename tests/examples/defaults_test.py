@@ -36,6 +36,15 @@ def counts(lost, gained, n=1000):
     return {"n": n, "dense_only_right": lost, "ours_only_right": gained}
 
 
+def squares(ours, dense):
+    """Returns what is kept of the squared errors of examples."""
+    products = [ours @ ours, dense @ dense, ours @ dense]
+    return {
+        **{"n": len(ours), "products": products},
+        **{"ours_squares": ours.sum(), "dense_squares": dense.sum()},
+    }
+
+
 class DefaultsTest(absltest.TestCase):
     def test_two_rows(self):
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -146,6 +155,7 @@ class CompareTest(absltest.TestCase):
         self.assertEqual(found["ours_squares"], 2.0)
         self.assertEqual(found["dense"], 0.75)
         self.assertEqual(found["ours"], 0.0)
+        self.assertEqual(found["products"], [2.0, 0.125, 0.5])
 
 
 class StatisticsTest(parameterized.TestCase):
@@ -173,15 +183,24 @@ class StatisticsTest(parameterized.TestCase):
         lines = [{"tasks": [counts(10, 0, n=100), counts(0, 0, n=10_000)]}]
         self.assertAlmostEqual(statistics.paired_gap(lines)[0], 5.0)
 
-    def test_ratio_of_errors(self):
-        lines = [
-            {"tasks": [{"ours_squares": ours, "dense_squares": 10.0}]}
-            for ours in (10.0, 12.0, 11.0)
-        ]
-        ratio, (low, high) = statistics.error_ratio(lines)
-        self.assertAlmostEqual(ratio, 1.1)
-        self.assertBetween(low, 1.0, 1.1)
-        self.assertBetween(high, 1.1, 1.2)
+    def test_ratio_of_errors_that_are_alike(self):
+        line = {"tasks": [squares(np.full(50, 1.1), np.ones(50))]}
+        ratio, interval = statistics.error_ratio([line, line])
+        np.testing.assert_allclose((ratio, *interval), 1.1, rtol=1e-6)
+
+    def test_interval_of_a_ratio_is_that_of_paired_examples(self):
+        dense, noise = np.random.default_rng(0).exponential(size=(2, 400))
+        ours = dense + 0.1 * noise
+        ratio, (low, high) = statistics.error_ratio(
+            [{"tasks": [squares(ours, dense)]}]
+        )
+        rng = np.random.default_rng(1)
+        rows = rng.integers(400, size=(2000, 400))
+        expected = np.quantile(
+            ours[rows].sum(axis=1) / dense[rows].sum(axis=1), (0.025, 0.975)
+        )
+        self.assertAlmostEqual(ratio, ours.sum() / dense.sum())
+        np.testing.assert_allclose((low, high), expected, atol=0.003)
 
     @parameterized.parameters(
         (0.70, 100),  # Every point reaches it.

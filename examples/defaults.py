@@ -4,11 +4,15 @@
 
 A `ContinualModel(backbone)` with nothing else given, and plain Keras with the
 same network, epochs, batches, optimizer and validation data. Prints a table in
-Markdown, with the paired gap of each row and its 95 % bootstrap interval, and
-which goals are met. Each job (a row, variant, seed and fold) is one line of
-the results; a job whose line is there is not run again, so a run that was
-stopped goes on. MNIST and CIFAR-100 come from TensorFlow Datasets; with
-`--data_dir` they are read from there and not downloaded.
+Markdown, with the paired gap of each row and its 95 % bootstrap interval (for
+regressions R2, and the ratio of squared errors), and which goals are met.
+Seconds are those of one task: of plain `fit`, and what our `fit` and
+`consolidate` take more. Capacity is that of all tasks.
+
+Each job (a row, variant, seed and fold) is one line of the results; a job
+whose line is there is not run again, so a run that was stopped goes on. MNIST
+and CIFAR-100 come from TensorFlow Datasets; with `--data_dir` they are read
+from there and not downloaded.
 
 `--variants=early_stopping` does the same with `EarlyStopping` in both
 networks, `--variants=grid` trains with fixed sparsities and widths, to compare

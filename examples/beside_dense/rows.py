@@ -1,8 +1,8 @@
 """The rows of the table: data, a network, and how long it is trained."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
+from functools import partial
 
 import keras
 from keras import layers
@@ -93,110 +93,104 @@ class Row:
         model.compile("adam", loss, metrics=[metric])
 
 
-def _with(function: Callable, **arguments) -> Callable:
-    return functools.partial(function, **arguments)
-
-
-_small_convnet = functools.partial(convnet, (8, 8, 1), 16, 32)
-_convnet = functools.partial(convnet, (28, 28, 1), 16, 32)
-_mlp = functools.partial(mlp, 784, 256, 128)
-_mobilenet = functools.partial(
-    backbones.application, "MobileNetV2", alpha=0.35
-)
+_small_convnet = partial(convnet, (8, 8, 1), 16, 32)
+_convnet = partial(convnet, (28, 28, 1), 16, 32)
+_mlp = partial(mlp, 784, 256, 128)
+_mobilenet = partial(backbones.application, "MobileNetV2", alpha=0.35)
 _folds = {"folds": True, "batch_size": 16}
 _tfds = {"downloads": True}
 
 ROWS = {
     "digits_300": Row(
-        _with(data.digits, images=300),
-        functools.partial(mlp, 64, 128, 128),
+        partial(data.digits, images=300),
+        partial(mlp, 64, 128, 128),
         epochs=25,
         **_folds,
     ),
     "digits_1347": Row(
-        _with(data.digits, images=1347, scenario=data.rotated),
+        partial(data.digits, images=1347, scenario=data.rotated),
         _small_convnet,
         epochs=20,
         **_folds,
     ),
     "mnist_300_mlp": Row(
-        _with(data.mnist, images=300), _mlp, epochs=15, batch_size=16, **_tfds
+        partial(data.mnist, images=300), _mlp, epochs=15, batch_size=16, **_tfds
     ),
     "mnist_300_convnet": Row(
-        _with(data.mnist, images=300, scenario=data.rotated),
+        partial(data.mnist, images=300, scenario=data.rotated),
         _convnet,
         epochs=20,
         batch_size=16,
         **_tfds,
     ),
     "mnist_3000_mlp": Row(
-        _with(data.mnist, images=3000), _mlp, epochs=10, **_tfds
+        partial(data.mnist, images=3000), _mlp, epochs=10, **_tfds
     ),
     "mnist_3000_convnet": Row(
-        _with(data.mnist, images=3000, scenario=data.rotated),
+        partial(data.mnist, images=3000, scenario=data.rotated),
         _convnet,
         epochs=10,
         **_tfds,
     ),
     # All 60,000, and a tenth of them to validate with.
     "mnist_54000_mlp": Row(
-        _with(data.mnist, images=60_000),
+        partial(data.mnist, images=60_000),
         _mlp,
         epochs=5,
         batch_size=64,
         **_tfds,
     ),
     "mnist_54000_convnet": Row(
-        _with(data.mnist, images=60_000, scenario=data.rotated),
+        partial(data.mnist, images=60_000, scenario=data.rotated),
         _convnet,
         epochs=5,
         batch_size=64,
         **_tfds,
     ),
     "cifar100_500_convnet": Row(
-        _with(data.cifar100, images=500),
+        partial(data.cifar100, images=500),
         normalized_convnet,
         epochs=30,
         batch_size=16,
         **_tfds,
     ),
     "cifar100_5000_convnet": Row(
-        _with(data.cifar100, images=5000),
+        partial(data.cifar100, images=5000),
         normalized_convnet,
         epochs=15,
         batch_size=64,
         **_tfds,
     ),
     "cifar100_500_mobilenet": Row(
-        _with(data.cifar100, images=500),
+        partial(data.cifar100, images=500),
         _mobilenet,
         epochs=30,
         batch_size=16,
         **_tfds,
     ),
     "cifar100_5000_mobilenet": Row(
-        _with(data.cifar100, images=5000),
+        partial(data.cifar100, images=5000),
         _mobilenet,
         epochs=15,
         **_tfds,
     ),
     "wine": Row(
-        _with(data.table, load=datasets.load_wine),
-        functools.partial(mlp, 13, 32, 32),
+        partial(data.table, load=datasets.load_wine),
+        partial(mlp, 13, 32, 32),
         epochs=30,
         outputs=3,
         **_folds,
     ),
     "breast_cancer": Row(
-        _with(data.table, load=datasets.load_breast_cancer),
-        functools.partial(mlp, 30, 64, 32),
+        partial(data.table, load=datasets.load_breast_cancer),
+        partial(mlp, 30, 64, 32),
         epochs=20,
         outputs=2,
         **_folds,
     ),
     "diabetes": Row(
-        _with(data.table, load=datasets.load_diabetes, standard_labels=True),
-        functools.partial(mlp, 10, 32, 32),
+        partial(data.table, load=datasets.load_diabetes, standard_labels=True),
+        partial(mlp, 10, 32, 32),
         epochs=20,
         kind=REGRESSION,
         outputs=1,
@@ -204,13 +198,13 @@ ROWS = {
     ),
     "several_digits": Row(
         data.pairs_of_digits,
-        functools.partial(mlp, 128, 128, 64),
+        partial(mlp, 128, 128, 64),
         epochs=20,
         kind=SEVERAL_LABELS,
         **_folds,
     ),
     "sequences": Row(
-        _with(data.digits, images=1347, shape=(8, 8)),
+        partial(data.digits, images=1347, shape=(8, 8)),
         sequence_network,
         epochs=40,
         **_folds,

@@ -1,0 +1,1 @@
+"""Dense Keras networks beside a `ContinualModel` with its default settings."""

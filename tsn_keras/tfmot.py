@@ -35,14 +35,18 @@ def _tfmot() -> ModuleType:
 
 @functools.lru_cache(maxsize=256)
 def cubic_schedule(
-    sparsity: float, begin_step: int, end_step: int, frequency: int
+    sparsity: float,
+    begin_step: int,
+    end_step: int,
+    frequency: int,
+    initial_sparsity: float = 0.0,
 ):
-    """Returns tfmot's `PolynomialDecay` of power 3 from dense to `sparsity`.
+    """Returns tfmot's `PolynomialDecay` of power 3, from dense by default.
 
     Kernels with the same target get the same object.
     """
     return _tfmot().sparsity.keras.PolynomialDecay(
-        initial_sparsity=0.0,
+        initial_sparsity=initial_sparsity,
         final_sparsity=sparsity,
         begin_step=begin_step,
         end_step=end_step,

@@ -77,8 +77,7 @@ class Job:
 def fixed_strategies(sparsity: float, width: int) -> dict[str, Any]:
     """Returns arguments that fix what a `ContinualModel` finds by itself."""
     return {
-        # pruning=tsn_keras.pruning.AdaptiveSparsity(sparsity=sparsity)
-        "pruning": tsn_keras.pruning.MagnitudePruning(sparsity=sparsity),
+        "pruning": tsn_keras.pruning.AdaptiveSparsity(sparsity=sparsity),
         "quantization": tsn_keras.quantization.AdaptiveCodebook(
             min_width=width, max_width=width
         ),

@@ -12,8 +12,9 @@ from tsn_keras.data import check_numbers, check_tolerance
 from tsn_keras.pruning.masks import TaskMask, largest
 from tsn_keras.pruning.strategies import PruningStrategy, check_fraction
 
-# The sparsity that the rounds lead to, and their number on the way there.
-HIGHEST_SPARSITY = 0.985
+# The sparsities that the rounds begin and end with, and their number.
+LOWEST_SPARSITY = 0.5
+HIGHEST_SPARSITY = 0.99
 ROUNDS = 8
 # Where the slots are found, so many of them want room for their codes.
 EXPECTED_SPARSITY = 0.9
@@ -79,9 +80,11 @@ class AdaptiveSparsity(PruningStrategy):
     def sparsities(self) -> list[float]:
         """Returns the sparsities of the rounds, in order."""
         highest = HIGHEST_SPARSITY if self.sparsity is None else self.sparsity
-        schedule = tfmot.cubic_schedule(highest, 0, ROUNDS, 1)
-        steps = range(1, ROUNDS + 1)
-        return [tfmot.schedule_sparsity(schedule, step) for step in steps]
+        lowest = min(LOWEST_SPARSITY, highest)
+        schedule = tfmot.cubic_schedule(highest, 0, ROUNDS - 1, 1, lowest)
+        return [
+            tfmot.schedule_sparsity(schedule, step) for step in range(ROUNDS)
+        ]
 
     def importance(self, mask: TaskMask) -> np.ndarray:
         magnitudes = np.abs(mask.values())

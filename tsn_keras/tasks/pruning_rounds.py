@@ -13,11 +13,16 @@ from tsn_keras.tasks.training import watch_gradients
 
 # The steps of a round as a part of those of `fit`, and the fewest, unless that
 # would be more than so large a part.
-ROUND_PART = 0.15
+ROUND_PART = 0.12
 FEWEST_STEPS = 60
 LARGEST_PART = 0.4
+# Rounds are short and end at a learning rate of 0. They get further with more
+# than `fit` had.
+MORE_RATE = 2.0
 # How often a density is tried between one that held and one that did not.
-BISECTIONS = 1
+BISECTIONS = 2
+# Qualities are sums of float32.
+ROUNDING = 1e-6
 
 
 def finish_schedule(model: keras.Model) -> bool:
@@ -114,21 +119,27 @@ class PruningRounds:
         return self._held.quality
 
     def _search(self, training: Retraining) -> None:
-        failed = None
+        failed: list[float] = []
+        # A dip that may be chance does not end the search.
+        patience = 1 if self._tolerance.is_chance else 0
         for sparsity in self._strategy.sparsities():
-            if not self._holds(training, 1.0 - sparsity):
-                failed = 1.0 - sparsity
+            if self._holds(training, 1.0 - sparsity):
+                failed.clear()
+                continue
+            failed.append(1.0 - sparsity)
+            if len(failed) > patience:
                 break
+        sparsest = failed[0] if failed else None
         for _ in range(BISECTIONS if failed else 0):
-            between = (self._held.density * failed) ** 0.5
+            between = (self._held.density * sparsest) ** 0.5
             self._held.bring_back(self._task.masks)
             if not self._holds(training, between):
-                failed = between
+                sparsest = between
 
     def _holds(self, training: Retraining, density: float) -> bool:
         self._strategy.choose(self._task.masks, 1.0 - density)
         steps = self._steps()
-        training.begin(steps)
+        training.begin(steps, MORE_RATE)
         training.run(steps)
         state = self._state(density)
         self._rounds += 1
@@ -147,7 +158,8 @@ class PruningRounds:
     def _is_good(self, state: "_Round") -> bool:
         allowed = self._tolerance.allowed(self._strategy.tolerance)
         lowest = self._tolerance.quality - PRUNING_SHARE * allowed
-        if state.quality < lowest - 1e-9:
+        # NaN compares false.
+        if not state.quality >= lowest - ROUNDING:
             return False
         return self._tolerance.keeps_loss(state.loss)
 
@@ -165,7 +177,7 @@ class _Round:
         self.density = density
         self.quality = validation.initial
         if density < 1.0:
-            self.quality = validation.quality()
+            self.quality = validation.quality(or_nan=True)
         self.loss = validation.loss
         kernels = [kernel.kernel for kernel in switch.kernels]
         self._values = Snapshot([*kernels, *switch.private])

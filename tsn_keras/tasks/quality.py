@@ -196,22 +196,29 @@ class Validation:
         inputs = tree.map_structure(lambda part: part[:rows], joined(inputs))
         return of_first_worker(inputs)
 
-    def quality(self) -> float:
+    def quality(self, or_nan: bool = False) -> float:
         """Returns the quality; higher is better. Notes the loss beside it.
 
+        Args:
+            or_nan: Whether it may be NaN, as after a training that diverged.
+
         Raises:
-            ValueError: If it is NaN.
+            ValueError: If it is NaN and must not be.
         """
-        return self._quality_of(self.results())
+        return self._quality_of(self.results(), or_nan)
 
     def recall_loss(self, loss: float | None) -> None:
         """Takes over the loss of something validated before."""
         self.loss = loss
 
-    def _quality_of(self, results: dict[str, float]) -> float:
+    def _quality_of(
+        self, results: dict[str, float], or_nan: bool = False
+    ) -> float:
         for name in (self.monitor, "loss"):
             # A subclass may have no metric named `loss`.
             if np.isnan(results.get(name, 0.0)):
+                if or_nan:
+                    return np.nan
                 raise ValueError(
                     f"The validated {name} is NaN: the training has diverged, "
                     "or labels are NaN and this metric counts them. Train the "

@@ -61,13 +61,15 @@ class Retraining:
     def __exit__(self, *error: Any) -> None:
         self._model.compiled_heads.set("optimizer", self._own_optimizer)
 
-    def begin(self, steps: int) -> None:
+    def begin(self, steps: int, more: float = 1.0) -> None:
         """Lets the learning rate fall to 0 over the next steps.
 
-        It begins with the highest that `fit` had.
+        It begins with the highest that `fit` had, or so many times more where
+        the optimizer divides by the size of gradients.
         """
+        more = more if has_second_moments(self._optimizer) else 1.0
         done = int(self._optimizer.iterations)
-        self._rate.begin(self._peak, done, steps)
+        self._rate.begin(more * self._peak, done, steps)
 
     def run(self, steps: int) -> None:
         """Trains for some steps."""

@@ -32,9 +32,13 @@ from tsn_keras.saving import archive, refusals, seal, stores
 from tsn_keras.sharing import Never, Sharing
 from tsn_keras.strategies import get_strategy
 from tsn_keras.tasks import checks, start, training
-from tsn_keras.tasks.call_arguments import checked_call, compile_arguments
+from tsn_keras.tasks.call_arguments import (
+    checked_call,
+    compile_arguments,
+    on_batch_of_latest,
+)
 from tsn_keras.tasks.changes import Changes, changes_model
-from tsn_keras.tasks.compiled_heads import CompiledHeads, PerHead
+from tsn_keras.tasks.compiled_heads import CompiledHeads, PerHead, as_reader
 from tsn_keras.tasks.consolidation import (
     announced,
     check_consolidatable,
@@ -59,7 +63,7 @@ _STORED_ELSEWHERE = frozenset(
 @keras.saving.register_keras_serializable(package="tsn_keras")
 @keras_internals.trains_with_workers
 @keras_internals.saved_with_more_than_variables(refusals.refuse_variables_alone)
-@keras_internals.compiles_outputs(PerHead)
+@keras_internals.compiles_outputs(PerHead, as_reader)
 class ContinualModel(keras.Model):
     """Learns task after task in one network, and forgets nothing.
 
@@ -370,22 +374,18 @@ class ContinualModel(keras.Model):
     @checked_call
     def evaluate(self, *args, task: str | None = None, **kwargs):
         """Evaluates a task, by default the latest; see `keras.Model`."""
-        with self.switch.reading(task):
+        with self.switch.answering(task):
             return super().evaluate(*args, **kwargs)
 
     @in_strategy_scope
     @checked_call
     def predict(self, *args, task: str | None = None, **kwargs):
         """Predicts as a task, by default the latest; see `keras.Model`."""
-        with self.switch.reading(task):
+        with self.switch.answering(task):
             return super().predict(*args, **kwargs)
 
-    @in_strategy_scope
-    @checked_call
-    def test_on_batch(self, *args, **kwargs):
-        """Evaluates the latest task on a batch; see `keras.Model`."""
-        with self.switch.reading(None):
-            return super().test_on_batch(*args, **kwargs)
+    test_on_batch = on_batch_of_latest("test_on_batch")
+    predict_on_batch = on_batch_of_latest("predict_on_batch")
 
     def export(
         self,

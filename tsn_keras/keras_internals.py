@@ -267,14 +267,31 @@ def holds_layers(find: Callable[[Any], list]) -> Callable[[type], type]:
     return decorate
 
 
-def compiles_outputs(attribute: type) -> Callable[[type], type]:
+def compiles_outputs(
+    attribute: type,
+    finding: Callable[[keras.Model], contextlib.AbstractContextManager],
+) -> Callable[[type], type]:
     """Lets a class of models keep losses and metrics in another way.
 
     Args:
         attribute: Class of descriptors that take the place of what Keras sets.
+        finding: Function of a model. Returns a context in which Keras looks
+            for metrics or builds them, other than in a step.
     """
 
     def decorate(model_class: type) -> type:
+        @property
+        def metrics(self):
+            with finding(self):
+                return parent.metrics.fget(self)
+
+        def maybe_symbolic_build(self, *args, **kwargs):
+            with finding(self):
+                parent._maybe_symbolic_build(self, *args, **kwargs)
+
+        parent = model_class.__base__
+        model_class.metrics = metrics
+        model_class._maybe_symbolic_build = maybe_symbolic_build
         for name in COMPILED_FOR_OUTPUTS:
             descriptor = attribute()
             descriptor.__set_name__(model_class, name)
@@ -290,14 +307,17 @@ def trains_with_workers(model_class: type) -> type:
     def maybe_symbolic_build(self, iterator=None, data_batch=None):
         if iterator is not None and has_workers(self.distribute_strategy):
             iterator, data_batch = None, local_batch(iterator)
-        parent._maybe_symbolic_build(self, iterator, data_batch)
+        symbolic_build(self, iterator, data_batch)
 
     def make_function(self, step_function):
         if has_workers(self.distribute_strategy):
             step_function = with_axis(step_function)
         return parent._make_function(self, step_function)
 
-    parent = model_class.__base__
+    parent, symbolic_build = (
+        model_class.__base__,
+        model_class._maybe_symbolic_build,
+    )
     model_class._maybe_symbolic_build = maybe_symbolic_build
     model_class._make_function = make_function
     return model_class

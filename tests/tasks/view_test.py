@@ -28,6 +28,8 @@ from tests.digits_tasks import (
 from tsn_keras.keras_internals import raw_value
 from tsn_keras.tasks import view
 
+OTHER = "sparse_top_k_categorical_accuracy"
+
 
 def variables(model):
     return [np.array(variable) for variable in model.variables]
@@ -153,6 +155,15 @@ class ViewTest(parameterized.TestCase):
                 tell()
         np.testing.assert_array_equal(logits(model, 0), logits(other, 0))
         self.assertEqual(os.listdir(folder), ["other.weights.h5"])
+        # In between, a name means a task of the model, not of the view.
+        x, _ = digits(0, TEST)
+        expected, of_view = logits(model, 0), held.predict(x, verbose=0)
+        does = Does(lambda: logits(model, 0))
+        found = held.predict(x, verbose=0, callbacks=[does])
+        np.testing.assert_array_equal(found, of_view)
+        self.assertGreater(np.abs(found - expected).max(), 1e-3)
+        for answer in does.done:
+            np.testing.assert_array_equal(answer, expected)
 
     def test_heads_of_other_outputs_in_a_callback(self):
         model = make_model(metrics=["accuracy"])
@@ -284,3 +295,194 @@ class ViewTest(parameterized.TestCase):
                 found = np.array(other.submit(model, x).result())
         self.assertGreater(np.abs(here - expected).max(), 1e-3)
         np.testing.assert_array_equal(found, expected)
+
+
+def answers(model, x, y):
+    """Returns what a model answers that is given no task's name."""
+    results = (
+        model(x),
+        model.predict_on_batch(x),
+        model.test_on_batch(x, y),
+        model.compute_loss(x, y, model(x)),
+        model.get_weights()[-1],
+    )
+    return list(map(np.array, results))
+
+
+class Does(keras.callbacks.Callback):
+    """Does something again and again while a task is read."""
+
+    def __init__(self, work):
+        super().__init__()
+        self.work = work
+        self.done = []
+
+    def do(self, *args, **kwargs):
+        self.done.append(self.work())
+
+    on_test_begin = on_test_batch_end = do
+    on_predict_batch_end = on_predict_end = do
+
+
+def reads(model, x, y, callbacks=None):
+    """Yields functions that read the first task in all ways."""
+    arguments = {"verbose": 0, "callbacks": callbacks, "batch_size": 200}
+    named = {"task": "task 0", **arguments}
+    yield lambda: model.evaluate(x, y, **named)
+    yield lambda: model.predict(x, **named)
+    yield lambda: model.task("task 0").evaluate(x, y, **arguments)
+    yield lambda: model.task("task 0").predict(x, **arguments)
+
+
+class AskedInBetweenTest(parameterized.TestCase):
+    """In the middle of a reading, what is asked without a name."""
+
+    @parameterized.product(units=(10, 12), state=("stored", "running"))
+    def test_the_latest_task_answers(self, units, state):
+        self.check_answers(make_model(), units, state)
+
+    @parameterized.parameters(
+        {"run_eagerly": True},
+        {"steps_per_execution": 2},
+    )
+    def test_with_options(self, **options):
+        self.check_answers(make_model(normalized(), **options), 12, "running")
+
+    def check_answers(self, model, units, state):
+        learn(model, 0)
+        # A metric of its own tells whose are counted.
+        model.add_task("task 1", layers.Dense(units), metrics=[OTHER])
+        fit(model, 1)
+        if state == "stored":
+            consolidate(model, 1)
+        x, y = digits(0, TEST)
+        alone = [read() for read in reads(model, x, y)]
+        expected = answers(model, x, y)
+        threads = self.enterContext(futures.ThreadPoolExecutor(1))
+
+        def elsewhere():
+            for task in ("task 0", None):
+                model.predict(x, task=task, verbose=0, batch_size=200)
+
+        def ask():
+            before = answers(model, x, y)
+            threads.submit(elsewhere).result()
+            return [before, answers(model, x, y)]
+
+        does = Does(ask)
+        for read, found in zip(reads(model, x, y, [does]), alone, strict=True):
+            np.testing.assert_array_equal(read(), found)
+            self.assertGreater(len(does.done), 1)
+            for found in sum(does.done, []):
+                for one, other in zip(found, expected, strict=True):
+                    np.testing.assert_array_equal(one, other)
+            does.done.clear()
+
+    def test_a_task_that_has_not_begun_does_not_answer(self):
+        model = make_model()
+        learn(model, 0)
+        x, y = digits(0, TEST)
+        model.add_task("task 1", layers.Dense(10))
+
+        def ask():
+            for call in (
+                lambda: model(x),
+                lambda: model.predict_on_batch(x),
+                lambda: model.test_on_batch(x, y),
+            ):
+                with self.assertRaisesRegex(ValueError, "not been trained"):
+                    call()
+
+        does = Does(ask)
+        for read in reads(model, x, y, [does]):
+            read()
+            self.assertNotEmpty(does.done)
+
+    def test_metrics_are_those_of_the_evaluation(self):
+        class Notes(keras.callbacks.Callback):
+            def on_test_end(self, logs=None):
+                self.model.test_on_batch(x[:9], y[:9])
+                found = self.model.get_metrics_result()
+                self.found = {k: float(v) for k, v in found.items()}
+                self.logs = logs
+
+        notes = Notes()
+        model = make_model()
+        learn(model, 0)
+        model.add_task("age", layers.Dense(1), loss="mse", metrics=["mae"])
+        x, y = digits(0, TRAIN)
+        model.fit(x, x.mean(axis=1), verbose=0)
+        model.evaluate(x, y, task="task 0", verbose=0, callbacks=[notes])
+        self.assertEqual(notes.found.keys(), {"loss", "accuracy"})
+        self.assertEqual(notes.found, notes.logs)
+
+    def test_metrics_of_heads_are_counted_anew(self):
+        @keras.saving.register_keras_serializable(package="view_test")
+        class Counts(layers.Dense):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **kwargs)
+                self.largest = keras.metrics.Mean(name="largest")
+
+            def call(self, inputs):
+                outputs = super().call(inputs)
+                self.largest.update_state(keras.ops.max(outputs, axis=-1))
+                return outputs
+
+        model = make_model()
+        model.add_task("task 0", Counts(10))
+        fit(model, 0)
+        consolidate(model, 0)
+        x, y = digits(0, TEST)
+        arguments = {"task": "task 0", "verbose": 0, "return_dict": True}
+        expected = model.evaluate(x, y, **arguments)
+        self.assertIn("largest", expected)
+        learn(model, 1)
+        for part in (slice(0, 50), slice(None)):
+            found = model.evaluate(x[part], y[part], **arguments)
+        self.assertEqual(found, expected)
+
+    def test_learning_in_between(self):
+        learned = []
+        x, y = digits(0, TEST)
+        for inside in (False, True):
+            keras.utils.set_random_seed(0)
+            model = make_model()
+            learn(model, 0)
+            model.add_task("task 1", layers.Dense(12), metrics=[OTHER])
+
+            def work(model=model):
+                history = fit(model, 1, validation_data=digits(1, VALIDATION))
+                report = consolidate(model, 1)
+                return history.history, report.monitor, report.effects
+
+            if inside:
+
+                class Learns(keras.callbacks.Callback):
+                    def on_test_begin(self, logs=None, work=work):
+                        found.append(work())
+
+                found = []
+                callbacks = [Learns()]
+                model.evaluate(
+                    x, y, task="task 0", verbose=0, callbacks=callbacks
+                )
+            else:
+                found = [work()]
+            learned.append((found, model.bank.to_bytes()))
+        self.assertEqual(*learned)
+
+    def test_saving_in_between(self):
+        model = make_model()
+        learn(model, 0)
+        model.add_task("task 1", layers.Dense(12))
+        fit(model, 1, epochs=1)
+        x, y = digits(0, TEST)
+        expected = model.predict(x, verbose=0)
+        steps = int(model.optimizer.iterations)
+        does = Does(lambda: reloaded(model))
+        for read in reads(model, x, y, [does]):
+            read()
+            for one in does.done:
+                np.testing.assert_allclose(one(x), expected, atol=1e-5)
+                self.assertEqual(int(one.optimizer.iterations), steps)
+            does.done.clear()

@@ -26,6 +26,7 @@ from tsn_keras.data import (
     in_order,
     shown,
 )
+from tsn_keras.distribution import in_strategy_scope
 from tsn_keras.tasks import checks
 
 # Counts by the lowest that they can be; those that must be given come first.
@@ -59,6 +60,24 @@ def checked_call(method: Callable) -> Callable:
             return method(self, *args, **kwargs)
 
     return checked
+
+
+def on_batch_of_latest(name: str) -> Callable:
+    """Returns a method of `keras.Model` that asks the latest task.
+
+    Args:
+        name: Of a method that takes one batch.
+    """
+    method = getattr(keras.Model, name)
+
+    @in_strategy_scope
+    @checked_call
+    @functools.wraps(method)
+    def on_batch(self, *args, **kwargs):
+        with self.switch.answering(None):
+            return method(self, *args, **kwargs)
+
+    return on_batch
 
 
 @functools.cache

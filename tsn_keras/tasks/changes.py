@@ -57,7 +57,9 @@ def changes_model(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def changing(self, *args, **kwargs):
-        with self.changes.by(method.__name__):
+        by, heads = self.changes.by(method.__name__), self.compiled_heads
+        # A callback of an evaluation may change the model, too.
+        with by, heads.reading_nothing():
             return method(self, *args, **kwargs)
 
     return changing

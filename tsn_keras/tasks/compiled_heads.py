@@ -15,8 +15,7 @@ from keras import tree
 
 from tsn_keras import keras_internals
 from tsn_keras.layers import Heads
-from tsn_keras.tasks.call_arguments import check_data, explained
-from tsn_keras.tasks.view import ReadFunctions, View
+from tsn_keras.tasks.view import ReadFunctions, View, computing_as
 
 # Arguments of `compile` that depend on a head's outputs.
 _FOR_OUTPUTS = ("loss", "loss_weights", "metrics", "weighted_metrics")
@@ -36,27 +35,15 @@ class PerHead:
         self._name = name
 
     def __get__(self, model: keras.Model | None, owner: type) -> Any:
-        if model is None:
-            return self
-        heads = model.compiled_heads
-        value = heads.get(self._name)
-        if self._name != "predict_function" or value is None or heads.is_read:
-            return value
-
-        def predict(data):
-            # `predict_on_batch` asks, of a task that may not have begun.
-            model.switch.check_computes(())
-            if tf.distribute.has_strategy() or not isinstance(data, list):
-                return value(data)
-            x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
-            check_data(model, {"x": x})
-            with explained(model, {"x": x}):
-                return value(data)
-
-        return predict
+        return self if model is None else model.compiled_heads.get(self._name)
 
     def __set__(self, model: keras.Model, value: Any) -> None:
         model.compiled_heads.set(self._name, value)
+
+
+def as_reader(model: keras.Model) -> contextlib.AbstractContextManager:
+    """Computes as the task that a call in this thread reads, if it does."""
+    return model.compiled_heads.as_reader()
 
 
 class Compilation:
@@ -144,7 +131,10 @@ class Reader:
     """A call that evaluates or predicts a task, in one thread.
 
     Args:
+        head: Index of the task's head.
         view: The task's; `None` for what the variables hold.
+        is_held: Whether the view was at hand before, and may be of a task that
+            the model no longer has.
         number: Of the set of losses and metrics that it counts with, once it
             does.
         alone: Holds off all others who count, if it has to count alone.
@@ -153,7 +143,9 @@ class Reader:
 
     model: keras.Model
     task: str
+    head: int
     view: View | None
+    is_held: bool
     compilation: Compilation
     number: int | None = None
     alone: contextlib.ExitStack | None = None
@@ -202,15 +194,21 @@ class CompiledHeads:
         self._running: str | None = None
         self._optimizer: Any = None
         self._stops: dict[str, bool] = {}
+        # The call that evaluates or predicts in this thread.
         self._reader: contextvars.ContextVar[Reader | None] = (
             contextvars.ContextVar("reader", default=None)
+        )
+        # The same while a step runs or something is built for it. In between,
+        # callbacks have all that is compiled for the latest task.
+        self._at_work: contextvars.ContextVar[Reader | None] = (
+            contextvars.ContextVar("reader_at_work", default=None)
         )
 
     # What Keras sets and reads.
 
     def get(self, name: str) -> Any:
         """Returns what the selected head has."""
-        reader = self._reader.get()
+        reader, at_work = self._reader.get(), self._at_work.get()
         if name in STOPS:
             return (reader.stops if reader else self._stops).get(name, False)
         if name == "loss":
@@ -223,7 +221,9 @@ class CompiledHeads:
         if reader is not None and name == "predict_function":
             return self._functions(reader).predict_function(reader.view)
         if name == "optimizer":
-            return self._part().get(name, self._optimizer)
+            # That of a task that is read no longer learns.
+            part = self._part() if at_work is None else {}
+            return part.get(name, self._optimizer)
         return self._part().get(name)
 
     def set(self, name: str, value: Any) -> None:
@@ -241,7 +241,11 @@ class CompiledHeads:
 
     def kept(self, name: str, make: Callable[[], Any]) -> Any:
         """Returns what the selected head has, made when it is first needed."""
-        part = self._part()
+        return self._kept_in(self._part(), name, make)
+
+    def _kept_in(
+        self, part: dict[str, Any], name: str, make: Callable[[], Any]
+    ) -> Any:
         if part.get(name) is None:
             part[name] = make()
         return part[name]
@@ -352,22 +356,32 @@ class CompiledHeads:
 
     @property
     def is_read(self) -> bool:
-        """Whether this thread evaluates or predicts a task."""
-        return self._reader.get() is not None
+        """Whether this thread computes as a task that it reads."""
+        return self._at_work.get() is not None
 
     @contextlib.contextmanager
     def reading(
-        self, model: keras.Model, task: str, view: View | None
+        self,
+        model: keras.Model,
+        task: str,
+        head: int,
+        view: View | None,
+        is_held: bool,
     ) -> Iterator[None]:
         """Lets Keras evaluate and predict a task in this thread.
 
-        `None` is what the variables hold.
+        Args:
+            head: Index of its head.
+            view: Its values; `None` for what the variables hold.
+            is_held: Whether the view may be of a task that the model no longer
+                has.
         """
-        reader = Reader(model, task, view, self._of(task))
+        compilation = self._of(task)
+        reader = Reader(model, task, head, view, is_held, compilation)
         token = self._reader.set(reader)
         try:
-            if self._heads.selected not in self._kinds:
-                with self.tracing:
+            if head not in self._kinds:
+                with self.tracing, self._heads.reading(head):
                     self._learn_kind(model.switch.features)
             yield
         finally:
@@ -375,20 +389,36 @@ class CompiledHeads:
             if reader.number is not None:
                 self._end_counting(reader)
 
-    def view_of(self, task: str) -> View | None:
-        """Returns the view of a task that this thread reads already."""
+    def held_view(self, task: str) -> View | None:
+        """Returns the view of a task that this call was given."""
         reader = self._reader.get()
-        is_read = reader is not None and reader.task == task
-        return reader.view if is_read else None
+        is_given = reader is not None and reader.is_held
+        return reader.view if is_given and reader.task == task else None
 
     @contextlib.contextmanager
-    def _as_reader(self, reader: Reader) -> Iterator[None]:
+    def as_reader(self) -> Iterator[None]:
+        """Computes as the task that this thread reads, if it reads one."""
+        reader = self._reader.get()
+        if reader is self._at_work.get():
+            yield
+            return
+        computing = computing_as(self._heads, reader.head, reader.view)
+        with self._as(reader), computing:
+            yield
+
+    def reading_nothing(self) -> contextlib.AbstractContextManager:
+        """Lets this thread change the model, as if it read no task."""
+        return self._as(None)
+
+    @contextlib.contextmanager
+    def _as(self, reader: Reader | None) -> Iterator[None]:
         """Lets a step count as a reader, in whatever thread it runs."""
-        token = self._reader.set(reader)
+        tokens = self._reader.set(reader), self._at_work.set(reader)
         try:
             yield
         finally:
-            self._reader.reset(token)
+            self._reader.reset(tokens[0])
+            self._at_work.reset(tokens[1])
 
     def call_function(self) -> Callable:
         """Returns a function of a batch that computes what is read."""
@@ -399,20 +429,21 @@ class CompiledHeads:
         # Those of views get values; those of the running task read variables.
         name = "read" if reader.view is None else "read_views"
         with self.tracing:
-            return self.kept(
+            return self._kept_in(
+                self._part_of(reader),
                 name,
                 lambda: ReadFunctions(
                     reader.model,
                     reader.view,
-                    self._heads.selected,
+                    reader.head,
                     self.tracing,
-                    functools.partial(self._as_reader, reader),
+                    functools.partial(self._as, reader),
                 ),
             )
 
     def _end_counting(self, reader: Reader) -> None:
         """Shows what a reader counted, as users expect who hold a metric."""
-        kind = self._kind
+        kind = self._kinds.get(reader.head)
         if reader.alone is not None:
             reader.alone.close()
         elif not tf.distribute.has_strategy():
@@ -426,11 +457,13 @@ class CompiledHeads:
 
     @property
     def _kind(self) -> Kind | None:
-        return self._kinds.get(self._heads.selected)
+        reader = self._at_work.get()
+        head = self._heads.selected if reader is None else reader.head
+        return self._kinds.get(head)
 
     @property
     def _compilation(self) -> Compilation:
-        reader = self._reader.get()
+        reader = self._at_work.get()
         if reader is not None:
             return reader.compilation
         return self._of(self._running)
@@ -443,7 +476,7 @@ class CompiledHeads:
         if reader is None:
             return 0
         if reader.number is None:
-            kind = self._kind
+            kind = self._kinds.get(reader.head)
             with self._looking:
                 reader.count_with(reader.compilation.claim(kind))
             self._share_metrics(reader, kind)
@@ -465,14 +498,19 @@ class CompiledHeads:
         reader.count_alone(self._counting)
 
     def _part(self) -> dict[str, Any]:
-        reader = self._reader.get()
-        number = 0 if reader is None else reader.number or 0
-        key = self._heads.selected, self._compilation, number
+        reader = self._at_work.get()
+        if reader is not None:
+            return self._part_of(reader)
+        key = self._heads.selected, self._compilation, 0
+        return self._parts.setdefault(key, {})
+
+    def _part_of(self, reader: Reader) -> dict[str, Any]:
+        key = reader.head, reader.compilation, reader.number or 0
         return self._parts.setdefault(key, {})
 
     def _compiled(self) -> dict[str, Any]:
         """Returns losses and metrics for the selected head."""
-        number = self._number(self._reader.get())
+        number = self._number(self._at_work.get())
         kind = self._kind
         with self._looking:
             return self._compilation.parts(kind, number)

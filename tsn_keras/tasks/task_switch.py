@@ -31,7 +31,7 @@ from tsn_keras.tasks.input_sizes import (
     widened,
 )
 from tsn_keras.tasks.running_task import RunningTask
-from tsn_keras.tasks.view import View, ViewCache, computing_as
+from tsn_keras.tasks.view import View, ViewCache
 
 
 class TaskSwitch:
@@ -366,10 +366,13 @@ class TaskSwitch:
         return self._views.get(task)
 
     @contextlib.contextmanager
-    def reading(
+    def answering(
         self, task: str | None, view: View | None = None
     ) -> Iterator[None]:
-        """Computes as a task in this thread, and changes no variable.
+        """Lets Keras evaluate and predict a task in this thread.
+
+        Its steps compute as the task. What asks the model in between, such as
+        a callback, is answered by the latest one, as everywhere.
 
         Args:
             task: Its name, or `None` for the latest one. The running task is
@@ -377,14 +380,25 @@ class TaskSwitch:
             view: Its values, if they are at hand.
         """
         name, model = self.resolve(task), self._model
-        running = self.running
+        running, compiled = self.running, model.compiled_heads
+        is_held = view is not None
         if view is None and name in model.bank:
-            view = model.compiled_heads.view_of(name) or self.view(name)
-        # Not the selected head: that may be of a view that is read around.
+            view = compiled.held_view(name) or self.view(name)
         head = running.head if view is None else view.head
-        with computing_as(model.heads, head, view), explaining_casts():
-            with model.compiled_heads.reading(model, name, view):
+        with compiled.reading(model, name, head, view, is_held):
+            with explaining_casts():
                 yield
+
+    @contextlib.contextmanager
+    def reading(self, task: str | None) -> Iterator[None]:
+        """Computes as a task in this thread, and changes no variable.
+
+        Args:
+            task: As in `answering`.
+        """
+        compiled = self._model.compiled_heads
+        with self.answering(task), compiled.as_reader():
+            yield
 
     @property
     def viewed_variables(self) -> list[keras.Variable]:

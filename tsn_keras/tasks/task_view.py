@@ -79,7 +79,7 @@ class TaskView:
         arguments = {"x": inputs}
         check_data(self._model, arguments)
         with (
-            self._model.switch.reading(self._name, self._view),
+            self._model.switch.answering(self._name, self._view),
             explained(self._model, arguments),
         ):
             batch = tree.map_structure(tf.convert_to_tensor, inputs)
@@ -88,13 +88,13 @@ class TaskView:
     def predict(self, *args, **kwargs) -> Any:
         """Predicts; see `keras.Model.predict`."""
         self._check_task(kwargs)
-        with self._model.switch.reading(self._name, self._view):
+        with self._model.switch.answering(self._name, self._view):
             return self._model.predict(*args, task=self._name, **kwargs)
 
     def evaluate(self, *args, **kwargs) -> Any:
         """Evaluates with the task's loss and metrics; see `keras.Model`."""
         self._check_task(kwargs)
-        with self._model.switch.reading(self._name, self._view):
+        with self._model.switch.answering(self._name, self._view):
             return self._model.evaluate(*args, task=self._name, **kwargs)
 
     def export(

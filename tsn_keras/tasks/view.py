@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import tree
 
@@ -183,7 +184,7 @@ class ReadFunctions:
         predict, values = self._predict, view.values if view else ()
 
         def function(data: list) -> Any:
-            return predict([(batch, values) for batch in data])
+            return predict([(_tensors(batch), values) for batch in data])
 
         return function
 
@@ -234,6 +235,16 @@ class ReadFunctions:
                     "another task's. Let it call layers, or read the variable "
                     "itself."
                 )
+
+
+def _tensors(batch: Any) -> Any:
+    """Returns a batch with tensors for arrays, which have no kept trace."""
+    return tree.map_structure(
+        lambda part: (
+            tf.convert_to_tensor(part) if isinstance(part, np.ndarray) else part
+        ),
+        batch,
+    )
 
 
 def _with_kept_trace(

@@ -1479,7 +1479,7 @@ NOT_CALLED = {
     "pruning": "MaskUpdates Progress PruningScheduleCallback TaskMask "
     "check_second_moments kept_slots loss_of refine second_moment",
     "quantization": "CentroidTuning code_bits place_all "
-    "search_private_widths search_widths widen_worst without_noise",
+    "search_private_widths search_widths widen_worst",
     "scenarios": "Task",
     "sharing": "Nearest activation_statistics compare",
 }

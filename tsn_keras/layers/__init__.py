@@ -37,4 +37,8 @@ from tsn_keras.layers.thin_forms import SubnetLSTM as SubnetLSTM
 from tsn_keras.layers.thin_forms import (
     SubnetSeparableConv2D as SubnetSeparableConv2D,
 )
+from tsn_keras.layers.training_mode import (
+    with_quick_averages as with_quick_averages,
+)
+from tsn_keras.layers.training_mode import without_noise as without_noise
 from tsn_keras.layers.weight_paths import weight_paths as weight_paths

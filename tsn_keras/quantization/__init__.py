@@ -3,9 +3,6 @@
 from tsn_keras.quantization.centroid_tuning import (
     CentroidTuning as CentroidTuning,
 )
-from tsn_keras.quantization.centroid_tuning import (
-    without_noise as without_noise,
-)
 from tsn_keras.quantization.codebook import Codebook as Codebook
 from tsn_keras.quantization.private_widths import (
     search_private_widths as search_private_widths,

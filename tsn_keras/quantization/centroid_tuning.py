@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -12,11 +12,6 @@ from keras import layers
 
 from tsn_keras import tfmot
 from tsn_keras.data import BatchLoop, stacked
-from tsn_keras.keras_internals import (
-    call_with,
-    calling_instead,
-    flatten_layers,
-)
 from tsn_keras.layers.masked_kernel import MaskedKernel
 from tsn_keras.quantization.codebook import Codebook
 
@@ -158,30 +153,3 @@ class CentroidTuning:
             self._loop(stack, coded, moves)
         tuned = [k.read(c) for k, c in zip(self._kernels, codebooks)]
         return tuned if tunes_centroids else list(codebooks)
-
-
-# The argument that says how much noise there is, for each kind of layer.
-_AMOUNTS = {
-    layers.Dropout: "rate",
-    layers.AlphaDropout: "rate",
-    layers.GaussianDropout: "rate",
-    layers.GaussianNoise: "stddev",
-}
-
-
-@contextlib.contextmanager
-def without_noise(model: keras.Model) -> Iterator[None]:
-    """Turns `Dropout` and the like off in the context, in this thread.
-
-    This holds for layers at all depths of the model. Everything else stays in
-    training mode, batch normalization too. Dropout that is an argument of
-    another layer, such as a recurrent one, stays on.
-    """
-    changes = [
-        (layer, lambda call, quiet=call_with(layer, name, 0.0): quiet)
-        for layer in flatten_layers(model)
-        for kind, name in _AMOUNTS.items()
-        if isinstance(layer, kind)
-    ]
-    with calling_instead(changes):
-        yield

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import keras
 
-from tsn_keras.quantization import CentroidTuning, without_noise
+from tsn_keras.layers import with_quick_averages, without_noise
+from tsn_keras.quantization import CentroidTuning
 from tsn_keras.tasks.initialization import derived_seed
 
 
@@ -49,7 +50,7 @@ def fine_tuning_of(model: keras.Model) -> Callable | None:
 def _training_loss(model: keras.Model, batch: tuple):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     # A few steps, and few variables that fit no example by heart.
-    with without_noise(model):
+    with without_noise(model), with_quick_averages(model):
         y_pred = model(x, training=True)
         return model.compute_loss(x, y, y_pred, sample_weight)
 

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tsn_keras.data import BatchLoop, num_rows, stacked
+from tsn_keras.layers import with_quick_averages
 from tsn_keras.pruning import has_second_moments
 from tsn_keras.tasks.initialization import derived_seed
 from tsn_keras.tasks.optimizer import (
@@ -93,7 +94,8 @@ def _make(model: keras.Model) -> tuple:
 
     def step(batch):
         # Keras scales the loss for replicas, which all take the same batch.
-        tf.distribute.get_strategy().run(model.train_step, args=(batch,))
+        with with_quick_averages(model):
+            tf.distribute.get_strategy().run(model.train_step, args=(batch,))
 
     loop = BatchLoop(step, run_eagerly=model.run_eagerly)
     return rate, optimizer_with(rate, model), loop

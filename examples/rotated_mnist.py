@@ -17,7 +17,6 @@ import tsn_keras
 from examples import permuted_mnist
 
 FLAGS = flags.FLAGS
-flags.DEFINE_float("own_fraction", 0.145, "Own slots of a task that shares.")
 
 
 def main(_):
@@ -32,9 +31,7 @@ def main(_):
     steps = int(tasks[0].train.cardinality()) * FLAGS.epochs
     lines = []
     strategies = {
-        "chosen": tsn_keras.sharing.ActivationSimilarity(
-            own_fraction=FLAGS.own_fraction
-        ),
+        "chosen": tsn_keras.sharing.ActivationSimilarity(),
         "never": tsn_keras.sharing.Never(),
     }
     for name, sharing in strategies.items():

@@ -12,10 +12,11 @@ from tsn_keras.data import check_numbers, check_tolerance
 from tsn_keras.pruning.masks import TaskMask, largest
 from tsn_keras.pruning.strategies import PruningStrategy, check_fraction
 
-# The sparsities that the rounds begin and end with, and their number.
-LOWEST_SPARSITY = 0.5
-HIGHEST_SPARSITY = 0.99
-ROUNDS = 8
+# The slots that the first round keeps; each round keeps half of those before.
+FIRST_DENSITY = 0.3
+ROUNDS = 6
+# In how many steps a round comes to its sparsity.
+UPDATES = 8
 # Where the slots are found, so many of them want room for their codes.
 EXPECTED_SPARSITY = 0.9
 # The power of the mean squared gradient in the importance; see `FisherPruning`.
@@ -28,11 +29,12 @@ class AdaptiveSparsity(PruningStrategy):
     """Finds for each task how few slots its data bear.
 
     `fit` trains the dense network, as plain Keras does. `consolidate` then
-    prunes in rounds. Each round removes slots and trains the others for a
-    while on the data of the last `fit`, at a falling learning rate. The
-    sparsities of the rounds lie on a cubic schedule of TF Model Optimization
-    (Zhu & Gupta, "To prune, or not to prune", 2017). The sparsest round is
-    taken before the first whose validated quality is not within tolerance.
+    prunes in rounds, each of which keeps half of the slots. A round trains for
+    a while on the data of the last `fit`, at a falling learning rate. In its
+    first half slots go step by step, on a cubic schedule of TF Model
+    Optimization (Zhu & Gupta, "To prune, or not to prune", 2017). The first
+    round whose validated quality is not within tolerance ends the search, and
+    a sparsity between that round and the one before is tried.
 
     The slots of all kernels are ranked together. The score of a slot is the
     part that its squared importance has of those that are no smaller in its
@@ -78,13 +80,17 @@ class AdaptiveSparsity(PruningStrategy):
         return EXPECTED_SPARSITY if self.sparsity is None else self.sparsity
 
     def sparsities(self) -> list[float]:
-        """Returns the sparsities of the rounds, in order."""
-        highest = HIGHEST_SPARSITY if self.sparsity is None else self.sparsity
-        lowest = min(LOWEST_SPARSITY, highest)
-        schedule = tfmot.cubic_schedule(highest, 0, ROUNDS - 1, 1, lowest)
-        return [
-            tfmot.schedule_sparsity(schedule, step) for step in range(ROUNDS)
-        ]
+        """Returns the sparsities that the rounds end with, in order."""
+        found = [1.0 - FIRST_DENSITY / 2**number for number in range(ROUNDS)]
+        if self.sparsity is None:
+            return found
+        return [s for s in found if s < self.sparsity] + [self.sparsity]
+
+    def way(self, before: float, sparsity: float) -> list[float]:
+        """Returns the sparsities on the way from one round's to the next."""
+        schedule = tfmot.cubic_schedule(sparsity, 0, UPDATES, 1, before)
+        steps = range(1, UPDATES + 1)
+        return [tfmot.schedule_sparsity(schedule, step) for step in steps]
 
     def importance(self, mask: TaskMask) -> np.ndarray:
         magnitudes = np.abs(mask.values())

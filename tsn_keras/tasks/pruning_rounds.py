@@ -13,13 +13,13 @@ from tsn_keras.tasks.training import watch_gradients
 
 # The steps of a round as a part of those of `fit`, and the fewest, unless that
 # would be more than so large a part.
-ROUND_PART = 0.12
+ROUND_PART = 0.25
 FEWEST_STEPS = 60
 LARGEST_PART = 0.4
-# Rounds are short and end at a learning rate of 0. They get further with more
-# than `fit` had.
-MORE_RATE = 2.0
-# How often a density is tried between one that held and one that did not.
+# While most slots are there, less has to be learned anew.
+FIRST_RATE = 0.5
+# How often a sparsity is tried between one that held and one that did not, if
+# the first that is tried does not hold either.
 BISECTIONS = 2
 # Qualities are sums of float32.
 ROUNDING = 1e-6
@@ -69,7 +69,7 @@ class PruningRounds:
     """Finds the sparsest masks of the running task that hold its quality.
 
     Each round removes slots, trains the rest for a while, and is validated.
-    The first that does not hold ends them. Then a density between that round
+    The first that does not hold ends them. Then a sparsity between that round
     and the last that held is tried.
 
     Args:
@@ -92,7 +92,7 @@ class PruningRounds:
         self._tolerance = tolerance
         self._tell = tell
         self._rounds = 0
-        self._held = self._state(1.0)
+        self._held = self._state(0.0)
 
     def run(self) -> float:
         """Leaves the task with the masks found, trained.
@@ -106,12 +106,12 @@ class PruningRounds:
             with Retraining(self._model) as training:
                 self._search(training)
         except KeyboardInterrupt:
-            if self._held.density == 1.0:
+            if not self._held.sparsity:
                 raise
             warnings.warn(
                 f"Task '{self._task.name}': the search was interrupted. The "
                 f"sparsest masks that held so far are taken: "
-                f"{1 - self._held.density:.1%} of the slots are left out.",
+                f"{self._held.sparsity:.1%} of the slots are left out.",
                 stacklevel=5,
             )
         self._held.bring_back(self._task.masks)
@@ -120,30 +120,39 @@ class PruningRounds:
 
     def _search(self, training: Retraining) -> None:
         failed: list[float] = []
-        # A dip that may be chance does not end the search.
-        patience = 1 if self._tolerance.is_chance else 0
+        # Dips that may be chance do not end the search at once.
+        patience = 2 if self._tolerance.is_chance else 0
         for sparsity in self._strategy.sparsities():
-            if self._holds(training, 1.0 - sparsity):
+            if self._holds(training, sparsity):
                 failed.clear()
                 continue
-            failed.append(1.0 - sparsity)
+            failed.append(sparsity)
             if len(failed) > patience:
                 break
-        sparsest = failed[0] if failed else None
+        highest = failed[0] if failed else None
         for _ in range(BISECTIONS if failed else 0):
-            between = (self._held.density * sparsest) ** 0.5
             self._held.bring_back(self._task.masks)
-            if not self._holds(training, between):
-                sparsest = between
+            density = ((1 - self._held.sparsity) * (1 - highest)) ** 0.5
+            if not self._holds(training, 1.0 - density):
+                highest = 1.0 - density
+            if self._held.sparsity:
+                break
 
-    def _holds(self, training: Retraining, density: float) -> bool:
-        self._strategy.choose(self._task.masks, 1.0 - density)
+    def _holds(self, training: Retraining, sparsity: float) -> bool:
         steps = self._steps()
-        training.begin(steps, MORE_RATE)
-        training.run(steps)
-        state = self._state(density)
+        is_dense = self._sparsity == 0.0
+        training.begin(steps, FIRST_RATE if is_dense else 1.0)
+        way = self._strategy.way(self._sparsity, sparsity)
+        pause, done = steps / 2 / len(way), 0
+        for number, passing in enumerate(way):
+            self._strategy.choose(self._task.masks, passing)
+            upto = round((number + 1) * pause)
+            training.run(upto - done)
+            done = upto
+        training.run(steps - done)
+        state = self._state(sparsity)
         self._rounds += 1
-        self._tell(self._rounds, 1.0 - density)
+        self._tell(self._rounds, sparsity)
         if self._strategy.sparsity is None and not self._is_good(state):
             return False
         self._held = state
@@ -163,20 +172,21 @@ class PruningRounds:
             return False
         return self._tolerance.keeps_loss(state.loss)
 
-    def _state(self, density: float) -> "_Round":
-        return _Round(self._model, self._validation, density)
+    def _state(self, sparsity: float) -> "_Round":
+        self._sparsity = sparsity
+        return _Round(self._model, self._validation, sparsity)
 
 
 class _Round:
     """The task after a round, so that it can be brought back."""
 
     def __init__(
-        self, model: keras.Model, validation: Validation, density: float
+        self, model: keras.Model, validation: Validation, sparsity: float
     ):
         switch, task = model.switch, model.running_task
-        self.density = density
+        self.sparsity = sparsity
         self.quality = validation.initial
-        if density < 1.0:
+        if sparsity:
             self.quality = validation.quality(or_nan=True)
         self.loss = validation.loss
         kernels = [kernel.kernel for kernel in switch.kernels]

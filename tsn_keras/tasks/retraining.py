@@ -20,6 +20,12 @@ from tsn_keras.tasks.optimizer import (
 )
 from tsn_keras.tasks.training import watch_gradients
 
+# Short trainings that end at a learning rate of 0 get further with more than a
+# rate that stays. Not where gradients themselves are the size of the steps.
+MORE_RATE = 2.0
+# No task is trained for so many steps.
+_NO_END = 1 << 60
+
 
 class Retraining:
     """Trains the running task on the data of its last `fit`.
@@ -36,10 +42,12 @@ class Retraining:
         )
         self._own_optimizer = model.optimizer
         task = model.running_task
-        self._peak = max(
-            highest_rate(model.optimizer, task.progress.step),
-            task.learning_rate or 0.0,
-        )
+        self._peak = task.learning_rate
+        if self._peak is None:
+            steps = task.progress.step
+            self._peak = highest_rate(model.optimizer, steps)
+        elif has_second_moments(self._optimizer):
+            self._peak *= MORE_RATE
         seed = derived_seed(model.seed or 0, len(model.bank.tasks))
         batches = task.data.batches(_NO_END, seed) if task.data else iter(())
         self._batches = _of_one_size(batches)
@@ -62,15 +70,13 @@ class Retraining:
     def __exit__(self, *error: Any) -> None:
         self._model.compiled_heads.set("optimizer", self._own_optimizer)
 
-    def begin(self, steps: int, more: float = 1.0) -> None:
+    def begin(self, steps: int, part: float = 1.0) -> None:
         """Lets the learning rate fall to 0 over the next steps.
 
-        It begins with the highest that `fit` had, or so many times more where
-        the optimizer divides by the size of gradients.
+        It begins with a part of the usual.
         """
-        more = more if has_second_moments(self._optimizer) else 1.0
         done = int(self._optimizer.iterations)
-        self._rate.begin(more * self._peak, done, steps)
+        self._rate.begin(part * self._peak, done, steps)
 
     def run(self, steps: int) -> None:
         """Trains for some steps."""
@@ -83,10 +89,6 @@ class Retraining:
             self._optimizer.finalize_variable_values(
                 self._model.trainable_variables
             )
-
-
-# No task is trained for so many steps.
-_NO_END = 1 << 60
 
 
 def _make(model: keras.Model) -> tuple:

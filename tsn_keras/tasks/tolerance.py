@@ -6,12 +6,12 @@ import math
 # Each part of a consolidation may lose so much of all that may be lost, from
 # the quality that it finds: what an earlier part has won is not spent. Without
 # rounds of pruning their share is the quantization's.
-PRUNING_SHARE = 0.5
-QUANTIZATION_SHARE = 0.25
-PRIVATE_SHARE = 0.25
+PRUNING_SHARE = 0.6
+QUANTIZATION_SHARE = 0.2
+PRIVATE_SHARE = 0.1
 # An accuracy above this may lose less, in proportion to the mistakes left:
 # one point of 99 % would double them.
-NEARLY_PERFECT = 0.96
+NEARLY_PERFECT = 0.98
 # Where a loss of quality cannot be told from chance, the validated loss must
 # not rise by more than this part either.
 RAISED_LOSS = 0.05
@@ -23,9 +23,9 @@ class Tolerance:
 
     A tolerance of 0.01 is one percentage point of an accuracy or the like,
     and 1 % of the value of a loss, of an error, or of anything beyond 1. Above
-    96 % an accuracy may lose less, in proportion to the mistakes left:
+    98 % an accuracy may lose less, in proportion to the mistakes left:
 
-    `allowed = tolerance * min(1, (1 - quality) / (1 - 0.96))`
+    `allowed = tolerance * min(1, (1 - quality) / (1 - 0.98))`
 
     Args:
         part: The user's tolerance.

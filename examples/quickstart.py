@@ -62,13 +62,7 @@ def compile_model(model: keras.Model, steps: int) -> None:
 
 def make_model(seed: int, **mechanisms) -> tsn_keras.ContinualModel:
     """Returns the model; `mechanisms` replace pruning and the like."""
-    arguments = {
-        "pruning": tsn_keras.pruning.MagnitudePruning(sparsity=0.8),
-        # 269 validation images do not see every loss: stay off the edge.
-        "quantization": tsn_keras.quantization.AdaptiveCodebook(min_width=3),
-        **mechanisms,
-    }
-    return tsn_keras.ContinualModel(make_backbone(), seed=seed, **arguments)
+    return tsn_keras.ContinualModel(make_backbone(), seed=seed, **mechanisms)
 
 
 def train_single(task: tsn_keras.scenarios.Task, epochs: int) -> float:

@@ -33,9 +33,14 @@ flags.DEFINE_string("data_dir", None, "TFDS folder; None to download.")
 flags.DEFINE_integer("num_tasks", 10, "Number of tasks, 10 at most.")
 flags.DEFINE_integer("epochs", 25, "Epochs a task.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
-flags.DEFINE_float("dropout", 0.0, "Part of the features that training hides.")
+flags.DEFINE_float("dropout", 0.1, "Part of the features that training hides.")
 flags.DEFINE_float("learning_rate", 1e-3, "Of Adam at the start.")
-flags.DEFINE_float("pruning_end", 0.45, "Part of the steps masks change in.")
+flags.DEFINE_enum(
+    "settings",
+    "default",
+    ["default", "recipe"],
+    "What a model finds by itself, or values found by hand for these tasks.",
+)
 flags.DEFINE_list(
     "channels",
     ["24", "48", "48", "96", "96", "96"],
@@ -49,7 +54,7 @@ flags.register_validator(
 flags.DEFINE_string("output_dir", "/tmp/split_cifar100", "Where files go.")
 define_choices(
     "networks",
-    ["dense", "chosen", "never"],
+    ["dense", "chosen"],
     ["dense", "chosen", "never", "warm", "joint"],
     "Dense single-task networks; a model that chooses what to share; a model "
     "that never shares; a model whose tasks start as the one before; one "
@@ -63,9 +68,9 @@ BATCH_SIZE = 64
 NUM_CLASSES = 10
 # What the dense networks depend on, beside the tasks.
 SETTINGS = ("epochs", "seed", "dropout", "learning_rate", "channels")
-# 8 % of all slots are left, small kernels denser: in proportion to their sum
-# over their product of sizes (Evci et al., "Rigging the lottery", 2020). The
-# first kernel would be full, and leaves room for ten tasks.
+# The recipe. 8 % of all slots are left, small kernels denser: in proportion to
+# their sum over their product of sizes (Evci et al., "Rigging the lottery",
+# 2020). The first kernel would be full, and leaves room for ten tasks.
 SPARSITY = {
     "convolution_0": 0.64,
     "convolution_1": 0.81,
@@ -117,16 +122,16 @@ def compile_model(model: keras.Model, steps: int, loss=None) -> None:
 
 
 def make_model(sharing: tsn_keras.sharing.Sharing) -> tsn_keras.ContinualModel:
+    strategies = {}
+    if FLAGS.settings == "recipe":
+        strategies = {
+            "pruning": tsn_keras.pruning.FisherPruning(SPARSITY, end=0.45),
+            "quantization": tsn_keras.quantization.AdaptiveCodebook(
+                min_width=WIDTH, max_width=WIDTH, tolerance=0.005
+            ),
+        }
     return tsn_keras.ContinualModel(
-        make_backbone(),
-        pruning=tsn_keras.pruning.FisherPruning(
-            SPARSITY, end=FLAGS.pruning_end
-        ),
-        quantization=tsn_keras.quantization.AdaptiveCodebook(
-            min_width=WIDTH, max_width=WIDTH, tolerance=0.005
-        ),
-        sharing=sharing,
-        seed=FLAGS.seed,
+        make_backbone(), sharing=sharing, seed=FLAGS.seed, **strategies
     )
 
 

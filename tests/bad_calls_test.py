@@ -560,6 +560,7 @@ TABLE = {
         lambda s: functools.partial(tsn_keras.ContinualModel, mlp()),
         [
             *each("seed", ("1", 1.5, NAN, True), (-1,)),
+            *each("tolerance", NO_NUMBERS, (NAN, -1, 1.0)),
             *KERNELS,
             bad(ValueError, "no maskable kernels", kernels="nothing"),
             bad(ValueError, "name=3", name=3),
@@ -639,7 +640,18 @@ TABLE = {
         lambda s: s.stored.consolidate,
         [bad(ValueError, "'task 0' is consolidated already", (X, Y))],
     ),
-    "consolidate": (lambda s: quiet(s.running.consolidate), VALIDATION),
+    "consolidate": (
+        lambda s: quiet(s.running.consolidate),
+        [
+            *VALIDATION,
+            bad(TypeError, "`x`.*3", (X, Y), training_data=3),
+            bad(TypeError, "`x`.*text|`x` .*'a'", (X, Y), training_data="a"),
+            bad(ValueError, "`training_data`.*0", (X, Y), training_data=()),
+            bad(ValueError, "NaN", (X, Y), training_data=(X * NAN, Y)),
+            bad(ValueError, "rows", (X, Y), training_data=(X, Y[:3])),
+            bad(ValueError, "empty", (X, Y), training_data=(X[:0], Y[:0])),
+        ],
+    ),
     "evaluate": (
         lambda s: quiet(s.stored.evaluate),
         labelled(inputs())
@@ -842,6 +854,18 @@ TABLE = {
         lambda s: pruning.FisherPruning,
         PRUNING[:5] + each("power", NO_NUMBERS, (NAN, -1, 1.5)),
     ),
+    "pruning.AdaptiveSparsity": (
+        lambda s: pruning.AdaptiveSparsity,
+        [
+            *each("sparsity", ("a", [1], True, {}), (NAN, INF, -1, 1.0)),
+            *each("tolerance", NO_NUMBERS[1:], (NAN, -1, 1.0)),
+            *each("effort", NO_NUMBERS, (NAN, INF, 0, -1)),
+        ],
+    ),
+    "pruning.PruningStrategy": (
+        lambda s: pruning.PruningStrategy,
+        [bad(TypeError, "abstract.*importance")],
+    ),
     "pruning.Pruning": (
         lambda s: pruning.Pruning,
         [bad(TypeError, "abstract.*importance")],
@@ -858,7 +882,7 @@ TABLE = {
     "quantization.AdaptiveCodebook": (
         lambda s: quantization.AdaptiveCodebook,
         [
-            *each("tolerance", NO_NUMBERS, (NAN, -1, 1.0)),
+            *each("tolerance", NO_NUMBERS[1:], (NAN, -1, 1.0)),
             *each("min_width", (*NO_NUMBERS, 1.5, NAN), (0, 9)),
             *each("max_width", (*NO_NUMBERS, 1.5, NAN), (0, 9)),
             *each("codebook", (None, 3, [1]), ("a",)),
@@ -1473,11 +1497,12 @@ NOT_CALLED = {
     "PlaneView PrivateCode TaskRecord widest_width",
     "layers": "MaskedKernel assign call_given computing_with "
     "computing_with_own_values given_value has_given_values "
-    "is_named_as_kernel read signature",
+    "is_named_as_kernel read signature with_quick_averages without_noise",
     "lite": "Agreement BundleReport ExportError ExportReport Measurement "
     "Samples packed_bytes verify_content",
     "pruning": "MaskUpdates Progress PruningScheduleCallback TaskMask "
-    "check_second_moments kept_slots loss_of refine second_moment",
+    "check_second_moments has_second_moments kept_slots loss_of "
+    "rank_together refine second_moment",
     "quantization": "CentroidTuning code_bits place_all "
     "search_private_widths search_widths widen_worst",
     "scenarios": "Task",

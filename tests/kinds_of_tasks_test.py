@@ -268,7 +268,7 @@ class ModeTest(parameterized.TestCase):
         report = model.consolidate(
             data, monitor="badness", mode="min", verbose=0
         )
-        limit = report.quality_before + model.quantization.tolerance
+        limit = report.quality_before + report.allowed_loss
         self.assertLessEqual(report.quality_after, limit + 0.02)
 
     def test_unknown_mode(self):

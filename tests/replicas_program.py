@@ -93,6 +93,22 @@ def learn_two_tasks(model, strategy):
     }
 
 
+def learn_by_default(strategy):
+    """Returns what a task becomes that is pruned while it consolidates."""
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = make_model(pruning="adaptive_sparsity")
+    train(model, 0)
+    report = model.consolidate(batches(0, VALIDATION), verbose=0)
+    return {
+        "bank": digest(model.bank.to_bytes()),
+        "different values": most_values_of_a_variable(model, strategy),
+        "sparsity": report.sparsity,
+        "kept": report.kept,
+        "quality": report.quality_after,
+    }
+
+
 def arrays(model):
     kernels, masks = {}, {}
     for name in model.bank.tasks:
@@ -109,6 +125,7 @@ def main(role, folder):
         keras.utils.set_random_seed(0)
         model = make_model(mlp(), sharing="activation_similarity")
     found = learn_two_tasks(model, strategy)
+    found["by default"] = learn_by_default(strategy)
     if role == "worker":
         role += str(strategy.cluster_resolver.task_id)
     path = os.path.join(folder, f"{role}.keras")

@@ -83,6 +83,16 @@ class ReplicasTest(parameterized.TestCase):
         self.assertTrue(found["first task stayed"])
         self.assertEqual(found["loaded"], found["bank"])
 
+    @parameterized.parameters("one", *DISTRIBUTED)
+    def test_rounds_of_pruning(self, role):
+        found = self.found[role]["by default"]
+        self.assertEqual(found["different values"], 1)
+        self.assertTrue(found["kept"])
+        self.assertGreater(min(found["sparsity"].values()), 0.3)
+        # Few steps, so that a round more or less may hold.
+        expected = self.found["one"]["by default"]["quality"]
+        self.assertAlmostEqual(found["quality"], expected, delta=0.05)
+
     def test_workers_agree_to_the_bit(self):
         self.assertEqual(self.found["worker0"], self.found["worker1"])
 

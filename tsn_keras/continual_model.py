@@ -72,29 +72,29 @@ class ContinualModel(keras.Model):
     earlier task stored never changes (TinySubNets: Pietron et al., arXiv
     2412.10869).
 
-    A task begins with `add_task`, is trained with `fit` and ends with
-    `consolidate`. Then `evaluate`, `predict` and `export` give the same bits
-    for it whatever is learned later.
+    A task begins with `add_task`, is trained with `fit`, as a dense network,
+    and ends with `consolidate`, which finds how few slots and bits hold it.
 
     Args:
         backbone: `keras.layers.Layer` or `keras.Model` that turns inputs into
             features. It is wrapped in `tsn_keras.layers.Subnetwork`, unless it
             holds such layers already.
-        pruning: `tsn_keras.pruning` strategy, `"magnitude"`, `"scores"`, or
-            `None` for full masks.
+        pruning: `tsn_keras.pruning` strategy or its name, such as
+            `"adaptive_sparsity"` or `"magnitude"`; `None` for full masks.
         quantization: `tsn_keras.quantization.AdaptiveCodebook`, `"adaptive"`,
             or `None` for float32 values.
         sharing: `tsn_keras.sharing` strategy, `"activation_similarity"`,
             `"always"`, `"warm_start"`, `"never"`, or `None`, which is never.
-        seed: With a seed, what a task starts from and the order of its
-            training depend on the seed and the number of the task alone, so
-            that learning is the same whether it was interrupted or not. For
-            that `fit` sets the global seeds, as
-            `keras.utils.set_random_seed` does.
+        seed: With a seed, what a task learns depends on the seed and the
+            number of the task alone, whether it was interrupted or not. For
+            that `fit` sets the global seeds (`keras.utils.set_random_seed`).
         kernels: Which weights are kernels, to be pruned and quantized, as
             `tsn_keras.layers.KernelRule` takes it; all others are private or,
             if frozen, shared as they are. By default all weights of two or
             more axes named `embeddings` or `...kernel`.
+        tolerance: What `consolidate` may lose of the quality that `fit`
+            reached, on the validation data: 0.01 is one percentage point of an
+            accuracy or the like, and 1 % of the value of a loss or an error.
         **kwargs: Base model keyword arguments, such as `name`.
 
     `pruning`, `quantization` and `sharing` may be exchanged between two tasks.
@@ -144,8 +144,7 @@ class ContinualModel(keras.Model):
         )
         self.sharing = get_strategy("sharing", sharing, Sharing) or Never()
         self.seed = checks.checked_seed(seed)
-        check_tolerance(tolerance)
-        self.tolerance = tolerance
+        self.tolerance = check_tolerance(tolerance)
         checks.check_backbone(backbone)
         scores = self.pruning is not None and self.pruning.learned_scores
         self._wraps_backbone = not subnetworks(backbone)
@@ -277,9 +276,8 @@ class ContinualModel(keras.Model):
     def discard_task(self) -> None:
         """Gives up the running task; the bank stays as it is.
 
-        If it is the first one, the backbone gets the weights back that it had
-        before it was trained. A model that was loaded in the middle of its
-        first task no longer has them, and the backbone keeps what it learned.
+        If it is the first one, the backbone gets its earlier weights back. A
+        model that was loaded in the middle of its first task has lost them.
         """
         start.discard_task(self)
 
@@ -288,8 +286,8 @@ class ContinualModel(keras.Model):
     def fit(self, *args, task: str | None = None, **kwargs):
         """Trains the running task; see `keras.Model.fit`.
 
-        The first call for a task chooses its plane and its starting values.
-        Pruning follows its schedule over that call. If the data cannot be
+        The first call for a task chooses its plane and its starting values. A
+        strategy with a schedule prunes meanwhile. If the data cannot be
         learned from or the loss is NaN, the task is as it was before.
 
         Args:
@@ -324,10 +322,11 @@ class ContinualModel(keras.Model):
         verbose: str | int = "auto",
         training_data: Any = None,
     ) -> TaskReport:
-        """Ends the running task: prunes on, quantizes, packs and freezes it.
+        """Ends the running task: prunes, quantizes, packs and freezes it.
 
         Then it calls `on_consolidate_end(report)` of those callbacks of the
-        task's last `fit` that have it.
+        task's last `fit` that have it. Ctrl-C ends the search for a sparsity
+        with the best that was found; before that, the task is as it was.
 
         Args:
             validation_data: As in `keras.Model.fit`: tuple of arrays,
@@ -338,15 +337,17 @@ class ContinualModel(keras.Model):
             mode: `"min"` or `"max"`, whether lower or higher is better, or
                 `"auto"` to tell it as callbacks do: by the metric's own
                 direction if it has one, else by its name.
-            verbose: `"auto"`, 0, 1, or 2, as in `keras.Model.fit`.
+            verbose: As in `keras.Model.fit`.
+            training_data: `(x, y)`, a `tf.data.Dataset` or a `PyDataset` to
+                train with meanwhile; by default those of the last `fit`.
 
         Returns:
             `TaskReport` of the task.
 
         Raises:
-            TypeError: If the validation data are sparse matrices or text.
-            ValueError: If no task was trained or the validation data cannot
-                be used. The bank is then as it was.
+            TypeError: If the data are sparse matrices or text.
+            ValueError: If no task was trained or the data cannot be used. The
+                bank is then as it was.
         """
         check_consolidatable(self)
         check_validation_data(validation_data)
@@ -418,8 +419,7 @@ class ContinualModel(keras.Model):
     def capacity(self) -> Capacity:
         """Returns the bytes of the whole saved bank, by kind.
 
-        The size of a saved `.keras` file between tasks is `total_bytes` plus
-        the architecture's JSON.
+        A saved `.keras` file has `total_bytes` and the architecture's JSON.
         """
         return archive.capacity_of(self)
 
@@ -478,8 +478,7 @@ class ContinualModel(keras.Model):
     ) -> None:
         """Saves the model; see `keras.Model.save`.
 
-        A `.keras` file appears only when it is complete. Between two tasks it
-        has `capacity().total_bytes` plus the architecture's JSON.
+        A `.keras` file appears only when it is complete.
         """
         refusals.check_model_path(filepath, zipped)
         plain = functools.partial(super().save, zipped=zipped, **kwargs)

@@ -25,11 +25,7 @@ class PermutedMnistTest(absltest.TestCase):
             f"--output_dir={folder}",
             "--num_tasks=2",
             "--epochs=1",
-            "--sparsity_1=0.955",
-            "--sparsity_2=0.88",
-            "--activation=silu",
-            "--dropout=0.1",
-            "--fine_tune_steps=20",
+            "--settings=recipe",
             *flags,
         )
         return json.loads((folder / "report.json").read_text())
@@ -41,8 +37,8 @@ class PermutedMnistTest(absltest.TestCase):
         self.assertEqual(report["metrics"]["backward_transfer"], 0.0)
         sparsity = report["tasks"][0]["sparsity"]
         first, second = (sparsity[path] for path in sorted(sparsity))
-        self.assertAlmostEqual(first, 0.955, places=4)
-        self.assertAlmostEqual(second, 0.88, places=4)
+        self.assertAlmostEqual(first, 0.957, places=4)
+        self.assertAlmostEqual(second, 0.886, places=4)
         resumed = self.run_tasks(folder, "--resume")
         self.assertEqual(
             resumed["accuracy_matrix"], report["accuracy_matrix"]

@@ -34,7 +34,7 @@ class SplitCifar100Test(absltest.TestCase):
             "--dropout=0.1",
             "--channels=16,16,32,32,32,32",
             "--learning_rate=3e-3",
-            "--pruning_end=0.7",
+            "--settings=recipe",
             *flags,
         )
 

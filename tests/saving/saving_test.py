@@ -192,7 +192,8 @@ class SavingTest(parameterized.TestCase):
         self.assertEqual(other.bank.to_bytes(), saved)
 
     def test_variables_of_a_subclass(self):
-        model = Counting(mlp(), sharing=None)
+        # The steps of the default pruning would count as well.
+        model = Counting(mlp(), pruning="magnitude", sharing=None)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile("adam", loss)
         learn(model, 0)

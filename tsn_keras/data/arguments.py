@@ -78,8 +78,10 @@ def check_paths(or_none: bool = False, **given: Any) -> None:
             )
 
 
-def check_tolerance(tolerance: float, or_none: bool = False) -> None:
-    """Refuses what is no tolerance."""
+def check_tolerance(
+    tolerance: float | None, or_none: bool = False
+) -> float | None:
+    """Returns a tolerance, and refuses what is none."""
     check_numbers(tolerance=tolerance, or_none=or_none)
     if tolerance is not None and not 0.0 <= tolerance < 1.0:
         raise ValueError(
@@ -87,3 +89,4 @@ def check_tolerance(tolerance: float, or_none: bool = False) -> None:
             f"{' or None' if or_none else ''}, the part of the quality that "
             f"may be lost. Received: tolerance={tolerance}"
         )
+    return tolerance

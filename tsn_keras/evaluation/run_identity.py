@@ -130,7 +130,8 @@ def describe_settings(model: Any, metric: str) -> dict[str, str]:
     """Returns what decides how a model learns, beside its data."""
     config = model.get_config()
     names = ("backbone", "kernels", "pruning", "quantization", "sharing")
-    settings = {name: config[name] for name in (*names, "seed")}
+    names += ("seed", "tolerance")
+    settings = {name: config[name] for name in names}
     compiled = model.get_compile_config()
     # Which losses tasks have grows with the tasks.
     compiled.pop("tasks", None)

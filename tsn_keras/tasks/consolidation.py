@@ -234,10 +234,10 @@ class Consolidation:
             self._draft()
             self.quality.recall(quality)
             return
-        is_as_before = not finish_schedule(self._model)
+        changed = finish_schedule(self._model)
         self._draft()
-        if is_as_before:
-            self.quality.recall(self._validation.initial)
+        if changed:
+            self.quality.forget()
         own = getattr(self._pruning, "tolerance", None)
         if own is None:
             return

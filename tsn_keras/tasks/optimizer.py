@@ -12,6 +12,7 @@ from tsn_keras.keras_internals import (
     set_learning_rate,
     take_decay_exclusions,
 )
+from tsn_keras.layers import read
 
 
 class OptimizerFactory:
@@ -159,7 +160,7 @@ def go_on_from(optimizer: Optimizer, other: Optimizer) -> None:
 def current_rate(optimizer: Optimizer) -> float | None:
     """Returns the learning rate, if it is a number."""
     rate = raw_learning_rate(_inner(optimizer))
-    return float(rate) if _is_number(rate) else None
+    return float(read(rate)) if _is_number(rate) else None
 
 
 def highest_rate(optimizer: Optimizer, steps: int) -> float:

@@ -1,10 +1,13 @@
 """Prunes a trained task: in rounds, or to the end of its schedule."""
 
+import math
 import warnings
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
+from tsn_keras.layers import read
 from tsn_keras.tasks.quality import Validation
 from tsn_keras.tasks.retraining import Retraining
 from tsn_keras.tasks.snapshot import Snapshot
@@ -114,7 +117,7 @@ class PruningRounds:
                 f"{self._held.sparsity:.1%} of the slots are left out.",
                 stacklevel=5,
             )
-        self._held.bring_back(self._task.masks)
+        self._bring_back()
         self._validation.recall_loss(self._held.loss)
         return self._held.quality
 
@@ -131,7 +134,7 @@ class PruningRounds:
                 break
         highest = failed[0] if failed else None
         for _ in range(BISECTIONS if failed else 0):
-            self._held.bring_back(self._task.masks)
+            self._bring_back()
             density = ((1 - self._held.sparsity) * (1 - highest)) ** 0.5
             if not self._holds(training, 1.0 - density):
                 highest = 1.0 - density
@@ -145,6 +148,8 @@ class PruningRounds:
         way = self._strategy.way(self._sparsity, sparsity)
         pause, done = steps / 2 / len(way), 0
         for number, passing in enumerate(way):
+            if not self._is_finite():
+                break
             self._strategy.choose(self._task.masks, passing)
             upto = round((number + 1) * pause)
             training.run(upto - done)
@@ -153,16 +158,30 @@ class PruningRounds:
         state = self._state(sparsity)
         self._rounds += 1
         self._tell(self._rounds, sparsity)
-        if self._strategy.sparsity is None and not self._is_good(state):
+        diverged = not self._is_finite() or math.isnan(state.quality)
+        if diverged:
+            # Nothing can be ranked in weights that are NaN.
+            training.slow_down()
+            self._bring_back()
+        is_fixed = self._strategy.sparsity is not None
+        if diverged or not (is_fixed or self._is_good(state)):
             return False
         self._held = state
         return True
+
+    def _is_finite(self) -> bool:
+        kernels = (mask.kernel.kernel for mask in self._task.masks)
+        return all(np.isfinite(read(kernel)).all() for kernel in kernels)
+
+    def _bring_back(self) -> None:
+        self._held.bring_back(self._task.masks)
+        self._sparsity = self._held.sparsity
 
     def _steps(self) -> int:
         trained = self._task.progress.step
         steps = min(FEWEST_STEPS, LARGEST_PART * trained)
         steps = max(steps, ROUND_PART * trained)
-        return max(1, round(self._strategy.effort * steps))
+        return math.ceil(self._strategy.effort * steps)
 
     def _is_good(self, state: "_Round") -> bool:
         allowed = self._tolerance.allowed(self._strategy.tolerance)

@@ -237,6 +237,7 @@ class Quality:
     nothing is installed anew, the quality is known.
 
     Args:
+        validation: It has validated that task as it is.
         kernels: What the network computes with so far.
     """
 
@@ -249,9 +250,9 @@ class Quality:
         self._switch = switch
         self._validation = validation
         self._installed: list = [None] * len(kernels)
-        # `None` where what is installed has not been validated yet.
-        self._known: float | None = None
         self._install(kernels)
+        # `None` where what is installed has not been validated yet.
+        self._known: float | None = validation.initial
 
     @property
     def loss(self) -> float | None:
@@ -270,7 +271,7 @@ class Quality:
         self._known = quality
 
     def forget(self) -> None:
-        """To be called when private variables were changed elsewhere."""
+        """To be called when something was changed elsewhere."""
         self._known = None
 
     def private_values(self) -> list[np.ndarray]:

@@ -86,8 +86,8 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
     record, facts, usage = bank[task], bank[task].facts, bank.usage(task)
     effects = _effects(facts)
     joined = any(kernel.num_shared for kernel in usage)
-    better = facts["better"]
-    lost = round(better * (facts["before"] - facts["after"]), 6)
+    lost = facts.get("better", 1) * (facts["before"] - facts["after"])
+    lost, allowed = round(lost, 6), facts.get("allowed", 0.0)
     return TaskReport(
         name=task,
         plane=record.plane,
@@ -101,13 +101,13 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
         monitor=facts["monitor"],
         quality_before=facts["before"],
         quality_after=facts["after"],
-        allowed_loss=facts["allowed"],
+        allowed_loss=allowed,
         loss=lost,
-        kept=lost <= facts["allowed"] + ROUNDING,
+        kept=lost <= allowed + ROUNDING,
         effects=effects,
         warnings=[
             *_chance_warnings(facts),
-            *_stage_warnings(effects, facts["allowed"]),
+            *_stage_warnings(effects, allowed),
             *_unit_warnings(usage),
             *_sharing_warnings(bank, record, joined),
         ],
@@ -135,10 +135,10 @@ def _shares(bank: WeightBank, record: TaskRecord) -> str:
 
 def _effects(facts: dict) -> dict[str, float | None]:
     # Whether higher is better is told by the sign of `better`.
-    better, losses = facts["better"], facts["losses"]
+    better, losses = facts.get("better", 1), facts.get("losses")
 
     def gain(stage, earlier):
-        if facts.get(earlier) is None:
+        if facts.get(stage) is None or facts.get(earlier) is None:
             return None
         return round(better * (facts[stage] - facts[earlier]), 6)
 

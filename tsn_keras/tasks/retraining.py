@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tsn_keras.data import BatchLoop, num_rows, stacked
-from tsn_keras.layers import with_quick_averages
+from tsn_keras.layers import read, with_quick_averages
 from tsn_keras.pruning import has_second_moments
 from tsn_keras.tasks.initialization import derived_seed
 from tsn_keras.tasks.optimizer import (
@@ -23,6 +23,8 @@ from tsn_keras.tasks.training import watch_gradients
 # Short trainings that end at a learning rate of 0 get further with more than a
 # rate that stays. Not where gradients themselves are the size of the steps.
 MORE_RATE = 2.0
+# What is left of the rate after a training that diverged.
+SLOWER = 0.1
 # No task is trained for so many steps.
 _NO_END = 1 << 60
 
@@ -61,7 +63,7 @@ class Retraining:
         return self._next is not None
 
     def __enter__(self) -> "Retraining":
-        go_on_from(self._optimizer, self._own_optimizer)
+        self._forget()
         self._model.compiled_heads.set("optimizer", self._optimizer)
         if has_second_moments(self._optimizer):
             watch_gradients(self._model)
@@ -70,12 +72,20 @@ class Retraining:
     def __exit__(self, *error: Any) -> None:
         self._model.compiled_heads.set("optimizer", self._own_optimizer)
 
+    def slow_down(self) -> None:
+        """To be called after a training that diverged; weights come back."""
+        self._peak *= SLOWER
+        self._forget()
+
+    def _forget(self) -> None:
+        go_on_from(self._optimizer, self._own_optimizer)
+
     def begin(self, steps: int, part: float = 1.0) -> None:
         """Lets the learning rate fall to 0 over the next steps.
 
         It begins with a part of the usual.
         """
-        done = int(self._optimizer.iterations)
+        done = int(read(self._optimizer.iterations))
         self._rate.begin(part * self._peak, done, steps)
 
     def run(self, steps: int) -> None:

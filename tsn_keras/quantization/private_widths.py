@@ -19,6 +19,7 @@ def search_private_widths(
     values: list[np.ndarray],
     quality: Callable[[list[PrivateCode]], float],
     acceptable: float,
+    narrowest: int = WIDTHS[0],
 ) -> list[PrivateCode]:
     """Returns private variables in as few bits as the quality allows.
 
@@ -30,17 +31,18 @@ def search_private_widths(
     def encoded(width):
         return [PrivateCode.encode(value, width) for value in values]
 
+    widths = [w for w in WIDTHS if w >= narrowest]
     place = bisect.bisect_left(
-        WIDTHS[:-1], True, key=lambda w: quality(encoded(w)) >= acceptable
+        widths[:-1], True, key=lambda w: quality(encoded(w)) >= acceptable
     )
-    width, codes = WIDTHS[place], encoded(WIDTHS[place])
+    width, codes = widths[place], encoded(widths[place])
     sizes = [value.size if value.size >= SMALL else 0 for value in values]
     large = by_size(sizes)
     if not large:
         return codes
     # One bit less for all of them is not acceptable.
     groups = list(halves(large, sizes, WORTHWHILE) or [large])
-    for narrower in reversed([w for w in WIDTHS if w < width]):
+    for narrower in reversed([w for w in widths if w < width]):
         narrowed = []
         while groups:
             group = groups.pop()

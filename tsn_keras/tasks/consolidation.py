@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tsn_keras.bank import FLOAT_WIDTH, PrivateCode, TaskRecord
-from tsn_keras.data import check_strings
+from tsn_keras.data import check_strings, joined
 from tsn_keras.pruning import AdaptiveSparsity, largest, refine
 from tsn_keras.quantization import (
     Codebook,
@@ -48,6 +48,12 @@ BUDGET_EXCESS = 0.1
 # of the quality where that would be less than one example, and so a matter of
 # chance.
 RAISED_LOSS = 0.02
+# Where a loss of quality cannot be told from chance, no search for bits can
+# either. These cost nothing that could be seen with more examples.
+UNSEEN_CODE_WIDTH = 4
+UNSEEN_PRIVATE_WIDTH = 8
+# Training examples that are looked at where others are few.
+MOST_TRAINED = 1024
 # Bits of an activation statistic.
 STATISTICS_WIDTH = 8
 STAGES = ("prune", "quantize", "fine-tune", "store")
@@ -223,6 +229,17 @@ class Consolidation:
             stacklevel=6,
         )
 
+    def _trained_with(self) -> Validation | None:
+        """Returns training examples to validate, if others are too few."""
+        data = self._task.data
+        if data is None or not self._tolerance.is_chance:
+            return None
+        batches = data.first_batches(MOST_TRAINED)
+        if not batches or not data.has_targets:
+            return None
+        columns = [joined([b[i] for b in batches]) for i in range(2)]
+        return self._validation.of(tuple(columns))
+
     def _prune(self) -> None:
         if self._finds_sparsity:
             quality = PruningRounds(
@@ -230,6 +247,7 @@ class Consolidation:
                 self._validation,
                 self._tolerance,
                 self._progress.end_round,
+                self._trained_with(),
             ).run()
             self._draft()
             self.quality.recall(quality)
@@ -280,7 +298,7 @@ class Consolidation:
                 self._own,
                 self.quality,
                 hopeful,
-                self._quantization.min_width,
+                self._narrowest,
                 widest,
                 kind,
                 self._max_bits(1 + BUDGET_EXCESS),
@@ -311,6 +329,14 @@ class Consolidation:
         for draft, values in zip(self._drafts, placed):
             draft.place(values)
         self._progress.end("fine-tune")
+
+    @property
+    def _narrowest(self) -> int:
+        """The width that codes begin with."""
+        least, most = self._quantization.min_width, self._quantization.max_width
+        if least > 1 or self._budget or not self._tolerance.is_chance:
+            return least
+        return min(UNSEEN_CODE_WIDTH, most)
 
     def _encode(self, codebooks: list[Codebook]) -> None:
         for draft, codebook in zip(self._drafts, codebooks):
@@ -430,11 +456,13 @@ class PrivateStorage:
         values = self._quality.private_values()
         before = self._quality(self._kernels)
         loss_before = self._quality.loss
+        narrowest = UNSEEN_PRIVATE_WIDTH if self._tolerance.is_chance else 1
         if self._allowed >= self._example or loss_before is None:
             codes = search_private_widths(
                 values,
                 lambda codes: self._validate(codes)[0],
                 before - self._allowed,
+                narrowest,
             )
         else:
             promised = self._tolerance.quality - self._tolerance.allowed()
@@ -451,6 +479,7 @@ class PrivateStorage:
                 values,
                 negative_loss,
                 -loss_before - RAISED_LOSS * abs(loss_before),
+                narrowest,
             )
         self._quality.put_back(
             self._kernels, _decoded(codes), *self._validate(codes)

@@ -79,6 +79,9 @@ class PruningRounds:
         validation: It has validated the dense task.
         tolerance: What the task as a whole may lose.
         tell: Is called after each round with its number and its sparsity.
+        trained: Training examples, which must hold as well where others are
+            too few: a network that has too few slots for them is no better on
+            those it has not seen, whatever a handful of them says.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class PruningRounds:
         validation: Validation,
         tolerance: Tolerance,
         tell: Callable[[int, float], None],
+        trained: Validation | None = None,
     ):
         self._model = model
         self._task = model.running_task
@@ -94,6 +98,7 @@ class PruningRounds:
         self._validation = validation
         self._tolerance = tolerance
         self._tell = tell
+        self._trained = trained
         self._rounds = 0
         self._held = self._state(0.0)
 
@@ -189,7 +194,12 @@ class PruningRounds:
         # NaN compares false.
         if not state.quality >= lowest - ROUNDING:
             return False
-        return self._tolerance.keeps_loss(state.loss)
+        if not self._tolerance.keeps_loss(state.loss):
+            return False
+        if self._trained is None:
+            return True
+        lowest = self._trained.initial - self._tolerance.allowed()
+        return self._trained.quality(or_nan=True) >= lowest - ROUNDING
 
     def _state(self, sparsity: float) -> "_Round":
         self._sparsity = sparsity

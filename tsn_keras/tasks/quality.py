@@ -185,6 +185,11 @@ class Validation:
             results = self._loop(stack)
         return _numbers(results)
 
+    def of(self, data: Any) -> "Validation":
+        """Returns the validation of the same quality on other data."""
+        mode = "max" if self.sign > 0 else "min"
+        return Validation(self._model, data, self._loop, self.monitor, mode)
+
     def sample(self, rows: int) -> Any:
         """Returns the inputs of about `rows` examples, in one batch."""
         inputs, taken = [], 0

@@ -883,7 +883,7 @@ TABLE = {
         lambda s: quantization.AdaptiveCodebook,
         [
             *each("tolerance", NO_NUMBERS[1:], (NAN, -1, 1.0)),
-            *each("min_width", (*NO_NUMBERS, 1.5, NAN), (0, 9)),
+            *each("min_width", (*NO_NUMBERS[1:], 1.5, NAN), (0, 9)),
             *each("max_width", (*NO_NUMBERS, 1.5, NAN), (0, 9)),
             *each("codebook", (None, 3, [1]), ("a",)),
             *each("fine_tune_steps", ("a", [1], True, 1.5, NAN), (-1,)),

@@ -33,7 +33,8 @@ class AdaptiveCodebook:
     Args:
         tolerance: what the codes may cost, if less than their share of the
             model's `tolerance`.
-        min_width: bits of the narrowest code, at least 1.
+        min_width: bits of the narrowest code, at least 1. By default 1, or 4
+            where the validation examples are too few to search by.
         max_width: bits of the widest code, at most 8.
         codebook: `clustered` for optimal 1-D k-means centroids, or `linear`
             for evenly spaced ones, which integer kernels want.
@@ -51,7 +52,7 @@ class AdaptiveCodebook:
     """
 
     tolerance: float | None = None
-    min_width: int = 1
+    min_width: int | None = None
     max_width: int = 8
     codebook: str = "clustered"
     fine_tune_steps: int | None = None
@@ -59,14 +60,15 @@ class AdaptiveCodebook:
 
     def __post_init__(self):
         check_numbers(learning_rate=self.learning_rate)
-        check_integers(min_width=self.min_width, max_width=self.max_width)
+        check_integers(min_width=self.min_width, or_none=True)
+        check_integers(max_width=self.max_width)
         check_integers(fine_tune_steps=self.fine_tune_steps, or_none=True)
         check_strings(codebook=self.codebook)
         check_tolerance(self.tolerance, or_none=True)
-        if not 1 <= self.min_width <= self.max_width <= 8:
+        if not 1 <= self.narrowest <= self.max_width <= 8:
             raise ValueError(
                 "Widths must satisfy 1 <= min_width <= max_width <= 8 bits. "
-                f"Received: min_width={self.min_width}, "
+                f"Received: min_width={self.narrowest}, "
                 f"max_width={self.max_width}"
             )
         if self.codebook not in FITS:
@@ -85,6 +87,11 @@ class AdaptiveCodebook:
                 "`learning_rate` must be above 0 and finite. Received: "
                 f"learning_rate={self.learning_rate}"
             )
+
+    @property
+    def narrowest(self) -> int:
+        """The bits that every code has at least."""
+        return 1 if self.min_width is None else self.min_width
 
     def tuning_steps(self, training_steps: int) -> int:
         """Returns for how many steps a task is fine-tuned."""

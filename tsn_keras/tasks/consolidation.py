@@ -333,10 +333,11 @@ class Consolidation:
     @property
     def _narrowest(self) -> int:
         """The width that codes begin with."""
-        least, most = self._quantization.min_width, self._quantization.max_width
-        if least > 1 or self._budget or not self._tolerance.is_chance:
-            return least
-        return min(UNSEEN_CODE_WIDTH, most)
+        strategy = self._quantization
+        is_given = strategy.min_width is not None or self._budget is not None
+        if is_given or not self._tolerance.is_chance:
+            return strategy.narrowest
+        return min(UNSEEN_CODE_WIDTH, strategy.max_width)
 
     def _encode(self, codebooks: list[Codebook]) -> None:
         for draft, codebook in zip(self._drafts, codebooks):

@@ -155,7 +155,7 @@ class TaskStart:
         kernels = model.switch.kernels
         widths = FLOAT_WIDTHS
         if quantization is not None:
-            widths = quantization.min_width, quantization.max_width
+            widths = quantization.narrowest, quantization.max_width
         if isinstance(pruning, Pruning):
             pruning.check_budget([kernel.size for kernel in kernels], widths[0])
         owned = bank.plane_view(task.planes).owned

@@ -648,7 +648,7 @@ TABLE = {
             bad(TypeError, "`x`.*text|`x` .*'a'", (X, Y), training_data="a"),
             bad(ValueError, "`training_data`.*0", (X, Y), training_data=()),
             bad(ValueError, "NaN", (X, Y), training_data=(X * NAN, Y)),
-            bad(ValueError, "rows", (X, Y), training_data=(X, Y[:3])),
+            bad(ValueError, "one row for", (X, Y), training_data=(X, Y[:3])),
             bad(ValueError, "empty", (X, Y), training_data=(X[:0], Y[:0])),
         ],
     ),

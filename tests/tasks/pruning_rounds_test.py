@@ -330,3 +330,29 @@ class DivergenceTest(parameterized.TestCase):
         self.assertTrue(report.kept)
         self.assertAlmostEqual(report.quality_before, before, places=5)
         self.assertTrue(np.isfinite(logits(model)).all())
+
+
+class LengthsTest(parameterized.TestCase):
+    def test_sequences_of_another_length_in_each_batch(self):
+        rng = np.random.default_rng(0)
+
+        def batches():
+            for length in (8, 5, 8, 6, 8):
+                y = rng.integers(0, 2, 20)
+                x = rng.normal(size=(20, length, 3)) + y[:, None, None]
+                yield x.astype("float32"), y
+
+        spec = (
+            tf.TensorSpec((None, None, 3), tf.float32),
+            tf.TensorSpec((None,), tf.int64),
+        )
+        data = tf.data.Dataset.from_generator(batches, output_signature=spec)
+        backbone = keras.Sequential(
+            [keras.Input((None, 3)), keras.layers.GRU(8)]
+        )
+        model = default_model(backbone=backbone)
+        model.add_task("a", keras.layers.Dense(2))
+        model.fit(data, epochs=6, verbose=0)
+        validation = next(iter(data))
+        report = model.consolidate(validation, verbose=0)
+        self.assertTrue(report.kept)

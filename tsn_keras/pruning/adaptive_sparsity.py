@@ -135,7 +135,7 @@ def rank_together(
     ...     [np.ones(4, bool), np.ones(2, bool)],
     ...     sparsity=0.5,
     ... )
-    [array([False, False,  True,  True]), array([False,  True])]
+    [array([False, False, False,  True]), array([ True,  True])]
     """
     scores = [_layer_adaptive(i, a) for i, a in zip(importances, available)]
     size = sum(array.size for array in scores)

@@ -234,11 +234,12 @@ class Consolidation:
         data = self._task.data
         if data is None or not self._tolerance.is_chance:
             return None
-        batches = data.first_batches(MOST_TRAINED)
+        with data.untouched():
+            batches = data.first_batches(MOST_TRAINED)
         if not batches or not data.has_targets:
             return None
-        columns = [joined([b[i] for b in batches]) for i in range(2)]
-        return self._validation.of(tuple(columns))
+        # Sequences may have another length in each batch.
+        return self._validation.of(joined([batch[:2] for batch in batches]))
 
     def _prune(self) -> None:
         if self._finds_sparsity:

@@ -42,7 +42,8 @@ def finish_schedule(model: keras.Model) -> bool:
     if unfinished:
         total = progress.total_steps or progress.step
         last = pruning.last_step(total)
-        if last is not None and last > progress.step:
+        # Where nothing was trained, weights stay as they are.
+        if last is not None and last > progress.step > 0:
             _train_rest(model, total, last)
         watch_gradients(model)
         pruning.finish(masks, progress.step, total)

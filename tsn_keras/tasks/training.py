@@ -342,6 +342,8 @@ def checked_training_data(model: keras.Model, data: Any) -> TrainingData:
     arguments = dict(zip(names, columns))
     call_arguments.check_kinds(arguments)
     checked = _checked_data(model, arguments)
+    if checked.is_arrays:
+        call_arguments.check_rows(arguments)
     if checked.is_read_once:
         raise ValueError(
             "`training_data` must be data that can be read more than once: "

@@ -1,6 +1,7 @@
 """Tests of how consolidation finds the sparsity that a task's data bear."""
 
 import warnings
+from unittest import mock
 
 import keras
 import numpy as np
@@ -249,7 +250,7 @@ class RoundsTest(parameterized.TestCase):
                 raise KeyboardInterrupt
             return untold(self, **arguments)
 
-        with self.enter_patch(Validation, "quality", interrupted):
+        with mock.patch.object(Validation, "quality", interrupted):
             if rounds == 1:
                 with self.assertRaises(KeyboardInterrupt):
                     consolidate(model)
@@ -263,11 +264,6 @@ class RoundsTest(parameterized.TestCase):
         self.assertTrue(report.kept)
         self.assertGreater(sparsity(report), 0.3)
 
-    def enter_patch(self, owner, name, value):
-        from unittest import mock
-
-        return mock.patch.object(owner, name, value)
-
     def test_an_error_changes_nothing(self):
         model = default_model()
         begin(model, epochs=6)
@@ -277,7 +273,7 @@ class RoundsTest(parameterized.TestCase):
         def full(self, **arguments):
             raise OSError("no space left")
 
-        with self.enter_patch(Validation, "quality", full):
+        with mock.patch.object(Validation, "quality", full):
             with self.assertRaises(OSError):
                 consolidate(model)
         np.testing.assert_array_equal(logits(model, 0), before)
@@ -356,3 +352,56 @@ class LengthsTest(parameterized.TestCase):
         validation = next(iter(data))
         report = model.consolidate(validation, verbose=0)
         self.assertTrue(report.kept)
+
+    def test_data_in_the_order_of_their_classes(self):
+        """The first training examples tell nothing then."""
+        x, y = digits(0, slice(0, 1600))
+        x, y = x[y < 2], y[y < 2]
+        order = np.repeat(np.argsort(y, kind="stable"), 8)
+        data = tf.data.Dataset.from_tensor_slices((x[order], y[order]))
+        model = default_model()
+        model.add_task("a", keras.layers.Dense(2))
+        model.fit(data.batch(100), epochs=2, verbose=0)
+        report = model.consolidate((x[::4], y[::4]), verbose=0)
+        self.assertEqual(report.kept, report.loss <= report.allowed_loss)
+
+    def test_batches_of_one_size_only(self):
+        backbone = keras.Sequential(
+            [
+                keras.Input(batch_shape=(40, 64)),
+                keras.layers.Dense(16, activation="relu"),
+            ]
+        )
+        model = default_model(backbone=backbone)
+        model.add_task("a", keras.layers.Dense(10))
+        x, y = digits(0, TRAIN)
+        model.fit(x, y, batch_size=40, epochs=6, verbose=0)
+        few = x[:360], y[:360]
+        validation = tuple(part[:80] for part in digits(0, VALIDATION))
+        report = model.consolidate(validation, verbose=0, training_data=few)
+        self.assertTrue(report.kept)
+
+    def test_a_rate_that_is_a_function(self):
+        optimizer = keras.optimizers.Adam(lambda: 0.01)
+        model = default_model(optimizer=optimizer)
+        begin(model, epochs=6)
+        self.assertTrue(consolidate(model).kept)
+
+    def test_ragged_data(self):
+        lengths = np.random.default_rng(0).integers(1, 6, 120)
+        rows = [np.full(n, n % 2 + 1) for n in lengths]
+        x, y = tf.ragged.constant(rows), lengths % 2
+        embedding = keras.layers.Embedding(4, 8)
+        model = default_model(
+            backbone=keras.Sequential(
+                [
+                    keras.Input((None,), ragged=True, dtype="int32"),
+                    embedding,
+                    keras.layers.GlobalAveragePooling1D(),
+                ]
+            )
+        )
+        model.add_task("a", keras.layers.Dense(2))
+        model.fit(x, y, epochs=2, verbose=0)
+        report = model.consolidate((x[:60], y[:60]), verbose=0)
+        self.assertLessEqual(report.loss, report.allowed_loss)

@@ -213,7 +213,7 @@ def commonest_share(labels: list) -> float | None:
         if not (np.isin(y, (0, 1)).all() and (y.sum(axis=-1) == 1).all()):
             return None
         y = y.argmax(axis=-1)
-    if y.dtype.kind not in "iub" and not np.equal(y, np.rint(y)).all():
+    if y.dtype.kind not in "iubf" or (y != np.floor(y)).any():
         return None
     _, counts = np.unique(y, return_counts=True)
     return float(counts.max() / y.size)

@@ -96,8 +96,8 @@ class Pruning(PruningStrategy):
         begin: fraction of the training steps at which pruning begins.
         end: fraction of the steps at which the target is reached.
         frequency: steps between two updates of the masks.
-        tolerance: the quality (1.0 is 100 % accuracy) that further pruning in
-            `consolidate` may cost. 0 still removes what costs nothing; `None`
+        tolerance: what further pruning in `consolidate` may cost, at most the
+            model's `tolerance`. 0 still removes what costs nothing; `None`
             leaves the masks as training made them.
         budget: bytes that the masks, codes and codebooks of a task may take,
             instead of `sparsity`. They are divided among the kernels by

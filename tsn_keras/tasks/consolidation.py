@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tsn_keras.bank import FLOAT_WIDTH, PrivateCode, TaskRecord
-from tsn_keras.data import check_strings, joined
+from tsn_keras.data import check_strings, joined, num_rows, take_rows
 from tsn_keras.pruning import AdaptiveSparsity, largest, refine
 from tsn_keras.quantization import (
     Codebook,
@@ -239,7 +239,14 @@ class Consolidation:
         if not batches or not data.has_targets:
             return None
         # Sequences may have another length in each batch.
-        return self._validation.of(joined([batch[:2] for batch in batches]))
+        sample = joined([batch[:2] for batch in batches])
+        rows, size = num_rows(sample[0]), self._model.switch.batch_size or 1
+        try:
+            sample = take_rows(sample, slice(rows - rows % size))
+            return self._validation.of(sample)
+        except ValueError:
+            # Data in the order of their classes, say, tell nothing so early.
+            return None
 
     def _prune(self) -> None:
         if self._finds_sparsity:

@@ -166,5 +166,8 @@ def current_rate(optimizer: Optimizer) -> float | None:
 def highest_rate(optimizer: Optimizer, steps: int) -> float:
     """Returns the highest learning rate that a schedule has in some steps."""
     rate = raw_learning_rate(_inner(optimizer))
+    if not isinstance(rate, schedules.LearningRateSchedule):
+        # A function of the user's own, which is not told the step.
+        return float(rate())
     looked_at = np.linspace(0, max(steps - 1, 0), num=33).astype(int)
     return max(float(rate(int(step))) for step in looked_at)

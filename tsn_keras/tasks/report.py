@@ -192,7 +192,7 @@ def _unit_warnings(usage: list[KernelUsage]) -> list[str]:
     return [
         f"Over-pruned: {kernel.dead_units:.0%} of the units of kernel "
         f"'{kernel.path}' have no incoming weight. Lower `sparsity`, or raise "
-        "`budget`, in `pruning`."
+        "`budget`, in `pruning`; by default, the model's `tolerance`."
         for kernel in usage
         if kernel.dead_units > MOST_DEAD_UNITS
     ]

@@ -112,9 +112,9 @@ class Training:
         if data.is_read_once:
             warnings.warn(
                 "`x` is a generator, which cannot be started again: "
-                "`consolidate` will have no data to train with while it "
-                "prunes. Give it `training_data`, or give `fit` arrays, a "
-                "`tf.data.Dataset` or a `PyDataset`.",
+                "`consolidate` will have no data to train with. Give it "
+                "`training_data`, or give `fit` arrays, a `tf.data.Dataset` "
+                "or a `PyDataset`.",
                 stacklevel=6,
             )
         self._watch = _LossWatch(model.switch.kernels)
@@ -341,6 +341,7 @@ def checked_training_data(model: keras.Model, data: Any) -> TrainingData:
         )
     arguments = dict(zip(names, columns))
     call_arguments.check_kinds(arguments)
+    arguments["batch_size"] = model.switch.batch_size
     checked = _checked_data(model, arguments)
     if checked.is_arrays:
         call_arguments.check_rows(arguments)

@@ -152,11 +152,12 @@ class ActivationSimilarity(Sharing):
 
     Between `threshold` and `doubt` there is a trial: a short training on that
     plane and on a new one. There is one, too, if the nearest task does not
-    predict the new one's labels, since classes of one data set look alike and
-    are not learned alike. An early lead shrinks. So the loss on held-out
-    training data must be half of that on the new plane. If it is not, a second
-    trial shares only the first kernels. Only arrays and `tf.data` can be split
-    for a trial; with other data a task in doubt gets a plane of its own.
+    predict the new one's labels about as well as its own, since classes of one
+    data set look alike and are not learned alike. An early lead shrinks. So the
+    loss on held-out training data must be half of that on the new plane. If it
+    is not, a second trial shares only the first kernels. Only arrays and
+    `tf.data` can be split for a trial; with other data a task in doubt gets a
+    plane of its own.
 
     A task uses all that its nearest task uses. So subnetworks grow from task to
     task by frozen weights, learned for ever more distant tasks. A plane

@@ -420,6 +420,8 @@ class Consolidation:
             "after": after,
             "allowed": round(self._tolerance.allowed(), 6),
         }
+        if self._validation.loss is not None:
+            facts["loss"] = float(f"{self._validation.loss:.4g}")
         if self._validation.chance is not None:
             facts["chance"] = round(self._validation.chance, 4)
         if monitor in task.progress.denser:

@@ -1,6 +1,7 @@
 """The trial of a shared plane against a plane of the task's own."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import keras
@@ -19,6 +20,9 @@ from tsn_keras.sharing import PlaneChoice
 # A task that starts as another is ahead at first, and loses of that lead
 # while it trains on: on permuted MNIST it can be level and end behind.
 LEAD = 0.5
+# The part by which the loss of a task that predicts labels may be higher than
+# on its own data.
+HARDLY_MORE = 0.05
 # Examples on which labels are predicted.
 LABELS = 256
 
@@ -29,7 +33,8 @@ def predicts_labels(
     """Tells whether a similar task, as it is, predicts a new task's labels.
 
     It does if its loss on the new task's data is at most `LEAD` times that
-    with the same labels in another order.
+    with the same labels in another order, and hardly more than on its own
+    task's validation data. Otherwise a plane of its own may be better.
     """
     nearest = choice.nearest
     if choice.reason != "similar":
@@ -53,7 +58,10 @@ def predicts_labels(
             mean_over_workers(float(model.compute_loss(x, labels, y_pred)))
             for labels in (y, others)
         ]
-    return losses[0] <= LEAD * losses[1]
+    # The banks of earlier versions do not say how good a task was.
+    reached = model.bank[nearest].facts.get("loss", -math.inf)
+    as_good = losses[0] <= reached + HARDLY_MORE * abs(reached)
+    return as_good and losses[0] <= LEAD * losses[1]
 
 
 def try_planes(

@@ -325,8 +325,8 @@ class ContinualModel(keras.Model):
         """Ends the running task: prunes, quantizes, packs and freezes it.
 
         Then it calls `on_consolidate_end(report)` of those callbacks of the
-        task's last `fit` that have it. Ctrl-C ends the search for a sparsity
-        with the best that was found; before that, the task is as it was.
+        task's last `fit` that have it. Ctrl-C ends a search with the best that
+        was found; if nothing has held until then, the task is as it was.
 
         Args:
             validation_data: As in `keras.Model.fit`: tuple of arrays,

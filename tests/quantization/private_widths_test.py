@@ -55,6 +55,24 @@ class PrivateWidthsTest(parameterized.TestCase):
         search_private_widths(many, quality, -0.02)
         self.assertLess(len(calls), 24)
 
+    @parameterized.parameters(1, 2, 4, 5)
+    def test_an_interrupt_ends_with_the_best_so_far(self, calls):
+        found = []
+
+        def quality(codes):
+            if len(found) == calls:
+                raise KeyboardInterrupt
+            found.append((closeness(codes), codes))
+            return found[-1][0]
+
+        with self.assertWarnsRegex(UserWarning, "interrupted"):
+            codes = search_private_widths(VALUES, quality, -0.1)
+        held = [tried for value, tried in found if value >= -0.1]
+        self.assertGreaterEqual(closeness(codes), -0.1)
+        fewest = min([32] + [sum(c.width for c in tried) for tried in held])
+        if held:
+            self.assertEqual(sum(code.width for code in codes), fewest)
+
     def test_float32_where_no_width_is_acceptable(self):
         codes = search_private_widths(VALUES, closeness, 1.0)
         self.assertEqual([code.width for code in codes], [32] * len(VALUES))

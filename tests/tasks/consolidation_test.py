@@ -10,6 +10,7 @@ from absl.testing import parameterized
 
 import tsn_keras
 from tests.digits_tasks import (
+    TEST,
     VALIDATION,
     begin,
     consolidate,
@@ -348,6 +349,45 @@ class MechanismsTest(parameterized.TestCase):
         fit(model, 1)
         consolidate(model, 1)
         self.assertEqual(model.tasks, ("task 0", "task 1"))
+
+
+class InterruptTest(parameterized.TestCase):
+    def test_ctrl_c_ends_a_search_with_what_holds(self):
+        """Whenever it comes: the task holds, or it is as it was."""
+        quantization = AdaptiveCodebook(
+            min_width=1, max_width=8, fine_tune_steps=2
+        )
+        model = make_model(quantization=quantization)
+        begin(model, epochs=4)
+        before = model.predict(digits(0, TEST)[0], verbose=0)
+        untold, ended = Validation.quality, []
+        for last in range(1, 40):
+            calls = []
+
+            def interrupted(self, **arguments):
+                calls.append(None)
+                if len(calls) == last:
+                    raise KeyboardInterrupt
+                return untold(self, **arguments)
+
+            with (
+                mock.patch.object(Validation, "quality", interrupted),
+                warnings.catch_warnings(record=True) as caught,
+            ):
+                warnings.simplefilter("always")
+                try:
+                    report = consolidate(model)
+                except KeyboardInterrupt:
+                    after = model.predict(digits(0, TEST)[0], verbose=0)
+                    np.testing.assert_array_equal(after, before)
+                    continue
+            told = any("interrupted" in str(one.message) for one in caught)
+            ended.append((told, report.kept))
+            break
+        self.assertEqual(ended, [(True, True)])
+        x, y = digits(0, VALIDATION)
+        quality = model.evaluate(x, y, verbose=0)[1]
+        self.assertAlmostEqual(report.quality_after, quality, places=5)
 
 
 class StopAfterOneEpoch(keras.callbacks.Callback):

@@ -1,7 +1,7 @@
 """The search for the smallest width of each private variable."""
 
-import bisect
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,21 +25,49 @@ def search_private_widths(
 
     First all get the smallest common width that is acceptable, by bisection.
     Then the larger ones get fewer bits, in groups of about equal size, as long
-    as that is acceptable. If no width is acceptable they stay float32.
+    as that is acceptable. If no width is acceptable they stay float32. Ctrl-C
+    ends the search with the fewest bits that were acceptable so far.
     """
+    best = _encoded(values, FLOAT_WIDTH)
+    try:
+        for best in _ever_fewer(values, quality, acceptable, narrowest):
+            pass
+    except KeyboardInterrupt:
+        warnings.warn(
+            "The search for the fewest bits of private variables was "
+            "interrupted. The fewest that held so far are taken.",
+            stacklevel=7,
+        )
+    return best
 
-    def encoded(width):
-        return [PrivateCode.encode(value, width) for value in values]
 
+def _encoded(values: list[np.ndarray], width: int) -> list[PrivateCode]:
+    return [PrivateCode.encode(value, width) for value in values]
+
+
+def _ever_fewer(
+    values: list[np.ndarray],
+    quality: Callable[[list[PrivateCode]], float],
+    acceptable: float,
+    narrowest: int,
+) -> Iterator[list[PrivateCode]]:
+    """Gives what is acceptable, each time in fewer bits."""
     widths = [w for w in WIDTHS if w >= narrowest]
-    place = bisect.bisect_left(
-        widths[:-1], True, key=lambda w: quality(encoded(w)) >= acceptable
-    )
-    width, codes = widths[place], encoded(widths[place])
+    # By bisection: the place of the narrowest that is acceptable.
+    low, high = 0, len(widths) - 1
+    while low < high:
+        middle = (low + high) // 2
+        codes = _encoded(values, widths[middle])
+        if quality(codes) >= acceptable:
+            high = middle
+            yield codes
+        else:
+            low = middle + 1
+    width, codes = widths[high], _encoded(values, widths[high])
     sizes = [value.size if value.size >= SMALL else 0 for value in values]
     large = by_size(sizes)
     if not large:
-        return codes
+        return
     # One bit less for all of them is not acceptable.
     groups = list(halves(large, sizes, WORTHWHILE) or [large])
     for narrower in reversed([w for w in widths if w < width]):
@@ -52,7 +80,7 @@ def search_private_widths(
             if quality(trial) >= acceptable:
                 codes = trial
                 narrowed.append(group)
+                yield codes
             else:
                 groups += halves(group, sizes, WORTHWHILE) or ()
         groups = narrowed
-    return codes

@@ -294,6 +294,35 @@ class Consolidation:
                 draft.keep(largest(draft.values, count, draft.own))
 
     def _quantize(self, acceptable: float) -> None:
+        private = self.quality.private_values()
+        try:
+            codebooks = self._search_codebooks(acceptable)
+        except KeyboardInterrupt:
+            self.quality.install_private(private)
+            codebooks = self._widest_codebooks()
+            placed = place_all(self._kernels, self._own, codebooks)
+            if self._budget or self.quality(placed) < acceptable:
+                raise
+            warnings.warn(
+                f"Task '{self._task.name}': the search for the fewest bits "
+                "was interrupted. The widest codes are taken.",
+                stacklevel=6,
+            )
+        self._encode(codebooks)
+        placed = place_all(self._kernels, self._own, codebooks)
+        for draft, values in zip(self._drafts, placed):
+            draft.place(values)
+        self._progress.end("fine-tune")
+
+    def _widest_codebooks(self) -> list[Codebook]:
+        kind = self._quantization.codebook
+        return [
+            Codebook.fit(draft.values[draft.own], draft.widest, kind)
+            for draft in self._drafts
+        ]
+
+    def _search_codebooks(self, acceptable: float) -> list[Codebook]:
+        """Returns the narrowest that are acceptable, or else the best."""
         self._tune = fine_tuning_of(self._model)
         hopeful = acceptable
         if self._tune is not None:
@@ -332,11 +361,7 @@ class Consolidation:
         if codebooks is not best[1]:
             _, codebooks, values = best
             self.quality.install_private(values)
-        self._encode(codebooks)
-        placed = place_all(weights, own, codebooks)
-        for draft, values in zip(self._drafts, placed):
-            draft.place(values)
-        self._progress.end("fine-tune")
+        return codebooks
 
     @property
     def _narrowest(self) -> int:

@@ -306,6 +306,8 @@ class Quality:
             before = self._installed[index]
             if before is None or not _same_bits(kernel, before):
                 installed = self._switch.kernels[index]
+                # Nothing is known to be installed if this is interrupted.
+                self._installed[index] = None
                 installed.install(kernel, is_stored=before is not None)
                 self._installed[index] = kernel
                 self._known = None

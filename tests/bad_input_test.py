@@ -124,6 +124,16 @@ def cases(table):
     return [(name.replace(" ", "_"), name) for name in table]
 
 
+class Unscheduled(tsn_keras.pruning.PruningStrategy):
+    """Neither has a schedule nor finds a sparsity."""
+
+    def target(self, path):
+        return 0.5
+
+    def importance(self, mask):
+        return mask.own
+
+
 class BadInputTest(parameterized.TestCase):
     """One model with a consolidated task meets everything that is wrong."""
 
@@ -379,6 +389,7 @@ class FreshModelTest(parameterized.TestCase):
         ({"quantization": "int8"}, ValueError, "'adaptive'.*'int8'"),
         ({"sharing": "adaptive"}, ValueError, "'always', 'never'.*'adaptive'"),
         ({"pruning": 0.5}, TypeError, "must be a Pruning.*pruning=0.5"),
+        ({"pruning": Unscheduled()}, TypeError, "Pruning or AdaptiveSparsity"),
         ({"quantization": 4}, TypeError, "AdaptiveCodebook.*=4"),
         ({"sharing": tsn_keras.sharing.Always}, TypeError, "be a Sharing"),
     )

@@ -26,7 +26,7 @@ from tsn_keras.layers import (
     with_subnetwork,
 )
 from tsn_keras.lite import other_formats, task_file
-from tsn_keras.pruning import PruningStrategy
+from tsn_keras.pruning import AdaptiveSparsity, Pruning, PruningStrategy
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.saving import archive, refusals, seal, stores
 from tsn_keras.sharing import Never, Sharing
@@ -138,7 +138,9 @@ class ContinualModel(keras.Model):
         # Keras sets the attributes of heads from its own `__init__` on.
         self.compiled_heads = CompiledHeads(heads)
         super().__init__(**kwargs)
-        self.pruning = get_strategy("pruning", pruning, PruningStrategy)
+        self.pruning = get_strategy(
+            "pruning", pruning, Pruning, AdaptiveSparsity
+        )
         self.quantization = get_strategy(
             "quantization", quantization, AdaptiveCodebook
         )

@@ -26,13 +26,13 @@ STRATEGIES = {
 }
 
 
-def get_strategy(argument: str, value: Any, wanted: type) -> Any:
+def get_strategy(argument: str, value: Any, *wanted: type) -> Any:
     """Returns the strategy that an argument of `ContinualModel` means.
 
     Args:
         argument: the argument's name, for errors.
         value: strategy object, name, serialized strategy, or `None`.
-        wanted: the base class of acceptable strategies.
+        *wanted: the base classes of acceptable strategies.
     """
     if isinstance(value, str):
         strategy_class = STRATEGIES.get(value)
@@ -46,8 +46,9 @@ def get_strategy(argument: str, value: Any, wanted: type) -> Any:
     if isinstance(value, dict):
         value = keras.saving.deserialize_keras_object(value)
     if value is not None and not isinstance(value, wanted):
+        bases = " or ".join(base.__name__ for base in wanted)
         raise TypeError(
-            f"`{argument}` must be a {wanted.__name__}, a name or None. "
+            f"`{argument}` must be a {bases}, a name or None. "
             f"Received: {argument}={value!r}"
         )
     return value

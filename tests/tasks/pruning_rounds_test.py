@@ -168,7 +168,9 @@ class RoundsTest(parameterized.TestCase):
         learn(model, 1, epochs=4)
         np.testing.assert_array_equal(logits(model, 0), before)
 
-    @parameterized.parameters("data set", "sequence", "schedule", "sgd")
+    @parameterized.parameters(
+        "data set", "sequence", "schedule", "sgd", "averages"
+    )
     def test_forms_of_data_and_optimizers(self, kind):
         x, y = digits(0, TRAIN)
         optimizer = keras.optimizers.Adam(0.01)
@@ -179,6 +181,8 @@ class RoundsTest(parameterized.TestCase):
             )
         elif kind == "sgd":
             optimizer = keras.optimizers.SGD(0.2, momentum=0.9)
+        elif kind == "averages":
+            optimizer = keras.optimizers.Adam(0.01, use_ema=True)
         elif kind == "data set":
             # The last batch of each epoch is smaller.
             data = (tf.data.Dataset.from_tensor_slices(data).batch(48),)

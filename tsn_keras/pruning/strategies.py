@@ -61,7 +61,11 @@ def _check_patterns(sparsity: Mapping[str, float]) -> None:
 
 
 class PruningStrategy(abc.ABC):
-    """What all pruning strategies have."""
+    """What all pruning strategies have.
+
+    One of your own derives from `Pruning`, which has a schedule, or from
+    `AdaptiveSparsity`, which finds its sparsity.
+    """
 
     # They belong to the class and are no arguments of it.
     learned_scores = False

@@ -67,6 +67,7 @@ def _train_rest(model: keras.Model, total: int, last: int) -> None:
             training.run(steps)
             progress.advance(progress.step + steps)
             pruning.follow(task.masks, progress.step, total)
+        training.end()
 
 
 class PruningRounds:
@@ -161,6 +162,7 @@ class PruningRounds:
             training.run(upto - done)
             done = upto
         training.run(steps - done)
+        training.end()
         state = self._state(sparsity)
         self._rounds += 1
         self._tell(self._rounds, sparsity)

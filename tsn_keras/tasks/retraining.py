@@ -95,7 +95,13 @@ class Retraining:
             for stack in stacked(itertools.islice(batches, steps)):
                 self._loop(stack)
             self._next = next(self._batches, self._next)
-            # Where it is asked to, an optimizer averages the variables.
+
+    def end(self) -> None:
+        """Ends what `begin` began, as the end of `fit` does.
+
+        Where it is asked to, an optimizer then takes averages of the variables.
+        """
+        if self.has_data:
             self._optimizer.finalize_variable_values(
                 self._model.trainable_variables
             )

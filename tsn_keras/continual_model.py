@@ -26,11 +26,11 @@ from tsn_keras.layers import (
     with_subnetwork,
 )
 from tsn_keras.lite import other_formats, task_file
-from tsn_keras.pruning import AdaptiveSparsity, Pruning, PruningStrategy
+from tsn_keras.pruning import PruningStrategy
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.saving import archive, refusals, seal, stores
 from tsn_keras.sharing import Never, Sharing
-from tsn_keras.strategies import get_strategy
+from tsn_keras.strategies import PRUNING, get_strategy
 from tsn_keras.tasks import checks, start, training
 from tsn_keras.tasks.call_arguments import (
     checked_call,
@@ -138,9 +138,7 @@ class ContinualModel(keras.Model):
         # Keras sets the attributes of heads from its own `__init__` on.
         self.compiled_heads = CompiledHeads(heads)
         super().__init__(**kwargs)
-        self.pruning = get_strategy(
-            "pruning", pruning, Pruning, AdaptiveSparsity
-        )
+        self.pruning = get_strategy("pruning", pruning, *PRUNING)
         self.quantization = get_strategy(
             "quantization", quantization, AdaptiveCodebook
         )

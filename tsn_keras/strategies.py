@@ -8,11 +8,14 @@ from tsn_keras.pruning import (
     AdaptiveSparsity,
     FisherPruning,
     MagnitudePruning,
+    Pruning,
     ScorePruning,
 )
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.sharing import ActivationSimilarity, Always, Never, WarmStart
 
+# A task is pruned while it trains, or when it is consolidated.
+PRUNING = Pruning, AdaptiveSparsity
 STRATEGIES = {
     "adaptive_sparsity": AdaptiveSparsity,
     "magnitude": MagnitudePruning,

@@ -40,10 +40,10 @@ from tsn_keras.tasks.call_arguments import (
 from tsn_keras.tasks.changes import Changes, changes_model
 from tsn_keras.tasks.compiled_heads import CompiledHeads, PerHead, as_reader
 from tsn_keras.tasks.consolidation import (
+    all_or_nothing,
     announced,
     check_consolidatable,
     consolidate_task,
-    restored_on_error,
 )
 from tsn_keras.tasks.optimizer import OptimizerFactory
 from tsn_keras.tasks.report import TaskReport, make_report, print_tasks
@@ -352,12 +352,11 @@ class ContinualModel(keras.Model):
         check_consolidatable(self)
         check_validation_data(validation_data)
         task = self.running_task
-        with restored_on_error(self):
+        with all_or_nothing(self):
             record = consolidate_task(
                 self, validation_data, training_data, monitor, mode, verbose
             )
             self.bank.add(record)
-        self.switch.let_go()
         return announced(self.report(task.name), task.callbacks)
 
     # What was learned.

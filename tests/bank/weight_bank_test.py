@@ -7,6 +7,7 @@ from unittest import mock
 import numpy as np
 from absl.testing import parameterized
 
+from tests import faults
 from tests.bank.random_tasks import (
     PATHS,
     SHAPES,
@@ -300,6 +301,45 @@ class WeightBankTest(parameterized.TestCase):
         np.testing.assert_array_equal(bank.used_bits(0), 32)
         bank.add(none)
         np.testing.assert_array_equal(bank.used_bits(1), 32)
+
+    @parameterized.parameters(False, True)
+    def test_an_interrupt_adds_all_or_nothing(self, shares):
+        """At any line of the bank, and the next task finds no trace of it."""
+        before = random_bank(3, num_planes=1 if shares else 3)
+        saved, tasks = before.to_bytes(), before.tasks
+        record = random_record(before, "new", 0)
+        other = random_record(before, "other", 0, seed=9)
+
+        def make():
+            bank = WeightBank(SHAPES, PATHS)
+            bank.load_bytes(saved)
+            return bank
+
+        def everything(bank):
+            bits = [bank.used_bits(index).tobytes() for index in (0, 1)]
+            return [contents(bank, task) for task in bank.tasks], bits
+
+        expected = {tasks: everything(before)}
+        for added in (record, other):
+            bank = make()
+            bank.add(added)
+            expected[bank.tasks] = everything(bank)
+        lines = faults.lines_of(lambda: make().add(record), "bank")
+        self.assertGreater(lines, 200)
+        ends = set()
+        # The last lines, where the task is taken in, one by one.
+        early = range(0, lines - 60, max(1, lines // 60))
+        for line in (*early, *range(lines - 60, lines)):
+            bank = make()
+            # Some of it is decoded already.
+            bank.effective(tasks[line % 3])
+            faults.interrupted(lambda: bank.add(record), line, "bank")
+            self.assertEqual(everything(bank), expected[bank.tasks])
+            ends.add(bank.tasks)
+            if "new" not in bank:
+                bank.add(other)
+                self.assertEqual(everything(bank), expected[bank.tasks])
+        self.assertLen(ends, 2)
 
     def test_task_with_another_number_of_kernels(self):
         bank = random_bank(2)

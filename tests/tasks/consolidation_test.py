@@ -9,6 +9,7 @@ import numpy as np
 from absl.testing import parameterized
 
 import tsn_keras
+from tests import faults
 from tests.digits_tasks import (
     TEST,
     VALIDATION,
@@ -388,6 +389,37 @@ class InterruptTest(parameterized.TestCase):
         x, y = digits(0, VALIDATION)
         quality = model.evaluate(x, y, verbose=0)[1]
         self.assertAlmostEqual(report.quality_after, quality, places=5)
+
+
+    def test_a_fault_at_any_line(self):
+        model = make_model(mlp(extra=[keras.layers.BatchNormalization()]))
+        learn(model, 0)
+        x, _ = digits(1, TEST)
+        begin(model, 1)
+        before = model.predict(x, verbose=0)
+        for line in (0, 40, 400, 1500, 3000):
+            fault = faults.interrupted(lambda: consolidate(model, 1), line)
+            self.assertTrue(fault)
+            np.testing.assert_array_equal(model.predict(x, verbose=0), before)
+        consolidate(model, 1)
+        self.assertEqual(model.bank.tasks, ("task 0", "task 1"))
+
+    def test_what_the_bank_holds_is_consolidated(self):
+        """Though something interrupts the last step."""
+        model = make_model()
+        learn(model, 0)
+        begin(model, 1)
+        heads = model.compiled_heads
+        interrupted = [KeyboardInterrupt, mock.DEFAULT]
+        with (
+            mock.patch.object(heads, "let_go", side_effect=interrupted),
+            self.assertRaises(KeyboardInterrupt),
+        ):
+            consolidate(model, 1)
+        self.assertIsNone(model.running_task)
+        self.assertEqual(model.bank.tasks, ("task 0", "task 1"))
+        self.assertGreater(model.report("task 1").quality_after, 0.3)
+        learn(model, 2)
 
 
 class StopAfterOneEpoch(keras.callbacks.Callback):

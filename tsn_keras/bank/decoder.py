@@ -2,7 +2,7 @@
 
 import bisect
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,13 @@ class RecentlyUsed:
             self._values[key] = value
         return value
 
+    def take(self, key: Hashable) -> Any:
+        """Returns a value that is not kept any more, or `None`."""
+        value = self._values.pop(key, None)
+        if value is not None:
+            self.size -= self._size_of(value)
+        return value
+
     def put(self, key: Hashable, value: Any) -> None:
         """Keeps a value of a new key, and forgets the oldest of too many."""
         self._values[key] = value
@@ -61,7 +68,10 @@ class Plane:
         self._owner = np.zeros(shape, np.uint16)
 
     def lay(self, own: np.ndarray, values: np.ndarray) -> None:
-        """Adds the own slots of the plane's next task, and their values."""
+        """Adds the own slots of the plane's next task, and their values.
+
+        If that is interrupted, the plane is of no use any more.
+        """
         self.count += 1
         slots = np.flatnonzero(own)
         self._owner.reshape(-1)[slots] = self.count
@@ -107,17 +117,54 @@ class Entry(NamedTuple):
     reference: int | None
 
 
-class KernelDecoder:
-    """Decodes what tasks own and share in a kernel, and keeps the latest."""
+class Kept(NamedTuple):
+    """What was decoded of a kernel, for tasks that come up again."""
 
-    def __init__(self, shape: tuple[int, ...]):
+    planes: RecentlyUsed
+    references: RecentlyUsed
+
+
+class KernelDecoder:
+    """Decodes what tasks own and share in a kernel, and keeps the latest.
+
+    The tasks of a decoder never change; `followed_by` makes another one.
+
+    Args:
+        entries: Of all tasks, in order.
+        used_bits: Those of every slot, if they are known.
+        kept: What was decoded of these tasks.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        entries: Sequence[Entry] = (),
+        used_bits: np.ndarray | None = None,
+        kept: Kept | None = None,
+    ):
         self._shape = shape
-        self._entries: list[Entry] = []
+        self._entries = list(entries)
         # The numbers of the tasks on each plane, in order.
         self._members: dict[int, list[int]] = {}
-        self._planes = RecentlyUsed(KEPT_PLANES)
-        self._references = RecentlyUsed(KEPT_REFERENCES)
-        self._used_bits: np.ndarray | None = None
+        for entry in entries:
+            self._members.setdefault(entry.plane, []).append(entry.number)
+        self._kept = kept or Kept(
+            RecentlyUsed(KEPT_PLANES), RecentlyUsed(KEPT_REFERENCES)
+        )
+        self._used_bits = used_bits
+
+    def followed_by(
+        self, entry: Entry, used_bits: np.ndarray
+    ) -> "KernelDecoder":
+        """Returns the decoder with one more task.
+
+        Args:
+            entry: As `next_entry` made it.
+            used_bits: Those of every slot, with the new task.
+        """
+        # What was decoded is true of the same tasks there.
+        entries = [*self._entries, entry]
+        return KernelDecoder(self._shape, entries, used_bits, self._kept)
 
     @property
     def num_planes(self) -> int:
@@ -140,24 +187,12 @@ class KernelDecoder:
         rank = len(self._members.get(plane, ()))
         return Entry(component, len(self._entries), plane, rank, reference)
 
-    def enter(
-        self,
-        entry: Entry,
-        own_slots: np.ndarray | None = None,
-        used_bits: np.ndarray | None = None,
-    ) -> None:
-        """Adds the next entry, as `next_entry` made it.
-
-        Its own slots, and the kernel's used bits with it, may be given if
-        they are known already.
-        """
-        if own_slots is not None:
-            laid = self._planes.get(entry.plane)
-            if laid and laid.count == entry.rank:
+    def keep_laid(self, entry: Entry, own_slots: np.ndarray) -> None:
+        """Lays the own slots of the last entry, where its plane is kept."""
+        if (laid := self._kept.planes.take(entry.plane)) is not None:
+            if laid.count == entry.rank:
                 laid.lay(own_slots, entry.component.own_values())
-        self._entries.append(entry)
-        self._members.setdefault(entry.plane, []).append(entry.number)
-        self._used_bits = used_bits
+            self._kept.planes.put(entry.plane, laid)
 
     def plane(self, plane: int, before: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the owned slots of a plane, and their values, zero elsewhere.
@@ -173,13 +208,16 @@ class KernelDecoder:
 
     def _laid(self, plane: int, count: int) -> Plane:
         """The state of a plane with at least `count` components laid."""
-        laid = self._planes.get(plane)
+        laid = self._kept.planes.get(plane)
         if laid is None:
             laid = Plane(self._shape)
-            self._planes.put(plane, laid)
         while laid.count < count:
             entry = self._entries[self._members[plane][laid.count]]
-            laid.lay(self.own_slots(entry), entry.component.own_values())
+            own = self.own_slots(entry), entry.component.own_values()
+            # Nothing is kept that may be interrupted half way.
+            self._kept.planes.take(plane)
+            laid.lay(*own)
+            self._kept.planes.put(plane, laid)
         return laid
 
     def _owned(self, entry: Entry) -> np.ndarray:
@@ -233,15 +271,15 @@ class KernelDecoder:
         # A chain of references is followed to one that is known or needs
         # none, and then decoded from there.
         chain = [entry.reference]
-        while chain[-1] not in self._references:
+        while chain[-1] not in self._kept.references:
             last = self._entries[chain[-1]]
             if not last.component.needs_reference:
                 break
             chain.append(last.reference)
         for number in reversed(chain):
-            bits = self._references.get(number)
+            bits = self._kept.references.get(number)
             if bits is None:
                 bits = np.packbits(self.used_mask(self._entries[number]))
-                self._references.put(number, bits)
+                self._kept.references.put(number, bits)
         flat = np.unpackbits(bits, count=math.prod(self._shape))
         return flat.view(bool).reshape(self._shape)

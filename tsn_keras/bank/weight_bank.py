@@ -1,5 +1,6 @@
 """The store of all consolidated tasks."""
 
+import collections
 import dataclasses
 import functools
 import operator
@@ -68,6 +69,53 @@ class KernelUsage:
         return 1.0 - used.any(axis=0).mean()
 
 
+@dataclasses.dataclass(frozen=True)
+class _Contents:
+    """What a bank holds. A bank changes by taking over other contents.
+
+    So an error or an interrupt in the middle of a change changes nothing.
+
+    Args:
+        base: The frozen weights that all tasks share.
+        records: Of all tasks, by name.
+        entries: What each task has in each kernel.
+        kernels: One decoder a kernel.
+        used_slots: Of the tasks that were put to work last.
+    """
+
+    base: tuple[PrivateCode, ...]
+    records: dict[str, TaskRecord]
+    entries: dict[str, list[Entry]]
+    kernels: list[KernelDecoder]
+    used_slots: RecentlyUsed
+
+    @classmethod
+    def of(
+        cls,
+        shapes: list[tuple[int, ...]],
+        records: Iterable[TaskRecord],
+        base: Iterable[PrivateCode],
+    ) -> "_Contents":
+        """Returns contents of which nothing is decoded yet."""
+        records = {record.name: record for record in records}
+        counts = [collections.Counter() for _ in shapes]
+        entries = {}
+        for number, (name, record) in enumerate(records.items()):
+            entries[name] = []
+            for component, plane, count in zip(
+                record.components, record.planes, counts, strict=True
+            ):
+                where = number, plane, count[plane], record.reference
+                entries[name].append(Entry(component, *where))
+                count[plane] += 1
+        columns = list(zip(*entries.values())) or [()] * len(shapes)
+        used_slots = RecentlyUsed(
+            KEPT_SLOTS_BYTES, lambda used: sum(s.num_bytes for s in used)
+        )
+        kernels = [KernelDecoder(*pair) for pair in zip(shapes, columns)]
+        return cls(tuple(base), records, entries, kernels, used_slots)
+
+
 def _alone(method: Callable) -> Callable:
     """Lets one thread at a time decode: what was decoded is kept for later."""
 
@@ -112,42 +160,28 @@ class WeightBank:
                 "`shapes` and `paths` must have one entry for each kernel. "
                 f"Received: {len(self.shapes)} shapes, {len(self.paths)} paths"
             )
-        self._hold(records, base)
+        self._contents = _Contents.of(self.shapes, records, base)
+        # Tasks, and the metadata that are saved with them.
+        self._written: tuple[list[TaskRecord], bytes] | None = None
 
     def __reduce__(self):
         parts = self.shapes, self.paths, list(self._records.values()), self.base
         return WeightBank, parts
 
-    @_alone
-    def _hold(
-        self, records: Iterable[TaskRecord], base: Iterable[PrivateCode]
-    ) -> None:
-        """Forgets everything, and takes over these contents."""
-        self.base = tuple(base)
-        # Those who only look up a record need no lock.
-        self._records = {record.name: record for record in records}
-        # Tasks, and the metadata that are saved with them.
-        self._written: tuple[list[TaskRecord], bytes] | None = None
-        # What each task has in each kernel.
-        self._entries: dict[str, list[Entry]] = {}
-        self._kernels = [KernelDecoder(shape) for shape in self.shapes]
-        self._used_slots = RecentlyUsed(
-            KEPT_SLOTS_BYTES, lambda used: sum(s.num_bytes for s in used)
-        )
-        for record in self._records.values():
-            self._entries[record.name] = self._new_entries(record)
-            # Nothing is decoded before it is needed.
-            for kernel, entry in self._in_kernels(record.name):
-                kernel.enter(entry)
+    # Those who only look up a record need no lock.
 
-    def _new_entries(self, record: TaskRecord) -> list[Entry]:
-        """What a task that is not in the bank yet has in each kernel."""
-        return [
-            kernel.next_entry(component, plane, record.reference)
-            for kernel, component, plane in zip(
-                self._kernels, record.components, record.planes, strict=True
-            )
-        ]
+    @property
+    def base(self) -> tuple[PrivateCode, ...]:
+        """The frozen weights that all tasks share."""
+        return self._contents.base
+
+    @property
+    def _records(self) -> dict[str, TaskRecord]:
+        return self._contents.records
+
+    @property
+    def _kernels(self) -> list[KernelDecoder]:
+        return self._contents.kernels
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -182,12 +216,14 @@ class WeightBank:
             )
         return self._kernels[number]
 
+    @_alone
     def set_base(self, values: list[np.ndarray]) -> None:
         """Stores the frozen weights that all tasks share, exactly and once."""
         if self._records:
             raise ValueError("The base of a bank with tasks never changes.")
-        self.base = tuple(PrivateCode.encode(v, FLOAT_WIDTH) for v in values)
+        base = [PrivateCode.encode(v, FLOAT_WIDTH) for v in values]
         self._written = None
+        self._contents = _Contents.of(self.shapes, (), base)
 
     def base_values(self) -> list[np.ndarray]:
         """Returns the frozen weights, in the model's order."""
@@ -209,22 +245,36 @@ class WeightBank:
         if record.name in self._records:
             raise ValueError(f"Task '{record.name}' is in the bank already.")
         self._check_reference(record)
-        entries = self._new_entries(record)
+        before = self._contents
+        entries = [
+            kernel.next_entry(component, plane, record.reference)
+            for kernel, component, plane in zip(
+                before.kernels, record.components, record.planes, strict=True
+            )
+        ]
         decoded = [
             self._decode_new(record.name, index, entry)
             for index, entry in enumerate(entries)
         ]
-        parts = list(zip(self._kernels, entries, decoded))
+        parts = list(zip(before.kernels, entries, decoded))
         used = [k.used_slots(entry, own) for k, entry, (own, _) in parts]
+        after = dataclasses.replace(
+            before,
+            records={**before.records, record.name: record},
+            entries={**before.entries, record.name: entries},
+            kernels=[
+                k.followed_by(entry, bits) for k, entry, (_, bits) in parts
+            ],
+        )
         # Here, so that saving takes no longer with more tasks.
-        written = self._write([*self._records.values(), record])
-        # Up to here nothing of the bank has changed.
-        for kernel, entry, (own, bits) in parts:
-            kernel.enter(entry, own, bits)
-        self._records[record.name] = record
-        self._entries[record.name] = entries
-        self._used_slots.put(record.name, used)
+        written = self._write(list(after.records.values()))
+        # Up to here nothing of the bank has changed, and this is one step.
+        self._contents = after
         self._written = written
+        # It need not be decoded again.
+        after.used_slots.put(record.name, used)
+        for kernel, entry, (own, _) in parts:
+            kernel.keep_laid(entry, own)
 
     def _decode_new(
         self, task: str, index: int, entry: Entry
@@ -276,7 +326,7 @@ class WeightBank:
         """
         end = len(self._records)
         if before is not None:
-            end = self._entries[self[before].name][0].number
+            end = self._contents.entries[self[before].name][0].number
         pairs = zip(self._kernels, planes)
         parts = [kernel.plane(plane, end) for kernel, plane in pairs]
         return PlaneView(*map(list, zip(*parts)))
@@ -284,7 +334,7 @@ class WeightBank:
     @_alone
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
         """Returns the bool mask of the slots that a task owns in a kernel."""
-        entries = self._entries[self[task].name]
+        entries = self._contents.entries[self[task].name]
         return self._kernel(kernel).own_slots(entries[kernel])
 
     @_alone
@@ -319,16 +369,17 @@ class WeightBank:
     @_alone
     def effective(self, task: str) -> list[np.ndarray]:
         """Returns the kernels that a task computes with, zero elsewhere."""
-        used = self._used_slots.get(task)
+        kept = self._contents.used_slots
+        used = kept.get(task)
         if used is None:
             entries = self._in_kernels(task)
             used = [kernel.used_slots(entry) for kernel, entry in entries]
-            self._used_slots.put(task, used)
+            kept.put(task, used)
         return [slots.kernel(shape) for slots, shape in zip(used, self.shapes)]
 
     def _in_kernels(self, task: str) -> Iterable[tuple[KernelDecoder, Entry]]:
         """The decoder of each kernel, and what a task has there."""
-        return zip(self._kernels, self._entries[self[task].name])
+        return zip(self._kernels, self._contents.entries[self[task].name])
 
     def private(self, task: str) -> list[np.ndarray]:
         """Returns the private variables of a task, in the model's order."""
@@ -383,4 +434,6 @@ class WeightBank:
             )
         if check is not None:
             check(WeightBank(self.shapes, self.paths, records, base))
-        self._hold(records, base)
+        with self.lock:
+            self._contents = _Contents.of(self.shapes, records, base)
+            self._written = None

@@ -60,13 +60,20 @@ STAGES = ("prune", "quantize", "fine-tune", "store")
 
 
 @contextlib.contextmanager
-def restored_on_error(model: keras.Model) -> Iterator[None]:
-    """Brings the running task back as it was if consolidating it fails."""
-    before = TaskBefore(model, of_training=False)
+def all_or_nothing(model: keras.Model) -> Iterator[None]:
+    """Ends the running task, or brings it back as it was if that fails.
+
+    Once the bank holds the task it is consolidated, whatever follows.
+    """
+    before, name = TaskBefore(model, of_training=False), model.running_task.name
     try:
         yield
+        model.switch.let_go()
     except BaseException:
-        before.restore()
+        if name in model.bank:
+            model.switch.let_go()
+        else:
+            before.restore()
         raise
 
 

@@ -1,10 +1,15 @@
 """Files and folders appear when they are complete, or not at all."""
 
+import contextlib
 import os
 import pathlib
+import signal
+import subprocess
+import sys
 import tempfile
+from unittest import mock
 
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from tsn_keras.files import complete_file, complete_folder
 
@@ -56,6 +61,101 @@ class FilesTest(absltest.TestCase):
         self.assertCountEqual(os.listdir(self.folder), ["made", "beside"])
         self.assertCountEqual(os.listdir(self.path), ["one", "two"])
         self.assertEqual((self.folder / "beside").read_text(), "two")
+
+    def test_a_folder_is_replaced_in_one_step(self):
+        """Also where it has folders, and if the last step fails."""
+        self.path.mkdir()
+        (self.path / "part").mkdir()
+        (self.path / "part" / "old").write_text("old")
+        rename = pathlib.Path.rename
+
+        def failing(path, target):
+            if target == self.path and path.parent.name != "before":
+                raise OSError("no")
+            return rename(path, target)
+
+        for rename_of in (failing, rename):
+            with contextlib.ExitStack() as stack:
+                if rename_of is failing:
+                    stack.enter_context(self.assertRaises(OSError))
+                stack.enter_context(
+                    mock.patch.object(
+                        pathlib.Path, "rename", rename_of, create=True
+                    )
+                )
+                with complete_folder(self.path) as unfinished:
+                    (unfinished / "part").mkdir(parents=True)
+                    (unfinished / "part" / "new").write_text("new")
+            found = sorted(os.listdir(self.path / "part"))
+            self.assertEqual(
+                found, ["old"] if rename_of is failing else ["new", "old"]
+            )
+            self.assertEqual(os.listdir(self.folder), ["made"])
+
+    def test_a_missing_folder_is_named_as_it_was_given(self):
+        for complete in (complete_file, complete_folder):
+            with self.assertRaisesRegex(FileNotFoundError, "'absent/a.keras'"):
+                with complete("absent/a.keras"):
+                    pass
+
+
+KILLED = """
+import os, signal, sys
+from tsn_keras.files import complete_file, complete_folder
+complete = {"file": complete_file, "folder": complete_folder}[sys.argv[1]]
+with complete(sys.argv[2]) as unfinished:
+    if sys.argv[1] == "folder":
+        unfinished.mkdir()
+        unfinished = unfinished / "a"
+    unfinished.write_text("half")
+    if sys.argv[1] == "folder":
+        # In the middle of the exchange.
+        before = unfinished.parent.parent / "before"
+        before.mkdir()
+        os.rename(sys.argv[2], before / "made")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+class KilledTest(parameterized.TestCase):
+    @parameterized.parameters("file", "folder")
+    def test_leftovers_go_with_the_next_save(self, kind):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        folder = pathlib.Path(folder)
+        path = folder / "made"
+        others = [folder / ".made.other", folder / ".madeira.host-1-a"]
+        for other in others:
+            other.mkdir()
+        path.mkdir() if kind == "folder" else path.write_text("first")
+        if kind == "folder":
+            (path / "a").write_text("first")
+        run = subprocess.run([sys.executable, "-c", KILLED, kind, str(path)])
+        self.assertEqual(run.returncode, -signal.SIGKILL)
+        self.assertLen(os.listdir(folder), 4 if kind == "file" else 3)
+        # Another target leaves them alone.
+        with complete_file(folder / "beside") as unfinished:
+            unfinished.write_text("")
+        self.assertEqual(path.exists(), kind == "file")
+        with self.assertRaises(KeyError):
+            complete = complete_file if kind == "file" else complete_folder
+            with complete(path):
+                raise KeyError
+        content = path if kind == "file" else path / "a"
+        self.assertEqual(content.read_text(), "first")
+        self.assertCountEqual(
+            os.listdir(folder),
+            ["made", "beside", *(other.name for other in others)],
+        )
+
+    def test_what_is_being_written_stays(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        path = pathlib.Path(folder) / "made"
+        with complete_file(path) as one:
+            one.write_text("one")
+            with complete_file(path) as other:
+                other.write_text("other")
+            self.assertEqual(path.read_text(), "other")
+        self.assertEqual(path.read_text(), "one")
 
 
 if __name__ == "__main__":

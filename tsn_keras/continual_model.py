@@ -482,7 +482,7 @@ class ContinualModel(keras.Model):
         refusals.check_model_path(filepath, zipped)
         plain = functools.partial(super().save, zipped=zipped, **kwargs)
         if archive.is_written_by_keras(filepath, overwrite, zipped):
-            plain(archive.full_path(filepath), overwrite=overwrite)
+            archive.save_by_keras(filepath, overwrite, zipped, plain)
         elif self.running_task is not None or not self.tasks:
             with complete_file(filepath) as path, seal.unchanged(self):
                 plain(path)

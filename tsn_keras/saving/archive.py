@@ -20,7 +20,7 @@ import keras
 
 from tsn_keras.bank import Capacity
 from tsn_keras.data import check_paths
-from tsn_keras.files import complete_file
+from tsn_keras.files import complete_file, complete_folder
 
 BANK_FILE = "bank"
 _BANK_MEMBER = f"assets/{BANK_FILE}"
@@ -102,18 +102,36 @@ def is_written_by_keras(
     """
     check_paths(filepath=path)
     asks = not overwrite and os.path.exists(path)
-    is_local = str(path).endswith(".keras") and "://" not in str(path)
-    return zipped is False or asks or not is_local
+    is_archive = str(path).endswith(".keras") and _is_local(path)
+    return zipped is False or asks or not is_archive
 
 
-def full_path(path: Any) -> Any:
+def save_by_keras(
+    path: Any, overwrite: bool, zipped: bool | None, save: Callable
+) -> None:
+    """Lets Keras write a file or a folder. A folder appears when it is whole.
+
+    Args:
+        save: `keras.Model.save`, with a path and `overwrite`.
+    """
+    asks = not overwrite and os.path.exists(path)
+    if zipped is False and _is_local(path) and not asks:
+        with complete_folder(_full_path(path)) as unfinished:
+            save(str(unfinished), overwrite=True)
+    else:
+        save(_full_path(path), overwrite=overwrite)
+
+
+def _is_local(path: Any) -> bool:
+    return isinstance(path, (str, os.PathLike)) and "://" not in str(path)
+
+
+def _full_path(path: Any) -> Any:
     """Returns an absolute path, if a path was given and it is local.
 
     Keras loses the vocabularies of a folder whose path is relative.
     """
-    is_path = isinstance(path, (str, os.PathLike))
-    is_local = is_path and "://" not in str(path)
-    return os.path.abspath(path) if is_local else path
+    return os.path.abspath(path) if _is_local(path) else path
 
 
 def write_archive(

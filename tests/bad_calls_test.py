@@ -1493,7 +1493,8 @@ TABLE = {
 }
 # Records that others return, and functions of arrays for use within.
 NOT_CALLED = {
-    "bank": "BudgetError Capacity Component ComponentDraft KernelUsage "
+    "bank": "BudgetError Capacity Component ComponentDraft DamagedFileError "
+    "KernelUsage "
     "PlaneView PrivateCode TaskRecord widest_width",
     "layers": "MaskedKernel assign call_given computing_with "
     "computing_with_own_values given_value has_given_values "

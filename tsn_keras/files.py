@@ -1,4 +1,4 @@
-"""Files and folders that appear under their name when they are complete."""
+"""Files and folders that are complete, or not there at all."""
 
 import contextlib
 import os
@@ -13,6 +13,13 @@ from collections.abc import Iterator
 _open: set[str] = set()
 # What stood under the name, while something else takes its place.
 _BEFORE = "before"
+
+
+class DamagedFileError(ValueError):
+    """A file is damaged, is none of tsn_keras, or of another version of it.
+
+    Nothing was taken over from it.
+    """
 
 
 @contextlib.contextmanager

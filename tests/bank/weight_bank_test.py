@@ -421,7 +421,7 @@ class WeightBankTest(parameterized.TestCase):
         bank.add(float_record(bank, "a", 0, own=True))
         other = WeightBank([SHAPES[0], (3, 3, 2, 5)], PATHS)
         with self.assertRaisesRegex(
-            ValueError, "'a' has 72 own slots.*'conv/kernel'.*holds 90"
+            ValueError, "has 72 own slots.*holds 90.*another architecture"
         ):
             other.add(bank["a"])
         self.assertEqual(other.tasks, ())

@@ -24,6 +24,7 @@ from tests.digits_tasks import (
     make_model,
     mlp,
 )
+from tsn_keras.bank import file_format
 
 
 def normalized_mlp():
@@ -235,23 +236,16 @@ class SavingTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "is damaged"):
             make_model().load_weights(self.path)
 
-    @parameterized.parameters("assets/bank", "model.weights.h5")
-    def test_a_bank_of_another_version(self, member):
+    @parameterized.parameters(False, True)
+    def test_a_bank_of_another_version(self, running):
         model = make_model()
-        learn(model, 0)
-        if member.endswith("h5"):
-            begin(model, 1)
-        model.save(self.path)
-        with zipfile.ZipFile(self.path) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-        start = files[member].index(b"TSNB")
-        changed = bytearray(files[member])
-        changed[start + 4] = 99
-        files[member] = bytes(changed)
-        with zipfile.ZipFile(self.path, "w") as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
+        with mock.patch.object(file_format, "VERSION", 99):
+            learn(model, 0)
+            if running:
+                begin(model, 1)
+            model.save(self.path)
         message = "format version 99.*Load it with the release"
+        # Keras makes it one of its own.
         with self.assertRaisesRegex(ValueError, message):
             keras.models.load_model(self.path)
 

@@ -16,9 +16,10 @@ from tests.digits_tasks import (
     make_model,
     reloaded,
 )
-from tsn_keras.bank import WeightBank
+from tsn_keras.bank import DamagedFileError, WeightBank
 from tsn_keras.pruning import MagnitudePruning
 from tsn_keras.quantization import AdaptiveCodebook
+from tsn_keras.saving.stores import load_bank
 from tsn_keras.tasks.report import make_report
 
 
@@ -52,9 +53,7 @@ class TaskReportTest(parameterized.TestCase):
         report = learn(model)
         effects = report.effects
         self.assertAlmostEqual(
-            effects["pruning"]
-            + effects["quantization"]
-            + effects["private"],
+            effects["pruning"] + effects["quantization"] + effects["private"],
             report.quality_after - report.quality_before,
             places=5,
         )
@@ -103,9 +102,7 @@ class TaskReportTest(parameterized.TestCase):
         for after, said in ((0.34, "already as `fit`"), (0.2, "after its")):
             facts["before"] = 0.34 if after == 0.34 else 0.9
             facts["after"] = after
-            report = report_with(
-                learned_bank(), "task 0", **facts, chance=0.35
-            )
+            report = report_with(learned_bank(), "task 0", **facts, chance=0.35)
             self.assertRegex(report.warnings[0], f"At chance level, {said}")
         facts["after"] = facts["before"] = 0.9
         report = report_with(learned_bank(), "task 0", **facts, chance=0.35)
@@ -192,3 +189,25 @@ class TaskReportTest(parameterized.TestCase):
         bad = dict.fromkeys(stages, 0.8)
         (warning,) = report_with(bank, "task 1", **bad).warnings
         self.assertRegex(warning, "Negative transfer: .*'task 0'.*0.1000")
+
+
+class SavedFactsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("before", "much"),
+        ("monitor", None),
+        ("nearest", "no task"),
+        ("nearest", 3),
+        ("reason", "because"),
+        ("losses", [1.0]),
+        ("better", [1]),
+    )
+    def test_facts_that_no_report_has_are_refused(self, name, value):
+        model = make_model(sharing="activation_similarity")
+        learn(model, 0)
+        learn(model, 1)
+        saved = with_facts(model.bank, "task 1", **{name: value}).to_bytes()
+        before = model.bank.to_bytes()
+        with self.assertRaisesRegex(DamagedFileError, name):
+            load_bank(saved, {}, model)
+        self.assertEqual(model.bank.to_bytes(), before)
+        load_bank(before, {}, model)

@@ -16,3 +16,4 @@ from tsn_keras.bank.records import TaskRecord as TaskRecord
 from tsn_keras.bank.weight_bank import KernelUsage as KernelUsage
 from tsn_keras.bank.weight_bank import PlaneView as PlaneView
 from tsn_keras.bank.weight_bank import WeightBank as WeightBank
+from tsn_keras.files import DamagedFileError as DamagedFileError

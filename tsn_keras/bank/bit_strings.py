@@ -181,13 +181,16 @@ class StringDecoder:
         if not count:
             return np.zeros(0, np.int64)
         model, longest = _gap_model(count, size)
-        parts, missing = [], count
+        parts, missing, split = [], count, 0
         # There are at least as many symbols as rare bits, and one more for
         # each time that a gap was split.
         while missing:
             part = self.symbols(model, missing)
             parts.append(part)
             missing = int(np.count_nonzero(part == longest))
+            split += missing
+            if split * longest > size:
+                raise DamagedError("The stream is damaged.")
         symbols = np.concatenate(parts)
         is_rare = symbols < longest
         ends = (symbols + is_rare).cumsum(dtype=np.int64)

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tsn_keras.bank.budget import SLOT_BITS
 from tsn_keras.bank.records import Component
+from tsn_keras.files import DamagedFileError
 
 # How much decoded state is kept for each kernel. A plane takes 6 bytes a slot,
 # and a reference one bit.
@@ -177,6 +179,11 @@ class KernelDecoder:
             used = np.zeros(self._shape, np.uint8)
             for entry in self._entries:
                 used[self.own_slots(entry)] += np.uint8(entry.component.width)
+                if used.max(initial=0) > SLOT_BITS:
+                    raise DamagedFileError(
+                        f"The weight bank is damaged: a slot of it holds more "
+                        f"than {SLOT_BITS} bits. Load another copy of the file."
+                    )
             self._used_bits = used
         return self._used_bits
 
@@ -232,7 +239,14 @@ class KernelDecoder:
         component = entry.component
         owned = self._owned(entry) if component.needs_owned else None
         reference = self._reference(entry)
-        return component.own_slots(self._shape, owned, reference)
+        own = component.own_slots(self._shape, owned, reference)
+        if (found := np.count_nonzero(own)) != component.own_count:
+            raise DamagedFileError(
+                f"A task has {component.own_count} own slots in a kernel, and "
+                f"its mask holds {found}: the weight bank is damaged, or the "
+                "task belongs to another architecture."
+            )
+        return own
 
     def shared_slots(self, entry: Entry) -> np.ndarray:
         """Returns the bool mask of earlier tasks' slots that a task uses."""

@@ -1,6 +1,6 @@
 """The byte format of a saved bank.
 
-    magic "TSNB" | version, 1 byte | CRC-32 of all that follows, 4 bytes
+    magic "TSNB" | version, 1 byte | SHA-256 of all but itself, 32 bytes
     | length of metadata, 4 bytes | metadata | base
     | for each task: of each kernel own mask, shared mask, codes, codebook;
     |     private variables; statistics
@@ -27,25 +27,38 @@ do not know.
 | | task has; a column of values for each name |
 """
 
+import hashlib
 import io
 import itertools
 import json
+import math
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tsn_keras.bank import packing
-from tsn_keras.bank.records import Component, PrivateCode, TaskRecord
+from tsn_keras.bank.records import (
+    FLOAT_WIDTH,
+    Component,
+    PrivateCode,
+    TaskRecord,
+)
+from tsn_keras.bank.saved_checks import check_metadata
+from tsn_keras.files import DamagedFileError
 
 MAGIC = b"TSNB"
-VERSION = 5
-_HEADER = struct.Struct("<4sBI")
-_LENGTH = struct.Struct("<I")
-_WINDOW = -zlib.MAX_WBITS
+VERSION = 6
+HEADER = struct.Struct("<4sB32s")
+LENGTH = struct.Struct("<I")
+# Metadata are at most so many times as long as the bank that they describe, and
+# some more for names and facts.
+_MOST_TIMES, _MOST_MORE = 32, 2**18
+WINDOW = -zlib.MAX_WBITS
 # Part of the format: another dictionary needs another version.
-_DICTIONARY = (
+DICTIONARY = (
     b'["name","int32","int64","uint32","float16","float32"]],[0,0,0,0,null,'
     b'null,"loss","accuracy",["nearest","divergence","monitor","before",'
     b'"after"]],"shapes":[[784,100],[100,100],[3,3,64,128]],"base":[],"tasks":'
@@ -71,7 +84,7 @@ def to_bytes(
     """
     if metadata is None:
         metadata = write_metadata(records, base, shapes)
-    parts = [_LENGTH.pack(len(metadata)), metadata]
+    parts = [LENGTH.pack(len(metadata)), metadata]
     parts += [code.data for code in base]
     for record in records:
         for c in record.components:
@@ -80,7 +93,11 @@ def to_bytes(
         parts += [code.data for code in record.private]
         parts.append(record.statistics.data)
     body = b"".join(parts)
-    return _HEADER.pack(MAGIC, VERSION, zlib.crc32(body)) + body
+    return HEADER.pack(MAGIC, VERSION, digest(VERSION, body)) + body
+
+
+def digest(version: int, body: bytes) -> bytes:
+    return hashlib.sha256(MAGIC + bytes([version]) + body).digest()
 
 
 def count_bytes(
@@ -98,7 +115,7 @@ def count_bytes(
         "private": sum(len(code.data) for code in private),
         "statistics": sum(len(record.statistics.data) for record in records),
         "base": sum(len(code.data) for code in base),
-        "metadata": _HEADER.size + _LENGTH.size + len(metadata),
+        "metadata": HEADER.size + LENGTH.size + len(metadata),
     }
 
 
@@ -108,40 +125,69 @@ def from_bytes(
     """Returns the tasks, the base and the kernels' shapes of a saved bank.
 
     Raises:
-        ValueError: If the data are no bank, of another version, or damaged.
+        DamagedFileError: If the data are no bank, of another version, damaged,
+            or say what no bank can.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise TypeError(
             "A saved weight bank must be bytes, as `WeightBank.to_bytes` "
             f"returns them. Received: {type(data).__name__}"
         )
-    file = io.BytesIO(data)
-    magic, version, checksum = _HEADER.unpack(_take(file, _HEADER.size))
-    if magic != MAGIC:
-        raise ValueError(
-            f"A saved weight bank begins with {MAGIC!r}. Received {magic!r}: "
-            "the file was not written by tsn_keras, or is damaged."
-        )
-    if version != VERSION:
-        raise ValueError(
-            f"The weight bank has format version {version}; this tsn_keras "
-            f"reads version {VERSION}. Load it with the release that wrote it."
-        )
-    if zlib.crc32(data[_HEADER.size :]) != checksum:
-        raise ValueError(
-            f"The saved weight bank is damaged: its {len(data)} bytes are not "
-            "those that were written. Load another copy of the file."
-        )
-    (length,) = _LENGTH.unpack(_take(file, _LENGTH.size))
-    text = zlib.decompressobj(wbits=_WINDOW, zdict=_DICTIONARY)
-    metadata = json.loads(text.decompress(_take(file, length)))
+    data = bytes(data)
+    _check_header(data)
+    file = io.BytesIO(data[HEADER.size :])
+    (length,) = LENGTH.unpack(_take(file, LENGTH.size))
+    metadata = _read_metadata(_take(file, length), len(data))
+    check_metadata(metadata, len(data))
     base = tuple(
         _read_code(width, shape, dtype, file)
         for width, shape, dtype, _ in metadata["base"]
     )
     count = len(metadata["tasks"][0])
     records = [_read_record(metadata, index, file) for index in range(count)]
+    if file.read(1):
+        raise DamagedFileError(
+            "The saved weight bank is damaged: it goes on after its last task. "
+            "Load another copy of the file."
+        )
     return records, base, [tuple(shape) for shape in metadata["shapes"]]
+
+
+def _check_header(data: bytes) -> None:
+    """Tells damage from another version: the digest holds for the latter."""
+    if data[: len(MAGIC)] != MAGIC:
+        raise DamagedFileError(
+            f"A saved weight bank begins with {MAGIC!r}. Received "
+            f"{data[: len(MAGIC)]!r}: the file was not written by tsn_keras, "
+            "or is damaged."
+        )
+    _, version, found = HEADER.unpack(_take(io.BytesIO(data), HEADER.size))
+    if digest(version, data[HEADER.size :]) != found:
+        raise DamagedFileError(
+            f"The saved weight bank is damaged: its {len(data)} bytes are not "
+            "those that were written. Load another copy of the file."
+        )
+    if version != VERSION:
+        raise DamagedFileError(
+            f"The weight bank has format version {version}; this tsn_keras "
+            f"reads version {VERSION}. Load it with the release that wrote it."
+        )
+
+
+def _read_metadata(packed: bytes, num_bytes: int) -> Any:
+    """Decompresses metadata, as far as a bank of so many bytes has them."""
+    text = zlib.decompressobj(wbits=WINDOW, zdict=DICTIONARY)
+    most = _MOST_TIMES * num_bytes + _MOST_MORE
+    try:
+        read = text.decompress(packed, most)
+        if text.eof and not text.unused_data:
+            return json.loads(read)
+    except (zlib.error, ValueError, RecursionError):
+        pass
+    raise DamagedFileError(
+        "The saved weight bank is damaged, or was not written by tsn_keras: "
+        "its metadata cannot be read. Load another copy of the file."
+    )
 
 
 def write_metadata(
@@ -177,7 +223,7 @@ def write_metadata(
         ],
     }
     text = json.dumps(metadata, separators=(",", ":"))
-    compressor = zlib.compressobj(9, wbits=_WINDOW, zdict=_DICTIONARY)
+    compressor = zlib.compressobj(9, wbits=WINDOW, zdict=DICTIONARY)
     return compressor.compress(text.encode()) + compressor.flush()
 
 
@@ -198,7 +244,7 @@ def _numbered(lists: list[list]) -> tuple[list[list], list[int]]:
 def _take(file: io.BytesIO, length: int) -> bytes:
     part = file.read(length)
     if len(part) != length:
-        raise ValueError(
+        raise DamagedFileError(
             "The saved weight bank is damaged: it ends after "
             f"{file.tell()} bytes, within a part of {length} bytes. Load "
             "another copy of the file."
@@ -219,6 +265,7 @@ def _read_record(metadata: dict, index: int, file: io.BytesIO) -> TaskRecord:
             codes=_take(file, packing.num_bytes(count, width)),
             codebook=np.frombuffer(_take(file, book), np.float32),
         )
+        _check_codes(component)
         components.append(component)
     kinds, numbers, widths = metadata["private"]
     *private, statistics = (
@@ -239,6 +286,33 @@ def _read_record(metadata: dict, index: int, file: io.BytesIO) -> TaskRecord:
     )
 
 
+def _check_codes(component: Component) -> None:
+    """Refuses codes that no packing gives, or that no centroid has."""
+    width, count = component.width, component.own_count
+    if width == FLOAT_WIDTH or not count:
+        return
+    _check_end(component.codes, count * width)
+    most = len(component.codebook)
+    # With a full codebook every code is one.
+    if most < 2**width and component.own_codes().max() >= most:
+        raise DamagedFileError(
+            "The saved weight bank is damaged, or was not written by "
+            f"tsn_keras: a code is none of its {most} centroids. Load another "
+            "copy of the file."
+        )
+
+
+def _check_end(stream: bytes, num_bits: int) -> None:
+    if num_bits % 8 and stream[-1] >> num_bits % 8:
+        raise DamagedFileError(
+            "The saved weight bank is damaged, or was not written by "
+            "tsn_keras: codes go on after the last one. Load another copy of "
+            "the file."
+        )
+
+
 def _read_code(width: int, shape: list[int], dtype: str, file) -> PrivateCode:
-    length = PrivateCode.num_bytes(width, shape, dtype)
-    return PrivateCode(width, tuple(shape), dtype, _take(file, length))
+    data = _take(file, PrivateCode.num_bytes(width, shape, dtype))
+    if 0 < width <= packing.MAX_WIDTH:
+        _check_end(data[8:], math.prod(shape) * width)
+    return PrivateCode(width, tuple(shape), dtype, data)

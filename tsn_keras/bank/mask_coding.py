@@ -33,6 +33,7 @@ import numpy as np
 from tsn_keras.bank import bit_strings
 from tsn_keras.bank.bit_strings import DamagedError
 from tsn_keras.bank.mask_levels import best_levels, decode_cells, encode_cells
+from tsn_keras.files import DamagedFileError
 
 # Marks of masks without any string, and of coded ones with their contexts.
 _ALL_OFF, _PLAIN_BITS, _CODED, _ALL_ON = 0x00, 0x01, 0x04, 0x10
@@ -100,15 +101,15 @@ def decode_mask(
     if the data need it.
 
     Raises:
-        ValueError: If `data` cannot be those of such a mask. Not all damage
-            is found.
+        DamagedFileError: If `data` cannot be those of such a mask. Not all
+            damage is found.
     """
     shape = tuple(int(axis) for axis in shape)
     data = bytes(data)
     try:
         return _decode(data, shape, reference, within)
     except DamagedError as error:
-        raise ValueError(
+        raise DamagedFileError(
             f"`data` is not an encoded mask of shape {shape}: the mask is "
             f"damaged, or of another shape. Received: {len(data)} bytes "
             f"starting with {data[:4].hex() or 'nothing'}. Read it again from "

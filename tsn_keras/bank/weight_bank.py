@@ -253,7 +253,7 @@ class WeightBank:
             )
         ]
         decoded = [
-            self._decode_new(record.name, index, entry)
+            self._decode_new(index, entry)
             for index, entry in enumerate(entries)
         ]
         parts = list(zip(before.kernels, entries, decoded))
@@ -277,20 +277,13 @@ class WeightBank:
             kernel.keep_laid(entry, own)
 
     def _decode_new(
-        self, task: str, index: int, entry: Entry
+        self, index: int, entry: Entry
     ) -> tuple[np.ndarray, np.ndarray]:
         """The own slots of a new entry, and the used bits with it, checked."""
         kernel, path = self._kernels[index], self.paths[index]
-        width, count = entry.component.width, entry.component.own_count
         own = kernel.own_slots(entry)
-        found = np.count_nonzero(own)
-        if found != count:
-            raise ValueError(
-                f"Task '{task}' has {count} own slots in kernel '{path}', and "
-                f"its mask holds {found}: it belongs to another architecture."
-            )
         bits = kernel.used_bits.copy()
-        bits[own] += width
+        bits[own] += entry.component.width
         if bits.max(initial=0) > SLOT_BITS:
             raise BudgetError(
                 f"Kernel '{path}': a slot would hold {bits.max()} bits, and "
@@ -422,8 +415,9 @@ class WeightBank:
             check: Raises if the bank that was read must not replace this one.
 
         Raises:
-            ValueError: If the data are damaged or belong to a network with
-                other kernels; the bank is then as it was.
+            DamagedFileError: If the data are damaged or say what no bank can.
+            ValueError: If they belong to a network with other kernels; the
+                bank is then as it was.
         """
         records, base, shapes = file_format.from_bytes(data)
         if shapes != self.shapes:

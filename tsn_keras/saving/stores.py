@@ -21,6 +21,7 @@ from tsn_keras.layers import MaskedKernel
 from tsn_keras.saving import archive
 from tsn_keras.saving.seal import REMEDY, digest
 from tsn_keras.tasks import checks
+from tsn_keras.tasks.report import check_facts
 from tsn_keras.tasks.running_task import RunningTask
 from tsn_keras.tasks.start import plane_masks
 from tsn_keras.tasks.training import training_variables
@@ -96,6 +97,7 @@ def _check(
     if running is not None:
         heads[running.name] = running.head
     model.seal.check_bank(saved, running and running.name)
+    check_facts(bank)
     checks.check_saved_heads(heads, model.heads.count)
     for name in bank.tasks:
         shapes = [code.shape for code in bank[name].private]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tsn_keras.bank import SLOT_BITS, KernelUsage, TaskRecord, WeightBank
+from tsn_keras.files import DamagedFileError
 from tsn_keras.sharing import REASONS
 
 # Qualities are stored with six digits.
@@ -28,6 +29,24 @@ MOST_DEAD_UNITS = 0.5
 # How far a task that shares may fall behind the one it shares with.
 LARGEST_TRANSFER_LOSS = 0.03
 _HEADER = ("task", "kernel", "plane", "sparsity", "bits", "own", "shared")
+
+# What a report is made of, and of which types it is.
+NUMBERS = int, float
+FACTS = {
+    "nearest": (str, type(None)),
+    "divergence": (*NUMBERS, type(None)),
+    "reason": (str, type(None)),
+    "losses": (list, type(None)),
+    "monitor": (str,),
+    "validated_on_training_data": (bool, type(None)),
+    **dict.fromkeys(("before", "after"), NUMBERS),
+    **dict.fromkeys(
+        ("better", "pruned", "quantized", "allowed")
+        + ("loss", "chance", "denser"),
+        (*NUMBERS, type(None)),
+    ),
+}
+REQUIRED_FACTS = "nearest", "divergence", "monitor", "before", "after"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +98,35 @@ class TaskReport:
     def to_dict(self) -> dict[str, Any]:
         """Returns the task's entry in `report.json`."""
         return dataclasses.asdict(self)
+
+
+def check_facts(bank: WeightBank) -> None:
+    """Refuses a saved bank whose facts are none that a report is made of.
+
+    Raises:
+        DamagedFileError: If a fact is missing or of another kind.
+    """
+    for index, task in enumerate(bank.tasks):
+        facts, earlier = bank[task].facts, bank.tasks[:index]
+        losses, nearest = facts.get("losses"), facts.get("nearest")
+        wrong = [name for name in REQUIRED_FACTS if name not in facts]
+        wrong += [
+            name
+            for name, kinds in FACTS.items()
+            if name in facts and type(facts[name]) not in kinds
+        ]
+        if (facts.get("reason") or "strategy") not in REASONS:
+            wrong.append("reason")
+        if nearest is not None and nearest not in earlier:
+            wrong.append("nearest")
+        if losses and [type(loss) for loss in losses] != [float, float]:
+            wrong.append("losses")
+        if wrong:
+            raise DamagedFileError(
+                f"The saved weight bank is damaged, or was not written by "
+                f"tsn_keras: what it says of {wrong} of task '{task}' cannot "
+                "be. Load another copy of the file."
+            )
 
 
 def make_report(bank: WeightBank, task: str) -> TaskReport:

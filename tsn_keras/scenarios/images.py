@@ -1,12 +1,13 @@
 """Labelled images in memory, the raw material of the scenarios."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.data import check_finite, check_integers, check_strings
+from tsn_keras.data import check_finite, check_integers, check_strings, shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class ImageData:
     Args:
         train: Pair `(images, labels)`; `test` likewise.
         num_classes: Number of classes; the largest label plus one by default.
+        class_names: What the classes are called, in the order of their labels.
 
     Example:
 
@@ -35,6 +37,7 @@ class ImageData:
     train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     num_classes: int | None = None
+    class_names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         train = _checked_pair("train", self.train)
@@ -54,6 +57,8 @@ class ImageData:
             )
         num_classes = self.num_classes
         check_integers(num_classes=num_classes, or_none=True)
+        if num_classes is None and self.class_names is not None:
+            num_classes = len(self.class_names)
         if num_classes is None:
             num_classes = int(max(train[1].max(), test[1].max())) + 1
         for name, (_, labels) in (("train", train), ("test", test)):
@@ -65,6 +70,8 @@ class ImageData:
                     f"from {low} to {high}. Renumber them or pass another "
                     "`num_classes`."
                 )
+        names = checked_class_names(self.class_names, int(num_classes))
+        object.__setattr__(self, "class_names", names)
         object.__setattr__(self, "train", train)
         object.__setattr__(self, "test", test)
         object.__setattr__(self, "num_classes", int(num_classes))
@@ -154,7 +161,39 @@ class ImageData:
             _arrays(train, *keys.values(), image_size, name),
             _arrays(test, *keys.values(), image_size, name),
             getattr(features[label_key], "num_classes", None),
+            getattr(features[label_key], "names", None),
         )
+
+
+def checked_class_names(
+    names: Sequence[str] | None, num_classes: int | None, task: str = ""
+) -> list[str] | None:
+    """Returns class names as a list; refuses what are none, or too few.
+
+    `task` is named in the error.
+    """
+    if names is None:
+        return None
+    of = f" of task '{task}'" if task else ""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise TypeError(
+            f"`class_names`{of} must be a list of texts, one for each class. "
+            f"Received: {shown(names)}"
+        )
+    for name in names:
+        check_strings(class_names=name)
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"`class_names`{of} must name every class once. Received: "
+            f"{list(names)}. Rename the repeated ones."
+        )
+    if num_classes is not None and len(names) != num_classes:
+        raise ValueError(
+            f"`class_names`{of} has {len(names)} names for {num_classes} "
+            f"classes: {shown(list(names))}. Give one name for each class, in "
+            "the order of the labels."
+        )
+    return list(names)
 
 
 def _checked_pair(name, pair):

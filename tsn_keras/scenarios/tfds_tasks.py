@@ -327,7 +327,7 @@ def _keys(name: str, builder: Any) -> tuple[str, str]:
             for key, feature in features.items()
             if isinstance(feature, kind)
         )
-    kinds = tuple(type(features.get(key)) for key in keys)
+    kinds = tuple(type(features[key]) for key in keys if key in features)
     if kinds != (tfds.features.Image, tfds.features.ClassLabel):
         raise ValueError(
             f"The data set '{name}' has not one image and one class for each "

@@ -153,7 +153,7 @@ class Batches:
         """Gives the labels of each batch, as far as there is an end."""
         data = self.data
         if isinstance(data, keras.utils.PyDataset):
-            data = (data[index] for index in range(data.num_batches))
+            return (data[index][1] for index in range(data.num_batches))
         return (batch[1] for batch in data)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ PART_NAMES = {
     "testing": TEST,
 }
 LAYOUT = "path/TASK/CLASS/IMAGES, or path/TASK/train/CLASS/IMAGES"
+# Folders that an error lists.
+MOST_NAMES = 10
 NO_CLASS = "in no folder of a class"
 
 
@@ -55,14 +57,21 @@ class TaskFiles:
         )
 
 
-def find_tasks(path: Any) -> list[TaskFiles]:
+def find_tasks(path: Any) -> tuple[list[TaskFiles], dict[str, str]]:
     """Finds the files of all tasks.
 
     Args:
         path: A folder that has one folder for each task; or the tasks' own
             folders, as a dict by their names or as a list.
+
+    Returns:
+        The tasks, and why files beside them were not taken, by their paths.
     """
-    return [_files(name, folder) for name, folder in _folders(path)]
+    tasks = [_files(name, folder) for name, folder in _folders(path)]
+    beside = {}
+    if isinstance(path, (str, os.PathLike)):
+        beside = _no_class(_existing(path))
+    return tasks, beside
 
 
 def _folders(path: Any) -> list[tuple[str, pathlib.Path]]:
@@ -125,9 +134,13 @@ def _existing(path: str | os.PathLike) -> pathlib.Path:
     folder = pathlib.Path(path).expanduser()
     if not folder.exists():
         parent = next(p for p in folder.absolute().parents if p.exists())
+        names = [f.name for f in _visible(parent, folders=True)]
+        more = f" and {len(names) - MOST_NAMES} more" * (
+            len(names) > MOST_NAMES
+        )
         raise ValueError(
-            f"There is no folder '{folder}'. '{parent}' exists, and has "
-            f"{shown([f.name for f in _visible(parent, folders=True)])}"
+            f"There is no folder '{folder}'. '{parent}' exists, with the "
+            f"folders {names[:MOST_NAMES]}{more}"
         )
     if not folder.is_dir():
         raise ValueError(
@@ -183,7 +196,12 @@ def _files(name: str, folder: pathlib.Path) -> TaskFiles:
         _check_parts(name, folder, classes)
     else:
         classes = {"": _visible(folder, folders=True)}
-    names = sorted({c.name for found in classes.values() for c in found})
+    images = {
+        (part, one.name): _images_of(name, one)
+        for part, folders in classes.items()
+        for one in folders
+    }
+    names = sorted({class_name for _, class_name in images})
     if len(names) < 2:
         found = f"only the class '{names[0]}'" if names else "no classes"
         raise ValueError(
@@ -192,10 +210,9 @@ def _files(name: str, folder: pathlib.Path) -> TaskFiles:
             f"is {LAYOUT}"
         )
     found = [
-        (str(path), names.index(one.name), part)
-        for part, folders in classes.items()
-        for one in folders
-        for path in _images_of(name, one)
+        (str(path), names.index(class_name), part)
+        for (part, class_name), paths in images.items()
+        for path in paths
     ]
     paths, labels, parts = zip(*found) if found else ((), (), ())
     return TaskFiles(
@@ -213,7 +230,7 @@ def _no_class(folder: pathlib.Path) -> dict[str, str]:
     return {str(path): NO_CLASS for path in _visible(folder, folders=False)}
 
 
-def _images_of(task: str, folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def _images_of(task: str, folder: pathlib.Path) -> list[pathlib.Path]:
     for inner in _visible(folder, folders=True):
         if _visible(inner, folders=False):
             raise ValueError(
@@ -222,7 +239,7 @@ def _images_of(task: str, folder: pathlib.Path) -> Iterator[pathlib.Path]:
                 f"the folder of their class: {LAYOUT}. Give the folder that "
                 "holds the tasks, or move the images."
             )
-    return iter(_visible(folder, folders=False))
+    return _visible(folder, folders=False)
 
 
 def _check_parts(name, folder, classes) -> None:

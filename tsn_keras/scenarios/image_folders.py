@@ -216,11 +216,11 @@ def from_image_folders(
     fractions = dict(validation_split=validation_split, test_split=test_split)
     splits.check_splits(**fractions)
     check_flags(verbose=verbose)
-    found = find_tasks(path)
+    found, skipped = find_tasks(path)
 
     number = sum(len(files.paths) for files in found)
     keep = number * size[0] * size[1] * 3 <= MOST_KEPT_BYTES
-    images, skipped = [], {}
+    images = []
     for files in found:
         read = image_files.ReadImages(files.paths, size, keep, verbose)
         skipped |= files.skipped | read.skipped

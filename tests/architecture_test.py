@@ -53,8 +53,8 @@ SETTABLE = {"learning_rate", "trainable"} | {
     "sharing",
 }
 
-# What the default pruning took: five files and eleven hundred lines.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 133, 22_100, 700
+# What own data took: nine files and eighteen hundred lines.
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 142, 23_900, 700
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 8, 450, 36
 
 

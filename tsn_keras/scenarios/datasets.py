@@ -19,7 +19,6 @@ from tsn_keras.data import (
     shown,
 )
 from tsn_keras.scenarios import pipeline, scenario, splits
-from tsn_keras.scenarios.images import checked_class_names
 from tsn_keras.scenarios.splits import PARTS, TEST, TRAIN, VALIDATION
 from tsn_keras.scenarios.task_list import TaskList
 
@@ -100,7 +99,7 @@ def from_datasets(
     for name, given in tasks.items():
         check_integers(lowest=1, or_none=True, num_classes=widths.get(name))
         parts = _parts(name, given, fractions, seed, batch_size)
-        listed = checked_class_names(names.get(name), widths.get(name), name)
+        listed = scenario.checked_class_names(names.get(name), widths.get(name), name)
         width = widths.get(name) or (listed and len(listed))
         width = _checked_classes(name, parts, width)
         if TEST not in parts:

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.data import check_finite, check_integers, check_strings, shown
+from tsn_keras.data import check_finite, check_integers, check_strings
+from tsn_keras.scenarios.scenario import checked_class_names
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,6 +88,7 @@ class ImageData:
         train: tuple[np.ndarray, np.ndarray],
         test: tuple[np.ndarray, np.ndarray],
         num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> "ImageData":
         """Takes arrays as `keras.datasets.*.load_data()` returns them.
 
@@ -96,7 +98,7 @@ class ImageData:
         data = ImageData.from_arrays(*keras.datasets.mnist.load_data())
         ```
         """
-        return cls(train, test, num_classes)
+        return cls(train, test, num_classes, class_names)
 
     @classmethod
     def from_tfds(
@@ -163,37 +165,6 @@ class ImageData:
             getattr(features[label_key], "num_classes", None),
             getattr(features[label_key], "names", None),
         )
-
-
-def checked_class_names(
-    names: Sequence[str] | None, num_classes: int | None, task: str = ""
-) -> list[str] | None:
-    """Returns class names as a list; refuses what are none, or too few.
-
-    `task` is named in the error.
-    """
-    if names is None:
-        return None
-    of = f" of task '{task}'" if task else ""
-    if isinstance(names, str) or not isinstance(names, Sequence):
-        raise TypeError(
-            f"`class_names`{of} must be a list of texts, one for each class. "
-            f"Received: {shown(names)}"
-        )
-    for name in names:
-        check_strings(class_names=name)
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"`class_names`{of} must name every class once. Received: "
-            f"{list(names)}. Rename the repeated ones."
-        )
-    if num_classes is not None and len(names) != num_classes:
-        raise ValueError(
-            f"`class_names`{of} has {len(names)} names for {num_classes} "
-            f"classes: {shown(list(names))}. Give one name for each class, in "
-            "the order of the labels."
-        )
-    return list(names)
 
 
 def _checked_pair(name, pair):

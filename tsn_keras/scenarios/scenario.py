@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tsn_keras.data import shown
+from tsn_keras.data import check_strings, shown
 
 # What random numbers are drawn for. Each is the last number of a generator's
 # seed, so that no two of them see the same random numbers.
@@ -134,3 +134,34 @@ def checked_size(image_size: Sequence[int]) -> tuple[int, int]:
         checked_int("image_size", number, 1) for number in image_size
     )
     return height, width
+
+
+def checked_class_names(
+    names: Sequence[str] | None, num_classes: int | None, task: str = ""
+) -> list[str] | None:
+    """Returns class names as a list; refuses what are none, or too few.
+
+    `task` is named in the error.
+    """
+    if names is None:
+        return None
+    of = f" of task '{task}'" if task else ""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise TypeError(
+            f"`class_names`{of} must be a list of texts, one for each class. "
+            f"Received: {shown(names)}"
+        )
+    for name in names:
+        check_strings(class_names=name)
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"`class_names`{of} must name every class once. Received: "
+            f"{list(names)}. Rename the repeated ones."
+        )
+    if num_classes is not None and len(names) != num_classes:
+        raise ValueError(
+            f"`class_names`{of} has {len(names)} names for {num_classes} "
+            f"classes: {shown(list(names))}. Give one name for each class, in "
+            "the order of the labels."
+        )
+    return list(names)

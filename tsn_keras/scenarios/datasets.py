@@ -99,7 +99,9 @@ def from_datasets(
     for name, given in tasks.items():
         check_integers(lowest=1, or_none=True, num_classes=widths.get(name))
         parts = _parts(name, given, fractions, seed, batch_size)
-        listed = scenario.checked_class_names(names.get(name), widths.get(name), name)
+        listed = scenario.checked_class_names(
+            names.get(name), widths.get(name), name
+        )
         width = widths.get(name) or (listed and len(listed))
         width = _checked_classes(name, parts, width)
         if TEST not in parts:

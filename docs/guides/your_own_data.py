@@ -4,6 +4,19 @@ From folders of images to one file with all tasks: a scenario in three lines,
 a network that learns its tasks one after another, answers by name.
 """
 
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tsn_keras
+
+FOLDER = "images"
+IMAGES = 60
+EPOCHS = 20
+SIZE = 48
+
 """
 ## A folder of images
 
@@ -18,23 +31,10 @@ images/
     ...
 ```
 
-If you have some, go on with the next section. Otherwise here are four tasks with 2,
-3, 5 and 5 classes, drawn with NumPy: of many sizes, grey and in colour, with a file
-that is no image among them.
+If you have some, go on with the next section. Otherwise here are four tasks
+with 2, 3, 5 and 5 classes, drawn with NumPy: of many sizes, grey and in colour,
+with a file that is no image among them.
 """
-
-import pathlib
-
-import keras
-import numpy as np
-import tensorflow as tf
-
-import tsn_keras
-
-FOLDER = "images"
-IMAGES = 60
-EPOCHS = 20
-SIZE = 48
 
 COLOURS = {"blue": (0, 0, 1), "green": (0, 1, 0), "red": (1, 0, 0)}
 COLOURS |= {"violet": (0.7, 0, 0.8), "yellow": (1, 1, 0)}
@@ -88,10 +88,10 @@ pathlib.Path(FOLDER, "shapes", "circle", "notes.txt").write_text("drawn")
 """
 ## A scenario in three lines
 
-A scenario is a sequence of tasks. `from_image_folders` reads every file once, leaves
-out what is no image, and says so; brings all images to one size and number of
-channels; and splits each task into images to train, to validate and to test, so many
-of each class, always the same ones for a seed.
+A scenario is a sequence of tasks. `from_image_folders` reads every file once,
+leaves out what is no image, and says so; brings all images to one size and
+number of channels; and splits each task into images to train, to validate and
+to test, so many of each class, always the same ones for a seed.
 """
 
 scenario = tsn_keras.scenarios.from_image_folders(
@@ -101,20 +101,20 @@ print(scenario)
 print(scenario.skipped)
 
 """
-Choose `image_size` once: a network has one size of inputs, and tasks that come later
-must have it too. `color_mode="auto"`, the default, is grey only if no image is in
-colour; if tasks in colour may follow, say `color_mode="rgb"`.
+Choose `image_size` once: a network has one size of inputs, and tasks that come
+later must have it too. `color_mode="auto"`, the default, is grey only if no
+image is in colour; if tasks in colour may follow, say `color_mode="rgb"`.
 
 If you have split the images yourself, put folders between task and class:
-`images/shapes/train/circle/`, and `validation` (or `val`) and `test` beside `train`.
-Folders that lie elsewhere, one for each task as
+`images/shapes/train/circle/`, and `validation` (or `val`) and `test` beside
+`train`. Folders that lie elsewhere, one for each task as
 `keras.utils.image_dataset_from_directory` takes them, are given by name:
 `from_image_folders({"shapes": "some/folder", "stripes": "another"})`.
 
 ## A network that learns them one after another
 
-The backbone is any Keras network without its last layer. Each task gets a head of
-its own, as wide as it has classes.
+The backbone is any Keras network without its last layer. Each task gets a head
+of its own, as wide as it has classes.
 """
 
 keras.utils.set_random_seed(0)
@@ -146,9 +146,9 @@ for task in scenario:
     print(f"{task.name}: {model.capacity().fraction:.1%} of a dense network")
 
 """
-`fit` trains as Keras does. `consolidate` then finds how few weights and bits keep the
-accuracy on the validation images, and stores them. Earlier tasks answer as before, to
-the bit, whatever is learned later:
+`fit` trains as Keras does. `consolidate` then finds how few weights and bits
+keep the accuracy on the validation images, and stores them. Earlier tasks
+answer as before, to the bit, whatever is learned later:
 """
 
 for task in scenario:
@@ -160,8 +160,8 @@ for task in scenario:
 """
 ## Answers by name
 
-`read_image` brings a new image to what the tasks take. The request says which task it
-is for.
+`read_image` brings a new image to what the tasks take. The request says which
+task it is for.
 """
 
 image = scenario.read_image(f"{FOLDER}/patterns/ring/0.png")
@@ -188,10 +188,10 @@ print(names[runner.predict(image)[0].argmax()])
 """
 ## What is not in folders
 
-`from_datasets` takes arrays, `tf.data.Dataset` and `keras.utils.PyDataset`: for each
-task a pair `(train, validation)`, or three with `test`; or arrays `(x, y)` alone,
-which it splits. Values are given on as they are, so scale them yourself. Labels are
-numbered from 0 in every task.
+`from_datasets` takes arrays, `tf.data.Dataset` and `keras.utils.PyDataset`: for
+each task a pair `(train, validation)`, or three with `test`; or arrays `(x, y)`
+alone, which it splits. Values are given on as they are, so scale them yourself.
+Labels are numbered from 0 in every task.
 """
 
 x = random.normal(size=(300, 4)).astype("float32")
@@ -206,9 +206,10 @@ for task in sensors:
     print(task.name, task.num_classes, task.class_names, task.input_shape)
 
 """
-Data sets of TensorFlow Datasets come by their names. Images are brought to one size
-and number of channels; text, tables and other labels by a function of yours. What is
-not on your machine is fetched with `download=True`, or as the error says.
+Data sets of TensorFlow Datasets come by their names. Images are brought to one
+size and number of channels; text, tables and other labels by a function of
+yours. What is not on your machine is fetched with `download=True`, or as the
+error says.
 
 ```python
 scenario = tsn_keras.scenarios.from_tfds(["mnist", "cifar100", "svhn_cropped"])
@@ -217,14 +218,15 @@ reviews = tsn_keras.scenarios.from_tfds(
 )
 ```
 
-And a task may be an object of your own. It needs the attributes `name`, `train`,
-`validation` and `test`, each of the three in batches `(x, y)` as `fit` takes them; if
-it has `class_names`, `ScenarioRun` stores them. A list of such objects is a scenario.
+And a task may be an object of your own. It needs the attributes `name`,
+`train`, `validation` and `test`, each of the three in batches `(x, y)` as `fit`
+takes them; if it has `class_names`, `ScenarioRun` stores them. A list of such
+objects is a scenario.
 
 ## All of it as one command
 
-`examples/own_images.py` does this with a folder of yours, and writes the model, a
-report and the bundle to a folder:
+`examples/own_images.py` does this with a folder of yours, and writes the model,
+a report and the bundle to a folder:
 
 ```bash
 python -m examples.own_images --images=FOLDER --output_dir=/tmp/own_images

@@ -88,7 +88,7 @@ class ImageScenario(scenario.Scenario):
             transform: From float32 images `[batch, height, width, channels]`
                 to as many values in any shape; None leaves them as they are.
             renumber: From labels of the data to labels of the task.
-            class_names: Those of the data by default.
+            class_names: With `num_classes`, the names of these classes.
         """
         if train_rows is None:
             train_rows = np.arange(len(self._train[0]))
@@ -110,6 +110,8 @@ class ImageScenario(scenario.Scenario):
         if renumber is not None:
             train = (train[0], renumber(train[1]))
             test = (test[0], renumber(test[1]))
+        if num_classes is None:
+            num_classes, class_names = self.num_classes, self.class_names
         small = self.batch_size
         large = max(small, pipeline.EVALUATION_BATCH_SIZE)
         return scenario.Task(
@@ -117,7 +119,7 @@ class ImageScenario(scenario.Scenario):
             train=pipeline.batches(*train, rows, small, to_inputs, order_seed),
             validation=pipeline.batches(*train, held_out, large, to_inputs),
             test=pipeline.batches(*test, test_rows, large, to_inputs),
-            num_classes=num_classes or self.num_classes,
+            num_classes=num_classes,
             input_shape=self.input_shape,
-            class_names=class_names or self.class_names,
+            class_names=class_names,
         )

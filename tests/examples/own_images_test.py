@@ -34,7 +34,7 @@ class OwnImagesTest(absltest.TestCase):
     def test_draws_images_if_none_are_given(self):
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         make_demo(folder, images_per_class=4)
-        with self.assertWarnsRegex(UserWarning, "2 files were left out"):
+        with self.assertWarnsRegex(UserWarning, "left out: 2"):
             scenario = tsn_keras.scenarios.from_image_folders(folder)
         counts = {task.name: task.num_classes for task in scenario}
         expected = {name: len(kinds) for name, kinds in TASKS.items()}

@@ -208,7 +208,7 @@ class FromImageFoldersTest(ImageFoldersTestCase):
         (self.folder / ".DS_Store").write_text("")
         (folder / "._0.png").write_text("")
         (self.folder / "__MACOSX").mkdir()
-        with self.assertWarnsRegex(UserWarning, "(?s)6 files were.*and 3 more"):
+        with self.assertWarnsRegex(UserWarning, "(?s)left out: 6.*and 3 more"):
             scenario = self.read()
         self.assertEqual(
             sorted(scenario.skipped),
@@ -251,6 +251,13 @@ class FromImageFoldersTest(ImageFoldersTestCase):
         image = scenario.read_image(path)
         self.assertEqual(image.shape, (1, 4, 6, 1))
         np.testing.assert_allclose(image, 80 / 255)
+        with self.assertRaisesRegex(ValueError, "no image.*No such file"):
+            scenario.read_image(self.folder / "nowhere.png")
+        path.write_text("text")
+        with self.assertRaisesRegex(ValueError, "is no image to read: no im"):
+            scenario.read_image(path)
+        with self.assertRaisesRegex(TypeError, "`path` must be a path"):
+            scenario.read_image(None)
 
     def test_large_images_come_in_small_batches(self):
         self.write_task("a")
@@ -383,7 +390,7 @@ class BadFoldersTest(ImageFoldersTestCase):
             path.write_text("no image")
         self.check(
             "Class 'class_1' of task 'task' has no image in its validation "
-            "part.*5 files of the task were left out, such as.*no image"
+            "part.*task that were left out: 5, such as.*no image"
         )
 
     def test_one_class(self):
@@ -410,7 +417,7 @@ class BadFoldersTest(ImageFoldersTestCase):
             for number in range(3):
                 path = self.folder / "task" / name / f"{number}.jpg"
                 path.write_text("text")
-        self.check("'one' of task 'task' has no image.*6 files.*left out")
+        self.check("'one' of task 'task' has no image.*left out: 6")
 
     def test_two_tasks_of_one_name(self):
         self.write_task("x/task")

@@ -84,7 +84,7 @@ class ReadImages:
         kept = np.empty(shape, np.uint8) if keep else None
 
         def read(path):
-            return _read(path, image_size)
+            return read_pixels(path, image_size)
 
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
             results = threads.map(read, paths)
@@ -101,16 +101,22 @@ class ReadImages:
         self.rows = np.array(rows, np.int64)
         self._pixels = kept[: len(rows)] if keep else None
 
-    def take_pixels(self) -> np.ndarray | None:
-        """Gives the pixels away, if they were kept."""
+    def take_pixels(self, is_grey: bool) -> np.ndarray | None:
+        """Gives the pixels away, if they were kept; perhaps as grey ones."""
         pixels, self._pixels = self._pixels, None
-        return pixels
+        if pixels is None or not is_grey:
+            return pixels
+        grey = np.empty((*pixels.shape[:-1], 1), np.uint8)
+        # Few at a time, since they become float32 in between.
+        for image, target in zip(pixels, grey):
+            target[:] = grey_of(image)
+        return grey
 
 
-def _read(
-    path: str, image_size: tuple[int, int]
+def read_pixels(
+    path: str | os.PathLike, image_size: tuple[int, int]
 ) -> tuple[np.ndarray | None, str]:
-    """Returns the pixels of a file, or why there are none."""
+    """Returns pixels `[height, width, 3]` of a file, or why there are none."""
     try:
         with open(path, "rb") as file:
             content = file.read()

@@ -1,6 +1,7 @@
 """Tasks whose images lie in folders."""
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.data import check_flags, shown
+from tsn_keras.data import check_flags, check_paths, shown
 from tsn_keras.scenarios import image_files, pipeline, scenario, splits
 from tsn_keras.scenarios.folder_layout import TaskFiles, find_tasks
 from tsn_keras.scenarios.splits import PARTS, TEST, TRAIN, VALIDATION
@@ -51,7 +52,7 @@ class ImageFolders(scenario.Scenario):
     def __repr__(self) -> str:
         lines = [
             f"{len(self)} tasks with images of {self.input_shape}, "
-            f"{len(self.skipped)} files left out"
+            f"files left out: {len(self.skipped)}"
         ]
         for task in self._tasks:
             counts = "/".join(str(task.rows[part].size) for part in PARTS)
@@ -61,15 +62,17 @@ class ImageFolders(scenario.Scenario):
             )
         return "\n".join(lines)
 
-    def read_image(self, path: str) -> np.ndarray:
+    def read_image(self, path: str | os.PathLike) -> np.ndarray:
         """Reads an image as the tasks take it, to predict with.
 
         Returns:
             float32 `[1, height, width, channels]`: a batch of one.
         """
-        content = tf.io.read_file(str(path))
-        pixels = image_files.pixels_of(content, self.image_size)
-        return _inputs(pixels[tf.newaxis], self.color_mode).numpy()
+        check_paths(path=path)
+        pixels, reason = image_files.read_pixels(path, self.image_size)
+        if pixels is None:
+            raise ValueError(f"'{path}' is no image to read: {reason}")
+        return _inputs(pixels[np.newaxis], self.color_mode).numpy()
 
     def _build(self, index: int) -> scenario.Task:
         return self._tasks[index].build(self.image_size, self.color_mode)
@@ -231,9 +234,7 @@ def from_image_folders(
     tasks = []
     for files, read in zip(found, images):
         files = files.only(read.rows)
-        pixels = read.take_pixels()
-        if pixels is not None and color_mode == "grayscale":
-            pixels = image_files.grey_of(pixels).numpy()
+        pixels = read.take_pixels(is_grey=color_mode == "grayscale")
         tasks.append(
             FolderTask(
                 files=files,
@@ -249,8 +250,8 @@ def from_image_folders(
         more = len(skipped) - len(first)
         rest = f"\n  and {more} more" if more else ""
         warnings.warn(
-            f"{len(skipped)} files were left out; `skipped` of the scenario "
-            f"lists them:{listed}{rest}",
+            f"Files left out: {len(skipped)}. `skipped` of the scenario lists "
+            f"them:{listed}{rest}",
             stacklevel=2,
         )
     return ImageFolders(tasks, size, color_mode, skipped)
@@ -296,8 +297,8 @@ def _check_counts(files, rows, part, least, purposes, skipped) -> None:
         if skipped:
             example, reason = next(iter(skipped.items()))
             left_out = (
-                f" {len(skipped)} files of the task were left out, such as "
-                f"'{example}' ({reason})."
+                f" Files of the task that were left out: {len(skipped)}, such "
+                f"as '{example}' ({reason})."
             )
         raise ValueError(
             f"Class '{name}' of task '{files.name}' has {has}{of} in "

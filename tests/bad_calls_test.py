@@ -157,6 +157,7 @@ class At:
         self.make = make if callable(make) else lambda s: s / make
 
 
+EMPTY = At("folder.keras")
 STORED = At(lambda s: s.stored)
 
 
@@ -1296,6 +1297,46 @@ TABLE = {
         lambda s: scenarios.ImageData.from_tfds,
         each("name", (None, 3)),
     ),
+    "scenarios.from_image_folders": (
+        lambda s: scenarios.from_image_folders,
+        [
+            *each("path", (None, 3)),
+            bad(ValueError, "There is no folder.*nowhere", "nowhere"),
+            bad(ValueError, "folder.keras' is empty", EMPTY),
+            bad(ValueError, "`color_mode`.*'grey'", EMPTY, (4, 4), "grey"),
+            bad(TypeError, "`image_size`.*3", EMPTY, 3),
+            bad(ValueError, "`image_size`.*0", EMPTY, (0, 4)),
+        ],
+    ),
+    "scenarios.from_datasets": (
+        lambda s: scenarios.from_datasets,
+        [
+            *each("tasks", (None, 3, ["a"])),
+            bad(ValueError, "`tasks` is an empty dict", {}),
+            bad(TypeError, "Task 'a' must be a pair.*None", {"a": None}),
+            bad(TypeError, "`class_names`.*3", {"a": PAIR}, class_names=3),
+            bad(TypeError, "`num_classes`.*'2'", {"a": PAIR}, num_classes="2"),
+            bad(ValueError, "`batch_size`.*0", {"a": PAIR}, 0),
+            bad(ValueError, "`seed`.*-1", {"a": PAIR}, seed=-1),
+            bad(
+                ValueError,
+                "`class_names` of task 'a' has 3 names for 2 classes",
+                {"a": PAIR},
+                class_names={"a": ["x", "y", "z"]},
+                num_classes=2,
+            ),
+        ],
+    ),
+    "scenarios.from_tfds": (
+        lambda s: scenarios.from_tfds,
+        [
+            *each("names", (None, 3, "mnist")),
+            bad(TypeError, "`names` must be a string.*3", [3]),
+            bad(ValueError, "`names` is empty", []),
+            bad(TypeError, "`map`.*3", ["mnist"], map=3),
+            bad(ValueError, "has no 'mnst'.*'mnist'", ["mnst"]),
+        ],
+    ),
     "scenarios.PermutedPixels": (
         lambda s: scenarios.PermutedPixels,
         SPLIT
@@ -1506,7 +1547,7 @@ NOT_CALLED = {
     "rank_together refine second_moment",
     "quantization": "CentroidTuning code_bits place_all "
     "search_private_widths search_widths widen_worst",
-    "scenarios": "Task",
+    "scenarios": "ImageFolders ImageScenario Task",
     "sharing": "Nearest activation_statistics compare",
 }
 

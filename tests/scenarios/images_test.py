@@ -6,12 +6,16 @@ from unittest import mock
 import numpy as np
 from absl.testing import parameterized
 
-from tsn_keras.scenarios import ClassSplits, ImageData
+from tsn_keras.scenarios import ClassSplits, ImageData, PermutedPixels
 
 
 def pair(count=6, shape=(4, 5), dtype="uint8"):
     images = np.random.default_rng(0).integers(0, 256, (count, *shape))
     return images.astype(dtype), np.arange(count) % 3
+
+
+def pair_data():
+    return ImageData(pair(), pair())
 
 
 class ImageDataTest(parameterized.TestCase):
@@ -47,6 +51,16 @@ class ImageDataTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             ImageData(train, pair())
 
+    def test_class_names(self):
+        data = ImageData(pair(), pair(), class_names=("a", "b", "c"))
+        self.assertEqual(data.num_classes, 3)
+        tasks = ClassSplits(data, class_order=[2, 0], num_tasks=1)
+        self.assertEqual(tasks[0].class_names, ["c", "a"])
+        self.assertIsNone(ClassSplits(pair_data(), 1)[0].class_names)
+        self.assertEqual(PermutedPixels(data)[1].class_names, ["a", "b", "c"])
+        with self.assertRaisesRegex(ValueError, "2 names"):
+            ImageData(pair(), pair(), 3, class_names=["a", "b"])
+
     def test_labels_beyond_the_classes(self):
         with self.assertRaisesRegex(ValueError, "from 0 to 2"):
             ImageData(pair(), pair(), num_classes=2)
@@ -66,6 +80,7 @@ class FromTfdsTest(parameterized.TestCase):
             self.assertEqual(images.dtype, "uint8")
             self.assertEqual(labels.shape, (30,))
         self.assertEqual(data.num_classes, 10)
+        self.assertEqual(data.class_names, list("0123456789"))
 
     def test_the_label_is_settable(self):
         data = self.read("cifar100", 5, label_key="coarse_label")

@@ -138,7 +138,8 @@ def check_tasks(tasks: Any) -> None:
     first = tasks[0] if is_sequence and len(tasks) else None
     if not is_sequence or not (first is None or hasattr(first, "name")):
         raise TypeError(
-            "`tasks` must be a sequence of tasks, such as a scenario. "
+            "`tasks` must be a sequence of tasks, such as a scenario: objects "
+            "with the attributes `name`, `train`, `validation` and `test`. "
             f"Received: tasks={shown(tasks)}"
         )
 

@@ -22,6 +22,7 @@ from tsn_keras.evaluation.accuracy_matrix import (
 from tsn_keras.evaluation.bit_exactness import BitExactness
 from tsn_keras.evaluation.plots import plot_accuracy_matrix, plot_capacity
 from tsn_keras.evaluation.report import write_report
+from tsn_keras.evaluation.task_checks import check_run_tasks
 from tsn_keras.files import complete_file
 
 MODEL_FILE = "model.keras"
@@ -63,7 +64,8 @@ class ScenarioRun:
 
     Args:
         model: `ContinualModel`, compiled.
-        tasks: A sequence of `tsn_keras.scenarios.Task`.
+        tasks: A sequence of `tsn_keras.scenarios.Task`, or of other objects
+            with `name`, `train`, `validation` and `test`.
         output_dir: Folder for `model.keras`, `report.json` and the plots.
         metric: Name of the compiled metric that is the accuracy.
         resume: Whether to go on with what `output_dir` holds.
@@ -96,6 +98,7 @@ class ScenarioRun:
         check_paths(output_dir=output_dir)
         check_strings(metric=metric)
         check_flags(resume=resume)
+        check_run_tasks(model, tasks)
         self.model = model
         self.tasks = tasks
         self.output_dir = pathlib.Path(output_dir)
@@ -112,6 +115,10 @@ class ScenarioRun:
         self._resumed = False
         self._tasks = run_identity.describe_tasks(tasks)
         self._settings = run_identity.describe_settings(model, metric)
+        if self.output_dir.is_file():
+            raise ValueError(
+                f"`output_dir` must be a folder. '{output_dir}' is a file."
+            )
         self.output_dir.mkdir(parents=True, exist_ok=True)
         if resume:
             self._resume()

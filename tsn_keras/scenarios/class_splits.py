@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from tsn_keras.data import check_integers
-from tsn_keras.scenarios import scenario
+from tsn_keras.scenarios import image_scenario, scenario
 from tsn_keras.scenarios.images import ImageData
 
 
-class ClassSplits(scenario.Scenario):
+class ClassSplits(image_scenario.ImageScenario):
     """Tasks that divide the classes among themselves.
 
     With k classes in a task, task `i` has the classes `order[i * k]` to
@@ -30,7 +30,7 @@ class ClassSplits(scenario.Scenario):
             default. If it is given and `class_order` is not, the classes are
             also shuffled.
 
-    The other arguments are those of `Scenario`.
+    The other arguments are those of `ImageScenario`.
 
     Raises:
         ValueError: If a class is unknown or repeated, or the classes do not
@@ -112,6 +112,8 @@ class ClassSplits(scenario.Scenario):
             test_rows,
             split_index=index,
             renumber=renumber,
+            class_names=self.class_names
+            and [self.class_names[c] for c in classes],
         )
 
 

@@ -1,12 +1,14 @@
 """Labelled images in memory, the raw material of the scenarios."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tsn_keras.data import check_finite, check_integers, check_strings
+from tsn_keras.scenarios.scenario import checked_class_names
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,6 +24,7 @@ class ImageData:
     Args:
         train: Pair `(images, labels)`; `test` likewise.
         num_classes: Number of classes; the largest label plus one by default.
+        class_names: What the classes are called, in the order of their labels.
 
     Example:
 
@@ -35,6 +38,7 @@ class ImageData:
     train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     num_classes: int | None = None
+    class_names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         train = _checked_pair("train", self.train)
@@ -54,6 +58,8 @@ class ImageData:
             )
         num_classes = self.num_classes
         check_integers(num_classes=num_classes, or_none=True)
+        if num_classes is None and self.class_names is not None:
+            num_classes = len(self.class_names)
         if num_classes is None:
             num_classes = int(max(train[1].max(), test[1].max())) + 1
         for name, (_, labels) in (("train", train), ("test", test)):
@@ -65,6 +71,8 @@ class ImageData:
                     f"from {low} to {high}. Renumber them or pass another "
                     "`num_classes`."
                 )
+        names = checked_class_names(self.class_names, int(num_classes))
+        object.__setattr__(self, "class_names", names)
         object.__setattr__(self, "train", train)
         object.__setattr__(self, "test", test)
         object.__setattr__(self, "num_classes", int(num_classes))
@@ -80,6 +88,7 @@ class ImageData:
         train: tuple[np.ndarray, np.ndarray],
         test: tuple[np.ndarray, np.ndarray],
         num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> "ImageData":
         """Takes arrays as `keras.datasets.*.load_data()` returns them.
 
@@ -89,7 +98,7 @@ class ImageData:
         data = ImageData.from_arrays(*keras.datasets.mnist.load_data())
         ```
         """
-        return cls(train, test, num_classes)
+        return cls(train, test, num_classes, class_names)
 
     @classmethod
     def from_tfds(
@@ -154,6 +163,7 @@ class ImageData:
             _arrays(train, *keys.values(), image_size, name),
             _arrays(test, *keys.values(), image_size, name),
             getattr(features[label_key], "num_classes", None),
+            getattr(features[label_key], "names", None),
         )
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.scenarios import scenario
+from tsn_keras.scenarios import image_scenario, scenario
 from tsn_keras.scenarios.images import ImageData
 
 
-class PermutedPixels(scenario.Scenario):
+class PermutedPixels(image_scenario.ImageScenario):
     """Tasks that see the pixels of all images in different fixed orders.
 
     Input pixel `p` of task `i` is pixel `permutation(i)[p]` of the image,
@@ -20,7 +20,7 @@ class PermutedPixels(scenario.Scenario):
     Catastrophic Forgetting; Kirkpatrick et al., 2017, Overcoming Catastrophic
     Forgetting in Neural Networks.
 
-    The arguments are those of `Scenario`. `seed` also decides on the
+    The arguments are those of `ImageScenario`. `seed` also decides on the
     permutations.
 
     Example:

@@ -1,6 +1,7 @@
 """Batches from arrays, row numbers and a transformation."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +10,18 @@ from tsn_keras.data import count_passes
 
 # Large enough that the cost per batch vanishes; nothing is learned from it.
 EVALUATION_BATCH_SIZE = 1000
+# Large examples are evaluated in smaller batches, of so many bytes.
+MOST_BATCH_BYTES = 1 << 26
+
+
+def evaluation_batch_size(batch_size: int, example_bytes: int) -> int:
+    """Returns the batch size for validation and test data.
+
+    Args:
+        batch_size: That of training, which it is at least.
+    """
+    most = MOST_BATCH_BYTES // max(example_bytes, 1)
+    return max(batch_size, min(EVALUATION_BATCH_SIZE, most))
 
 
 def on_host(array: np.ndarray) -> tf.Tensor:
@@ -72,6 +85,19 @@ def batches(
         x = transform(tf.cast(x, tf.float32))
         return x, tf.gather(labels, rows_of_batch)
 
+    return batches_of_rows(gather, rows, batch_size, shuffle_seed)
+
+
+def batches_of_rows(
+    read: Callable[[tf.Tensor], Any],
+    rows: np.ndarray,
+    batch_size: int,
+    shuffle_seed: int | None = None,
+) -> tf.data.Dataset:
+    """Builds batches of what is read, given the row numbers of a batch.
+
+    The other arguments are those of `batches`.
+    """
     rows = rows.astype(np.int64)
     if shuffle_seed is None:
         dataset = tf.data.Dataset.from_tensor_slices(rows)
@@ -79,7 +105,7 @@ def batches(
         passes = tf.Variable(-1, dtype=tf.int64, trainable=False)
         dataset = _shuffled_rows(rows, shuffle_seed, passes)
     dataset = dataset.batch(batch_size)
-    dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
     if shuffle_seed is not None:
         count_passes(dataset, passes)

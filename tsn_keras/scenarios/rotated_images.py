@@ -7,11 +7,11 @@ import keras
 import numpy as np
 
 from tsn_keras.data import check_numbers
-from tsn_keras.scenarios import scenario
+from tsn_keras.scenarios import image_scenario, scenario
 from tsn_keras.scenarios.images import ImageData
 
 
-class RotatedImages(scenario.Scenario):
+class RotatedImages(image_scenario.ImageScenario):
     """Tasks that see all images rotated, each by an angle of its own.
 
     Images turn counter-clockwise about their centre and keep their size, with
@@ -25,7 +25,7 @@ class RotatedImages(scenario.Scenario):
         angles: One angle in degrees for each task, all different.
         seed: Seed of the validation split and the order of the batches.
 
-    The other arguments are those of `Scenario`.
+    The other arguments are those of `ImageScenario`.
 
     Example:
 

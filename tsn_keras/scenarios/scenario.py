@@ -1,18 +1,14 @@
-"""Sequences of tasks, and what all of them have in common."""
+"""Sequences of tasks, and what a task is."""
 
 import abc
 import collections.abc
 import dataclasses
-import math
 import operator
-from collections.abc import Callable
+from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
-from tsn_keras.data import check_flags, check_numbers, shown
-from tsn_keras.scenarios import pipeline
-from tsn_keras.scenarios.images import ImageData
+from tsn_keras.data import check_strings, shown
 
 # What random numbers are drawn for. Each is the last number of a generator's
 # seed, so that no two of them see the same random numbers.
@@ -23,9 +19,9 @@ TRANSFORM, SPLIT, SHUFFLE, CLASSES = range(4)
 class Task:
     """What a model learns between one `add_task` and its `consolidate`.
 
-    The three data sets are batched pairs `(x, y)` with `x` float32 of shape
-    `[batch, *input_shape]` and `y` int64 of shape `[batch]`, numbered from 0
-    to `num_classes - 1`:
+    The three data sets of the package's own scenarios are batched pairs
+    `(x, y)` with `x` float32 of shape `[batch, *input_shape]` and `y` int64 of
+    shape `[batch]`, numbered from 0 to `num_classes - 1`:
 
     ```python
     for task in scenario:
@@ -36,79 +32,61 @@ class Task:
 
     Only `train` is shuffled, anew in every epoch.
 
+    Any object will do in its place that has the attributes `name`, `train`,
+    `validation` and `test`: `ScenarioRun` reads no more of a task, and
+    `class_names` if there are any. `num_classes` is for whoever makes the
+    heads. The data are batches as `fit` takes them: a `tf.data.Dataset`, a
+    `keras.utils.PyDataset`, or another iterable that can be read again; inputs
+    and labels may be of any form, such as dicts of tensors. Only the order of
+    `train` may change from one reading to the next. `from_datasets` makes tasks
+    from arrays.
+
     Args:
         name: Unique in its scenario.
-        validation: Batches held out of the training images, for pruning,
+        validation: Batches held out of the training data, for pruning,
             quantization and early stopping.
-        num_classes: The width of the task's head.
-        input_shape: Shape of one input, without the batch axis.
+        num_classes: The width of the task's head; None if the labels are no
+            classes.
+        input_shape: Shape of one input, without the batch axis; None if the
+            inputs are several or their shape is not known.
+        class_names: What the classes are called, in the order of their
+            labels.
     """
 
     name: str
     train: tf.data.Dataset
     validation: tf.data.Dataset
     test: tf.data.Dataset
-    num_classes: int
-    input_shape: tuple[int, ...]
+    num_classes: int | None
+    input_shape: tuple[int, ...] | None
+    class_names: list[str] | None = dataclasses.field(default=None, hash=False)
 
 
 class Scenario(collections.abc.Sequence, abc.ABC):
-    """A sequence of tasks made from one set of images.
+    """A sequence of tasks.
 
-    `scenario[i]` builds task `i`; a slice gives a list of tasks. The images
-    are held once and are transformed batch by batch as they are read, so any
-    number of tasks takes little more memory than one. The same arguments and
-    index always give the same task: the same split, the same batches in the
-    same order. Join scenarios of several kinds with
+    `scenario[i]` builds task `i`; a slice gives a list of tasks. The same
+    arguments and index always give the same task: the same split, the same
+    batches in the same order. Join scenarios of several kinds with
     `list(first) + list(second)`.
 
-    A subclass defines `__len__` and `_build(index)`, which calls `_task`.
+    A subclass defines `__len__` and `_build(index)`.
 
-    Args:
-        seed: Seed of everything random, an integer >= 0.
-        validation_split: Fraction of the training images that validate.
-        batch_size: Images in a training batch.
-        flatten: Whether the inputs are `[height * width * channels]` instead
-            of `[height, width, channels]`.
+    Example:
+
+    >>> class Blobs(tsn_keras.scenarios.Scenario):
+    ...     def __len__(self):
+    ...         return 2
+    ...     def _build(self, index):
+    ...         x = np.random.default_rng(index).random((8, 3), "float32")
+    ...         batch = x, np.arange(8) % 2
+    ...         data = tf.data.Dataset.from_tensors(batch)
+    ...         name = f"blobs_{index}"
+    ...         return tsn_keras.scenarios.Task(name, data, data, data, 2, (3,))
+    >>> import tensorflow as tf
+    >>> [task.name for task in Blobs()]
+    ['blobs_0', 'blobs_1']
     """
-
-    def __init__(
-        self,
-        data: ImageData,
-        seed: int = 0,
-        validation_split: float = 0.1,
-        batch_size: int = 32,
-        flatten: bool = False,
-    ) -> None:
-        if not isinstance(data, ImageData):
-            raise ValueError(
-                "`data` must be an ImageData. Received: "
-                f"{type(data).__name__}. Make one with "
-                "`ImageData.from_arrays` or `ImageData.from_tfds`."
-            )
-        check_numbers(validation_split=validation_split)
-        check_flags(flatten=flatten)
-        if not 0 < validation_split < 1:
-            raise ValueError(
-                "`validation_split` must lie between 0 and 1, both excluded, "
-                "since pruning and quantization need validation images. "
-                f"Received: {validation_split}. Pass for example 0.1."
-            )
-        self.seed = checked_int("seed", seed, 0)
-        self.batch_size = checked_int("batch_size", batch_size, 1)
-        self.validation_split = float(validation_split)
-        self.flatten = bool(flatten)
-        self.image_shape = data.image_shape
-        self.num_classes = data.num_classes
-        self._train = tuple(pipeline.on_host(part) for part in data.train)
-        self._test = tuple(pipeline.on_host(part) for part in data.test)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, without the batch axis."""
-        if self.flatten:
-            return (math.prod(self.image_shape),)
-        return self.image_shape
 
     def __getitem__(self, index: int | slice) -> Task | list[Task]:
         if isinstance(index, slice):
@@ -129,59 +107,6 @@ class Scenario(collections.abc.Sequence, abc.ABC):
     def _build(self, index: int) -> Task:
         """Builds task `index`, which is in `range(len(self))`."""
 
-    def _task(
-        self,
-        index: int,
-        name: str,
-        num_classes: int | None = None,
-        train_rows: np.ndarray | None = None,
-        test_rows: np.ndarray | None = None,
-        split_index: int = 0,
-        transform: Callable | None = None,
-        renumber: Callable | None = None,
-    ) -> Task:
-        """Builds a task from all images, or from some of their rows.
-
-        Args:
-            num_classes: That of the data by default.
-            train_rows: Training images, before the validation split.
-            split_index: Tasks with the same one, and the same rows, have the
-                same validation images.
-            transform: From float32 images `[batch, height, width, channels]`
-                to as many values in any shape; None leaves them as they are.
-            renumber: From labels of the data to labels of the task.
-        """
-        if train_rows is None:
-            train_rows = np.arange(len(self._train[0]))
-        if test_rows is None:
-            test_rows = np.arange(len(self._test[0]))
-
-        def to_inputs(images):
-            if transform is not None:
-                images = transform(images)
-            return tf.reshape(images, (-1, *self.input_shape))
-
-        split_seed = (self.seed, split_index, SPLIT)
-        rows, held_out = pipeline.split_rows(
-            train_rows, self.validation_split, split_seed
-        )
-        order = np.random.default_rng((self.seed, index, SHUFFLE))
-        order_seed = int(order.integers(2**31))
-        train, test = self._train, self._test
-        if renumber is not None:
-            train = (train[0], renumber(train[1]))
-            test = (test[0], renumber(test[1]))
-        small = self.batch_size
-        large = max(small, pipeline.EVALUATION_BATCH_SIZE)
-        return Task(
-            name=name,
-            train=pipeline.batches(*train, rows, small, to_inputs, order_seed),
-            validation=pipeline.batches(*train, held_out, large, to_inputs),
-            test=pipeline.batches(*test, test_rows, large, to_inputs),
-            num_classes=num_classes or self.num_classes,
-            input_shape=self.input_shape,
-        )
-
 
 def checked_int(name: str, value: int, minimum: int) -> int:
     """Returns an argument that must be an integer of at least `minimum`."""
@@ -195,3 +120,48 @@ def checked_int(name: str, value: int, minimum: int) -> int:
             f"Pass for example {name}={max(minimum, 1)}."
         )
     return number
+
+
+def checked_size(image_size: Sequence[int]) -> tuple[int, int]:
+    """Returns the height and width of images, and refuses what is none."""
+    is_pair = isinstance(image_size, (tuple, list)) and len(image_size) == 2
+    if not is_pair:
+        raise TypeError(
+            "`image_size` must be a pair (height, width), such as (64, 64). "
+            f"Received: image_size={shown(image_size)}"
+        )
+    height, width = (
+        checked_int("image_size", number, 1) for number in image_size
+    )
+    return height, width
+
+
+def checked_class_names(
+    names: Sequence[str] | None, num_classes: int | None, task: str = ""
+) -> list[str] | None:
+    """Returns class names as a list; refuses what are none, or too few.
+
+    `task` is named in the error.
+    """
+    if names is None:
+        return None
+    of = f" of task '{task}'" if task else ""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise TypeError(
+            f"`class_names`{of} must be a list of texts, one for each class. "
+            f"Received: {shown(names)}"
+        )
+    for name in names:
+        check_strings(class_names=name)
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"`class_names`{of} must name every class once. Received: "
+            f"{list(names)}. Rename the repeated ones."
+        )
+    if num_classes is not None and len(names) != num_classes:
+        raise ValueError(
+            f"`class_names`{of} has {len(names)} names for {num_classes} "
+            f"classes: {shown(list(names))}. Give one name for each class, in "
+            "the order of the labels."
+        )
+    return list(names)

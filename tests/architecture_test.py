@@ -54,7 +54,7 @@ SETTABLE = {"learning_rate", "trainable"} | {
 }
 
 # What the default pruning took: five files and eleven hundred lines.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 133, 22_500, 700
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 133, 22_500, 720
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 8, 450, 36
 
 

@@ -130,12 +130,10 @@ class RunnerFileTest(LiteTestCase):
     def test_what_a_bundle_says_of_its_tasks(self, key):
         model = small_models.make_model(tasks=2)
         lite.export_bundle(model, self.path)
-        x = small_models.random_inputs(model)
         plain = lite.TaskRunner(self.path)
-        whole = plain.predict(x, task="task 1")
         tasks = [dict(entry) for entry in plain.metadata["tasks"]]
         tasks[0][key] = None
-        tasks[1].update({key: ["cat", "dog"], "outputs": 2})
+        tasks[1][key] = ["cat", "dog", "bird", "fish"]
         bare = FlatModel.from_bytes(self.path.read_bytes())
         bare.keep_metadata([])
         bare.drop_buffers(join=False)
@@ -143,15 +141,13 @@ class RunnerFileTest(LiteTestCase):
         del metadata["file_sha256"]
         self.path.write_bytes(sign(bare.to_bytes(), metadata))
         found = lite.TaskRunner(self.path)
-        self.assertEqual(found.class_names, {"task 1": ["cat", "dog"]})
+        self.assertEqual(found.class_names, {"task 1": tasks[1][key]})
         with self.assertRaisesRegex(ValueError, "No task is selected"):
             found.labels
         found.select("task 0")
         self.assertIsNone(found.labels)
-        self.assertEqual(found.predict(x).shape, (9, 4))
         found.select("task 1")
-        self.assertEqual(found.labels, ["cat", "dog"])
-        np.testing.assert_array_equal(found.predict(x), whole[:, :2])
+        self.assertEqual(found.labels, tasks[1][key])
 
     def test_a_later_version(self):
         model = small_models.make_model(tasks=1)

@@ -107,7 +107,7 @@ class TaskRunner:
     @property
     def labels(self) -> list[str] | None:
         """Names of the selected task's classes, if they are known."""
-        return self.class_names.get(self._resolve(None))
+        return _class_names(self._entry(self._resolve(None)))
 
     @property
     def class_names(self) -> dict[str, list[str]]:
@@ -122,8 +122,14 @@ class TaskRunner:
 
     @property
     def outputs(self) -> list[dict]:
-        """Name, shape and dtype of each output."""
-        return self.metadata["outputs"]
+        """Name, shape and dtype of each output.
+
+        They are those of the selected task, if tasks have different ones.
+        """
+        return (
+            self.metadata["outputs"]
+            or self._entry(self._resolve(None))["outputs"]
+        )
 
     @property
     def bank_sha256(self) -> str | None:
@@ -163,18 +169,12 @@ class TaskRunner:
             ValueError: If no task is selected, the file has no such task, or
                 `x` has another shape.
         """
-        name = self._resolve(task)
-        with self._network(name) as network:
+        with self._network(self._resolve(task)) as network:
             outputs = network.run(x)
-        if len(outputs) > 1:
-            return outputs
-        (scores,) = outputs.values()
-        entry = self.metadata["tasks"][self.tasks.index(name)]
-        # A bundle's heads may be filled up to the width of the widest.
-        width = entry.get("outputs")
-        return scores[..., :width] if width else scores
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def _resolve(self, task: str | None) -> str:
+        """Returns a task's name, or that of the selected one."""
         name = self.selected if task is None else task
         if name is None:
             raise ValueError(
@@ -184,14 +184,19 @@ class TaskRunner:
             )
         return name
 
+    def _entry(self, name: str) -> dict:
+        """Returns what the file says of a task."""
+        if name not in self.tasks:
+            kind = "bundle" if self.is_bundle else "file"
+            raise ValueError(
+                f"Unknown task '{name}'. The {kind} holds: {list(self.tasks)}"
+            )
+        return self.metadata["tasks"][self.tasks.index(name)]
+
     @contextlib.contextmanager
     def _network(self, task: str) -> Iterator["Network"]:
         """Lends a task's network to this thread alone."""
-        if task not in self.tasks:
-            kind = "bundle" if self.is_bundle else "file"
-            raise ValueError(
-                f"Unknown task '{task}'. The {kind} holds: {list(self.tasks)}"
-            )
+        self._entry(task)
         with self._lending:
             found = [entry for entry in self._idle if entry[0] == task][-1:]
             for entry in found:

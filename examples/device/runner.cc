@@ -4,7 +4,9 @@
 // the bytes of a .tflite file: the task's network. README.md tells how to build
 // this.
 
+#include <algorithm>
 #include <cstring>
+#include <iomanip>
 #include <iostream>
 #include <iterator>
 #include <optional>
@@ -31,33 +33,38 @@ class TaskRunner {
     tasks_ = nlohmann::json::parse(text.begin(), text.end()).at("tasks");
   }
 
-  // All that the bundle says of its tasks: "name", "class_names" and more.
-  const nlohmann::json& tasks() const { return tasks_; }
+  std::vector<std::string> tasks() const {
+    std::vector<std::string> names;
+    for (const auto& task : tasks_) names.push_back(task.at("name"));
+    return names;
+  }
 
+  // Puts a task to work.
   void Select(const std::string& name) {
-    int32_t number = 0;
-    for (const auto& task : tasks_) {
-      if (task.at("name") == name) {
-        network_.reset();  // It reads the bytes.
-        bytes_ = Run<int32_t, char>(bundle_, {number});
-        const auto* start = reinterpret_cast<const uint8_t*>(bytes_.data());
-        network_ = Compile(litert::BufferRef<uint8_t>(start, bytes_.size()));
-        width_ = task.value("outputs", 0);
-        return;
-      }
-      ++number;
-    }
-    throw std::invalid_argument("Unknown task " + name + " of " + tasks_.dump());
+    const std::vector<std::string> names = tasks();
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end())
+      throw std::invalid_argument("Unknown task " + name + ". The bundle has " +
+                                  nlohmann::json(names).dump());
+    selected_ = found - names.begin();
+    network_.reset();  // It reads the bytes.
+    bytes_ = Run<int32_t, char>(bundle_, {selected_});
+    const auto* start = reinterpret_cast<const uint8_t*>(bytes_.data());
+    network_ = Compile(litert::BufferRef<uint8_t>(start, bytes_.size()));
+  }
+
+  // Names of the selected task's classes; none if the bundle has none.
+  std::vector<std::string> labels() const {
+    const auto names = tasks_.at(selected_).find("class_names");
+    if (names == tasks_.at(selected_).end() || names->is_null()) return {};
+    return *names;
   }
 
   // Takes and returns one batch, row after row. It has as many examples as the
   // bundle was made for, which is one by default.
   std::vector<float> Predict(const std::vector<float>& x) {
     if (!network_) throw std::logic_error("No task is selected.");
-    std::vector<float> y = Run<float, float>(*network_, x);
-    // Heads may be filled up to the width of the widest.
-    if (width_ && y.size() > width_) y.resize(width_);
-    return y;
+    return Run<float, float>(*network_, x);
   }
 
  private:
@@ -85,23 +92,28 @@ class TaskRunner {
 
   litert::Environment environment_ = Checked(litert::Environment::Create({}));
   litert::CompiledModel bundle_;
-  std::optional<litert::CompiledModel> network_;
   std::vector<char> bytes_;
+  std::optional<litert::CompiledModel> network_;
   nlohmann::json tasks_;
-  size_t width_ = 0;
+  int32_t selected_ = 0;
 };
 
-// `runner BUNDLE TASK` reads one batch of raw float32 values, and writes such.
+// `runner BUNDLE TASK` reads one batch of raw float32 values from standard
+// input. It prints each output, with its label if there is one.
 int main(int argc, char** argv) try {
-  if (argc != 3) throw std::invalid_argument("runner BUNDLE TASK <X >Y");
+  if (argc != 3) throw std::invalid_argument("runner BUNDLE TASK < X");
   TaskRunner runner(argv[1]);
   runner.Select(argv[2]);
   std::string bytes((std::istreambuf_iterator<char>(std::cin)), {});
   std::vector<float> x(bytes.size() / sizeof(float));
   std::memcpy(x.data(), bytes.data(), x.size() * sizeof(float));
-  const std::vector<float> y = runner.Predict(x);
-  std::cout.write(reinterpret_cast<const char*>(y.data()),
-                  y.size() * sizeof(float));
+  const std::vector<std::string> labels = runner.labels();
+  size_t i = 0;
+  for (float score : runner.Predict(x)) {
+    std::cout << std::setprecision(9) << score;
+    if (!labels.empty()) std::cout << " " << labels[i++ % labels.size()];
+    std::cout << "\n";
+  }
 } catch (const std::exception& error) {
   std::cerr << error.what() << "\n";
   return 1;

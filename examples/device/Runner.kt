@@ -14,7 +14,7 @@ class TaskRunner(bundle: File, private val numThreads: Int = 2) : AutoCloseable 
     /** Names of the tasks, in the order of their numbers. */
     val tasks: List<String>
     /** Names of the selected task's classes, or null. */
-    val labels: List<String>? get() = classNames[tasks.indexOf(selected)]
+    val labels: List<String>? get() = classNames.getOrNull(tasks.indexOf(selected))
 
     private val classNames: List<List<String>?>
     private val selector = Interpreter(bundle)

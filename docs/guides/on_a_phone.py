@@ -82,7 +82,7 @@ print(f"one dense network: {dense.stat().st_size:,} bytes")
 print(f"bundle of {len(report.tasks)} tasks: {report.bytes:,} bytes")
 
 """
-Some kilobytes of it are operators, which every file has; a task more adds little.
+Some kilobytes of it are operators, which every file has; a task adds little.
 Figures for larger networks, and for fifty tasks, are in [files for
 devices](../lite.md#figures).
 

@@ -4,7 +4,7 @@ import ast
 import asyncio
 import functools
 import importlib.util
-import io
+import json
 import os
 import pathlib
 import sys
@@ -12,7 +12,6 @@ import tempfile
 import zipfile
 from unittest import mock
 
-import flatbuffers
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -35,20 +34,12 @@ def load(path):
     return module
 
 
-def described(content, name, labels):
-    """Returns a task file with metadata as TensorFlow Lite has them."""
-    builder = flatbuffers.Builder()
-    text = builder.CreateString(name)
-    builder.StartObject(1)
-    builder.PrependUOffsetTRelativeSlot(0, text, 0)
-    builder.Finish(builder.EndObject(), file_identifier=b"M001")
-    model = FlatModel.from_bytes(content)
-    model.add_metadata("TFLITE_METADATA", bytes(builder.Output()))
-    file = io.BytesIO(model.to_bytes())
-    file.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr("labels.txt", "\n".join(labels))
-    return file.getvalue()
+def bare(path):
+    """Returns the bytes of a file without what it says of itself."""
+    model = FlatModel.from_bytes(path.read_bytes())
+    model.keep_metadata([])
+    model.drop_buffers(join=False)
+    return model.to_bytes()
 
 
 class RunnerFileTest(LiteTestCase):
@@ -90,31 +81,34 @@ class RunnerFileTest(LiteTestCase):
             model, self.path, "task 1", precision=precision, **data
         )
         found = lite.TaskRunner(self.path)
-        # The file says nothing of itself; its name does.
-        self.assertEqual(found.tasks, ("task",))
-        self.assertEqual(found.selected, "task")
-        self.assertIsNone(found.labels)
+        (name,) = found.tasks
+        self.assertEqual(found.selected, name)
         self.assertIsNone(found.bank_sha256)
         self.assertEqual(found.inputs[0]["shape"], [1, 20])
         expected = model.predict(x, task="task 1", verbose=0)
         limit = 1e-5 if precision == "float32" else 0.1 * np.ptp(expected)
-        answers = found.predict(x), found.predict(x, task="task")
+        answers = found.predict(x), found.predict(x, task=name)
         answers += tuple(at_once(*[lambda: found.predict(x)] * 4))
         for answer in answers:
             self.assertEqual(answer.dtype, np.float32)
             np.testing.assert_allclose(answer, expected, atol=limit)
-        with self.assertRaisesRegex(ValueError, "'x'. The file holds.*'task'"):
+        with self.assertRaisesRegex(ValueError, "'x'. The file holds: "):
             found.select("x")
 
-    def test_a_task_file_that_says_what_it_is(self):
+    def test_what_a_task_file_says_of_itself(self):
         model = small_models.make_model(tasks=1)
         lite.export_task(model, self.path)
-        labels = ["cat", "dog", "bird", "fish"]
-        content = described(self.path.read_bytes(), "pets", labels)
-        self.path.write_bytes(content)
+        self.path.write_bytes(bare(self.path))
+        found = lite.TaskRunner(self.path)
+        # The name of the file, if it says nothing.
+        self.assertEqual(found.tasks, ("task",))
+        self.assertIsNone(found.labels)
+        text = {"task": "pets", "class_names": ["cat", "dog", "bird", "fish"]}
+        with zipfile.ZipFile(self.path, "a") as archive:
+            archive.writestr("task.json", json.dumps(text))
         found = lite.TaskRunner(self.path)
         self.assertEqual(found.tasks, ("pets",))
-        self.assertEqual(found.labels, labels)
+        self.assertEqual(found.labels, text["class_names"])
         self.assertEqual(found.predict(np.zeros((3, 20))).shape, (3, 4))
 
     def test_damage_of_a_task_file(self):
@@ -134,16 +128,15 @@ class RunnerFileTest(LiteTestCase):
         tasks = [dict(entry) for entry in plain.metadata["tasks"]]
         tasks[0][key] = None
         tasks[1][key] = ["cat", "dog", "bird", "fish"]
-        bare = FlatModel.from_bytes(self.path.read_bytes())
-        bare.keep_metadata([])
-        bare.drop_buffers(join=False)
         metadata = {**plain.metadata, "tasks": tasks}
         del metadata["file_sha256"]
-        self.path.write_bytes(sign(bare.to_bytes(), metadata))
+        self.path.write_bytes(sign(bare(self.path), metadata))
         found = lite.TaskRunner(self.path)
         self.assertEqual(found.class_names, {"task 1": tasks[1][key]})
         with self.assertRaisesRegex(ValueError, "No task is selected"):
             found.labels
+        with self.assertRaisesRegex(ValueError, "Did you mean 'task 1'"):
+            found.select("task1")
         found.select("task 0")
         self.assertIsNone(found.labels)
         found.select("task 1")

@@ -15,6 +15,7 @@ there), and in tsn_keras it is `tsn_keras.lite.TaskRunner`:
 
 import contextlib
 import contextvars
+import difflib
 import functools
 import hashlib
 import io
@@ -42,8 +43,8 @@ VERSION = 1
 # No name in the text can hold this, since quotes are escaped there.
 MARK = b'"file_sha256":"'
 BLANK = b"0" * 64
-# Where any .tflite file has its description.
-DESCRIPTION = "TFLITE_METADATA"
+# Where a task file has its JSON text.
+TASK = "task.json"
 
 
 class TaskRunner:
@@ -188,8 +189,12 @@ class TaskRunner:
         """Returns what the file says of a task."""
         if name not in self.tasks:
             kind = "bundle" if self.is_bundle else "file"
+            near = difflib.get_close_matches(str(name), self.tasks, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
             raise ValueError(
-                f"Unknown task '{name}'. The {kind} holds: {list(self.tasks)}"
+                f"Unknown task '{name}'. The {kind} holds: {list(self.tasks)}."
+                f"{hint} Select one of these, or export a bundle that has the "
+                "task."
             )
         return self.metadata["tasks"][self.tasks.index(name)]
 
@@ -389,29 +394,23 @@ def _of_a_task(
     path: str | os.PathLike, content: bytes, network: Network
 ) -> dict:
     """Returns for a task file what a bundle says of itself."""
-    name, labels = pathlib.Path(path).stem, None
-    description = metadata_of(content).get(DESCRIPTION)
-    if description is not None:
-        name = _root(description).text(0) or name
-        labels = _labels(content)
+    task = _task_text(content)
+    entry = {"name": task.pop("task", pathlib.Path(path).stem), **task}
     return {
-        "tasks": [{"name": name, "class_names": labels}],
+        "tasks": [entry],
         "inputs": list(map(_summary, network.inputs.items())),
         "outputs": list(map(_summary, network.outputs.items())),
     }
 
 
-def _labels(content: bytes) -> list[str] | None:
-    """Returns the labels that belong to the description of a file.
-
-    They are in a text file of a ZIP archive that is appended to it.
-    """
-    file = io.BytesIO(content)
-    if not zipfile.is_zipfile(file):
-        return None
-    with zipfile.ZipFile(file) as archive:
-        texts = [name for name in archive.namelist() if name.endswith(".txt")]
-        return archive.read(texts[0]).decode().splitlines() if texts else None
+def _task_text(content: bytes) -> dict:
+    """Returns the JSON text of a task file, in a ZIP archive at its end."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return json.loads(archive.read(TASK))
+    except (zipfile.BadZipFile, KeyError):
+        # Other files say nothing of that kind.
+        return {}
 
 
 def _class_names(entry: dict) -> list[str] | None:

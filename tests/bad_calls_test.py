@@ -73,6 +73,8 @@ class Stage:
         (self / "empty.tflite").touch()
         for name in ("folder.keras", "folder.tflite", "folder.png"):
             (self / name).mkdir()
+        (self / "own").mkdir()
+        (self / "own" / "runner.py").write_text("print('mine')")
         lite.export_task(self.stored, self / "task.tflite")
         lite.export_bundle(self.stored, self / "bundle.tflite")
         self.content = (self / "task.tflite").read_bytes()
@@ -1405,9 +1407,7 @@ TABLE = {
     "lite.TaskRunner": (
         lambda s: lite.TaskRunner,
         [
-            *READ_A_FILE[:5],
-            bad(ValueError, "no bundle", At("junk.tflite")),
-            bad(ValueError, "no bundle", At("task.tflite")),
+            *READ_A_FILE,
             bad(ValueError, "no bundle", At("model.keras")),
             *each(
                 "num_threads",
@@ -1438,6 +1438,15 @@ TABLE = {
             bad(RAISES, r"`x`.*\(64, 3\)", X[:, :3]),
             bad(RAISES, r"`x`.*\(0, 64\)", X[:0]),
             bad(RAISES, "`x`", [X, X]),
+        ],
+    ),
+    "lite.copy_runner": (
+        lambda s: lite.copy_runner,
+        [
+            bad(TypeError, "`folder`.*None", None),
+            bad(NotADirectoryError, "`folder`.*none", At("none")),
+            bad(NotADirectoryError, "`folder`.*task", At("task.tflite")),
+            bad(FileExistsError, "runner.py.*of your own", At("own")),
         ],
     ),
     "lite.run_file": (

@@ -215,12 +215,6 @@ class BundleTest(LiteTestCase):
             with self.assertRaisesRegex(ValueError, "damaged|no bundle"):
                 lite.TaskRunner(self.path)
 
-    def test_other_files_are_no_bundles(self):
-        model = small_models.make_model(tasks=1)
-        lite.export_task(model, self.path)
-        with self.assertRaisesRegex(ValueError, "no bundle"):
-            lite.TaskRunner(self.path)
-
     def test_tasks_are_selected_by_name_first(self):
         self.path.write_bytes(pair_in_a_bundle())
         runner = lite.TaskRunner(self.path)

@@ -6,18 +6,19 @@ from tsn_keras.lite.bundle import BundleReport as BundleReport
 from tsn_keras.lite.bundle import export_bundle as export_bundle
 from tsn_keras.lite.bundles.layout import packed_bytes as packed_bytes
 from tsn_keras.lite.checks import ExportError as ExportError
+from tsn_keras.lite.copy_runner import copy_runner as copy_runner
 from tsn_keras.lite.files.flatbuffer import operators as operators
-from tsn_keras.lite.interpreter import make_interpreter as make_interpreter
 from tsn_keras.lite.microcontroller import (
     check_microcontroller as check_microcontroller,
 )
 from tsn_keras.lite.microcontroller import export_c_array as export_c_array
 from tsn_keras.lite.precision import PRECISIONS as PRECISIONS
+from tsn_keras.lite.runner import TaskRunner as TaskRunner
+from tsn_keras.lite.runner import make_interpreter as make_interpreter
 from tsn_keras.lite.samples import Samples as Samples
 from tsn_keras.lite.task_file import ExportReport as ExportReport
 from tsn_keras.lite.task_file import export_dense as export_dense
 from tsn_keras.lite.task_file import export_task as export_task
-from tsn_keras.lite.task_runner import TaskRunner as TaskRunner
 from tsn_keras.lite.verification import Agreement as Agreement
 from tsn_keras.lite.verification import run_file as run_file
 from tsn_keras.lite.verification import verify_content as verify_content

@@ -13,7 +13,7 @@ import numpy as np
 from tsn_keras.data import check_integers, shown
 from tsn_keras.lite.checks import read_file
 from tsn_keras.lite.files.flatbuffer import FlatModel, schema
-from tsn_keras.lite.interpreter import make_interpreter
+from tsn_keras.lite.runner import make_interpreter
 
 # Calls in one measurement, so that reading the clock takes no share of it.
 CALLS = 20

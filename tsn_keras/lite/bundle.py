@@ -17,7 +17,7 @@ from tsn_keras.lite.bundles.network_output import put_out_networks
 from tsn_keras.lite.files.cleanup import slim
 from tsn_keras.lite.files.conversion import convert
 from tsn_keras.lite.precision import get_precision
-from tsn_keras.lite.task_runner import TaskRunner
+from tsn_keras.lite.runner import TaskRunner
 from tsn_keras.lite.verification import (
     DELEGATES,
     Agreement,

@@ -7,9 +7,7 @@ from typing import Any
 
 from tsn_keras.data import check_paths, check_strings, shown
 from tsn_keras.keras_internals import flatten_layers
-
-# What the fifth to eighth byte of each .tflite file say.
-IDENTIFIER = b"TFL3"
+from tsn_keras.lite.runner import IDENTIFIER
 
 
 class ExportError(RuntimeError):
@@ -39,20 +37,6 @@ def read_file(path: str | os.PathLike) -> bytes:
             "bytes do not begin as one. Export it again."
         )
     return content
-
-
-def check_content(content: bytes) -> None:
-    """Refuses what cannot be the bytes of a .tflite file."""
-    if not isinstance(content, (bytes, bytearray, memoryview)):
-        raise TypeError(
-            "`content` must be the bytes of a .tflite file. Received: "
-            f"content={shown(content)}"
-        )
-    if bytes(content[4:8]) != IDENTIFIER:
-        raise ValueError(
-            "`content` must be the bytes of a .tflite file. Received: "
-            f"{len(content)} bytes that do not begin as one."
-        )
 
 
 def consolidated_task(model: Any, task: str | None) -> str:

@@ -13,12 +13,8 @@ from keras import tree
 
 from tsn_keras.lite.checks import ExportError, check_model, read_file
 from tsn_keras.lite.files.conversion import flat_outputs
-from tsn_keras.lite.interpreter import (
-    SignatureRunner,
-    make_interpreter,
-    single_or_all,
-)
 from tsn_keras.lite.precision import Precision
+from tsn_keras.lite.runner import Network, make_interpreter
 from tsn_keras.lite.samples import Samples
 
 # The outputs of a file or a model, by name.
@@ -76,7 +72,8 @@ def run_file(path: str | os.PathLike, x: Any, xnnpack: bool = True) -> Any:
         outputs.
     """
     interpreter = make_interpreter(read_file(path), xnnpack)
-    return single_or_all(SignatureRunner(interpreter).run(x))
+    outputs = Network(interpreter).run(x)
+    return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
 def verify_file(
@@ -96,7 +93,7 @@ def verify_file(
     parts = [np.asarray(part) for part in tree.flatten(x)]
     expected = _predicted(model, predict, x, Samples(parts, None, "x"))
     interpreter = make_interpreter(content)
-    outputs = SignatureRunner(interpreter).run(x)
+    outputs = Network(interpreter).run(x)
     check_shapes_and_values(outputs, expected, "LiteRT with XNNPACK")
     return worst(compare_all(outputs, expected))
 
@@ -130,7 +127,7 @@ def verify_content(
     for xnnpack, where in DELEGATES.items():
         with explained(f"The file does not run in {where}"):
             interpreter = make_interpreter(content, xnnpack)
-            outputs = SignatureRunner(interpreter).run(x)
+            outputs = Network(interpreter).run(x)
         agreements.append(
             checked(outputs, expected, samples, precision, where, min_agreement)
         )

@@ -10,7 +10,6 @@ from keras import layers
 from tests.lite import small_models
 from tsn_keras import lite
 from tsn_keras.lite import task_file
-from tsn_keras.lite.interpreter import SignatureRunner
 from tsn_keras.lite.networks import rewriting
 from tsn_keras.lite.networks.equalization import DEVIATIONS, equalize
 from tsn_keras.lite.networks.links import Values, find_links, outgoing
@@ -19,6 +18,7 @@ from tsn_keras.lite.networks.run_with_values import (
     task_values,
     task_variables,
 )
+from tsn_keras.lite.runner import Network
 
 
 def chain(*stages, shape=(8, 8, 3)):
@@ -173,7 +173,7 @@ class EqualizationTest(parameterized.TestCase):
                 64,
                 lite.Samples([x], None, "representative_data"),
             )
-            runner = SignatureRunner(lite.make_interpreter(content))
+            runner = Network(lite.make_interpreter(content))
             (found,) = runner.run(x).values()
             return np.sqrt(np.mean((found - expected) ** 2))
 

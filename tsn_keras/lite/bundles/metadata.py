@@ -2,20 +2,12 @@
 
 import hashlib
 import json
-import os
-import pathlib
 from typing import Any
 
 import tensorflow as tf
 
-from tsn_keras.data import check_paths
 from tsn_keras.lite.files.flatbuffer import FlatModel
-
-NAME = "TSN_KERAS_BUNDLE"
-VERSION = 1
-# No name in the text can hold this, since quotes are escaped there.
-MARK = b'"file_sha256":"'
-BLANK = b"0" * 64
+from tsn_keras.lite.runner import BLANK, BUNDLE, MARK, VERSION
 
 
 def describe(
@@ -56,34 +48,8 @@ def sign(content: bytes, metadata: dict) -> bytes:
         {**metadata, "file_sha256": BLANK.decode()}, separators=(",", ":")
     )
     model = FlatModel.from_bytes(content)
-    model.add_metadata(NAME, text.encode())
+    model.add_metadata(BUNDLE, text.encode())
     blank = model.to_bytes()
     place = blank.rindex(MARK) + len(MARK)
     checksum = hashlib.sha256(blank).hexdigest().encode()
     return blank[:place] + checksum + blank[place + len(checksum) :]
-
-
-def read_bundle(path: str | os.PathLike) -> tuple[bytes, dict]:
-    """Returns the bytes and the metadata of a bundle; refuses other files."""
-    check_paths(path=path)
-    content = pathlib.Path(path).read_bytes()
-    place = content.rfind(MARK) + len(MARK)
-    if place < len(MARK):
-        raise ValueError(
-            f"'{path}' is no bundle of tsn_keras, or is truncated: it holds "
-            "no checksum. Write it with `tsn_keras.lite.export_bundle`."
-        )
-    checksum = content[place : place + len(BLANK)]
-    blank = content[:place] + BLANK + content[place + len(BLANK) :]
-    if hashlib.sha256(blank).hexdigest().encode() != checksum:
-        raise ValueError(
-            f"The bundle '{path}' is damaged: its {len(content)} bytes are "
-            "not those that were written. Copy it again, or export it anew."
-        )
-    metadata = json.loads(FlatModel.from_bytes(content).metadata(NAME))
-    if metadata["version"] != VERSION:
-        raise ValueError(
-            f"The bundle '{path}' has version {metadata['version']}; this "
-            f"tsn_keras reads version {VERSION}."
-        )
-    return content, metadata

@@ -19,7 +19,7 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from tsn_keras.lite.checks import IDENTIFIER, check_content
+from tsn_keras.lite.runner import IDENTIFIER, check_content
 
 BUILTIN = schema.BuiltinOperator
 FLOAT, INT = schema.TensorType.FLOAT32, schema.TensorType.INT32

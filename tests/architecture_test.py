@@ -15,7 +15,7 @@ PACKAGE = "tsn_keras"
 
 # Rooms of the package, from the ground. A room imports from lower floors only.
 FLOORS = (
-    ("distribution", "files", "tfmot", "version"),
+    ("distribution", "files", "tables", "tfmot", "version"),
     ("keras_internals",),
     ("bank", "data", "layers"),
     ("pruning", "quantization", "sharing"),

@@ -15,8 +15,8 @@ PACKAGE = "tsn_keras"
 
 # Rooms of the package, from the ground. A room imports from lower floors only.
 FLOORS = (
-    ("distribution", "files", "tables", "tfmot", "version"),
-    ("keras_internals",),
+    ("distribution", "files", "tfmot", "version"),
+    ("keras_internals", "tables"),
     ("bank", "data", "layers"),
     ("pruning", "quantization", "sharing"),
     ("strategies",),
@@ -53,9 +53,9 @@ SETTABLE = {"learning_rate", "trainable"} | {
     "sharing",
 }
 
-# What the default pruning took: five files and eleven hundred lines.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 133, 22_100, 700
-MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 8, 450, 36
+# What the pages and pictures of runs took: six files and two thousand lines.
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 139, 24_100, 720
+MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 9, 450, 36
 
 
 def package_files():

@@ -395,10 +395,10 @@ def _draw_points(axes, kinds):
         for name, accuracy, part in points
     ]
     to_pixels = axes.transData.transform
-    taken = [_box(to_pixels(place[1:3]), 0, 6) for place in places]
+    points = [to_pixels(place[1:3]) for place in places]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     for name, *place, colour in places:
-        at, width = to_pixels(place), 4.6 * text_width(name)
-        boxes = {side: _box(at, width, 5, *side) for side in _SIDES}
+        boxes = {s: _text_box(to_pixels(place), name, s) for s in _SIDES}
         free = [s for s in _SIDES if not any(_meet(boxes[s], t) for t in taken)]
         side = (free or _SIDES)[0]
         taken.append(boxes[side])
@@ -415,14 +415,14 @@ def _draw_points(axes, kinds):
         )
 
 
-def _box(at, width, height, right=1, up=1):
-    """Edges of a text at a side of a point, or of the point itself."""
-    scale = 100 / 72
-    if not width:
-        return at[0] - height, at[1] - height, at[0] + height, at[1] + height
-    x = sorted((at[0] + 6 * right, at[0] + (6 + width) * right * scale))
-    y = sorted((at[1] + 6 * up, at[1] + (6 + 2 * height) * up * scale))
-    return x[0], y[0], x[1], y[1]
+def _text_box(at, text, side):
+    """The edges of a text at a side of a point, about, in pixels."""
+    points = 100 / 72
+    ends = 6 * points, (6 + 4.6 * text_width(text)) * points
+    left, right = sorted(at[0] + end * side[0] for end in ends)
+    ends = 6 * points, 16 * points
+    low, high = sorted(at[1] + end * side[1] for end in ends)
+    return left, low, right, high
 
 
 def _meet(one, other):

@@ -107,6 +107,8 @@ class _Line:
         self._done = done
         self._is_live = is_live
         self._width = 0
+        # When something was done for the first time, and how much.
+        self._first: tuple[float, float] | None = None
 
     def run(self, ended: threading.Event) -> None:
         begun = time.monotonic()
@@ -122,7 +124,7 @@ class _Line:
         text = f"{self._text}, {_duration(seconds)}"
         part = self._done()
         if part is not None and 0.0 < part <= 1.0:
-            left = _duration(seconds * (1.0 - part) / part)
+            left = _duration(self._seconds_left(seconds, part))
             text = f"{self._text} {part:.0%}, about {left} left"
         if not self._is_live:
             print(text, flush=True)
@@ -130,6 +132,16 @@ class _Line:
         space = " " * max(0, self._width - text_width(text))
         print(f"\r{text}{space}", end="", flush=True)
         self._width = text_width(text)
+
+
+    def _seconds_left(self, seconds: float, part: float) -> float:
+        """What comes before the first step, such as a trace, counts once."""
+        if self._first is None:
+            self._first = seconds, part
+        since, done = seconds - self._first[0], part - self._first[1]
+        if done <= 0.0:
+            since, done = seconds, part
+        return (1.0 - part) * since / done
 
 
 class StageWatch(keras.callbacks.Callback):

@@ -150,8 +150,7 @@ class ContinualModel(keras.Model):
         checks.check_backbone(backbone)
         scores = self.pruning is not None and self.pruning.learned_scores
         self._wraps_backbone = not subnetworks(backbone)
-        backbone = with_subnetwork(backbone, scores, kernels)
-        self.backbone = backbone
+        self.backbone = with_subnetwork(backbone, scores, kernels)
         self.heads = heads
         self.bank: WeightBank | None = None
         self.switch = TaskSwitch(self)
@@ -161,7 +160,7 @@ class ContinualModel(keras.Model):
         declared = self.switch.declared_inputs()
         if declared is not None:
             self.build_for(declared)
-        checks.claim_backbone(self, backbone)
+        checks.claim_backbone(self, self.backbone)
 
     # The network.
 

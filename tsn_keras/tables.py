@@ -76,11 +76,16 @@ class Table:
             lines += [aligned(r, widths, self._right) for r in (header, *cells)]
         return "\n".join([*lines, *map(printable, self.notes)])
 
-    def to_html(self, style: Callable[[Any], str] | None = None) -> str:
+    def to_html(
+        self,
+        style: Callable[[Any], str] | None = None,
+        most_rows: int = MOST_ROWS,
+    ) -> str:
         """Returns an HTML table.
 
         Args:
             style: Returns the CSS of a cell for its value.
+            most_rows: Of more rows those in the middle are left out.
         """
         right = ["text-align:right" if r else "" for r in self._right]
         head = "".join(
@@ -91,7 +96,8 @@ class Table:
         if self.title:
             parts.append(f"<caption>{escaped(self.title)}</caption>")
         parts.append(f"<thead><tr>{head}</tr></thead><tbody>")
-        for row, cells in zip(_ends(self.rows), self._cells()):
+        rows = _ends(self.rows, most_rows)
+        for row, cells in zip(rows, self._cells(most_rows)):
             styles = [
                 ";".join(filter(None, [css, style(value) if style else ""]))
                 for css, value in zip(right, row or cells)
@@ -151,13 +157,13 @@ class Table:
             for i in range(len(self.columns))
         ]
 
-    def _cells(self) -> list[list[str]]:
+    def _cells(self, most_rows: int = MOST_ROWS) -> list[list[str]]:
         """The cells that are shown, of which some rows may be left out."""
         return [
             [ELLIPSIS] * len(self.columns)
             if row is None
             else [column.cell(v) for column, v in zip(self.columns, row)]
-            for row in _ends(self.rows)
+            for row in _ends(self.rows, most_rows)
         ]
 
 
@@ -209,11 +215,11 @@ def escaped(text: Any) -> str:
     return html.escape(printable(str(text)))
 
 
-def _ends(rows: Sequence) -> list:
+def _ends(rows: Sequence, most: int) -> list:
     """All rows, or the first and the last with `None` between."""
-    if len(rows) <= MOST_ROWS:
+    if len(rows) <= most:
         return list(rows)
-    half = MOST_ROWS // 2
+    half = most // 2
     return [*rows[:half], None, *rows[-half:]]
 
 

@@ -31,6 +31,7 @@ MOST_NUMBERED = 20
 # With more kernels those behind are folded away.
 MOST_OPEN_KERNELS = 8
 MOST_WARNINGS = 6
+MOST_ROWS = 500
 _NEEDED = ("tasks", "accuracy_matrix", "metrics", "capacity", "bit_exact")
 # What has a place of its own in the page.
 _PLACED = (
@@ -534,7 +535,8 @@ def _tile(name: str, value: str, says: str, kind: str = "") -> str:
 
 def _scroll(table: Table, kind: str = "") -> str:
     """A table that scrolls by itself where it is wider than the page."""
-    return f'<div class="scroll {kind}">{table.to_html()}</div>'
+    content = table.to_html(most_rows=MOST_ROWS)
+    return f'<div class="scroll {kind}">{content}</div>'
 
 
 def _folded(heading: str, table: Table, kind: str = "") -> str:

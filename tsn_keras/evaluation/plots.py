@@ -503,7 +503,8 @@ def _draw_kinds(axes, total, kinds, colours):
         text = f" {_bytes(size)}, {share:.1f} %"
         axes.text(size, position, text, color=_INK, **_LABEL)
     axes.set_xlim(0, 1.3 * max(sizes, default=1) or 1)
-    axes.set_yticks(positions, [kind.replace("_", " ") for kind, _ in kinds])
+    names = [_label(kind.replace("_", " ")) for kind, _ in kinds]
+    axes.set_yticks(positions, names, **_AS_IT_IS)
     axes.invert_yaxis()
     axes.set_xlabel("bytes, and share of the weight bank", color=_INK)
     _byte_axis(axes)

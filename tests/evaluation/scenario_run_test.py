@@ -114,7 +114,7 @@ class ScenarioRunTest(parameterized.TestCase):
         every = {"report.html", "accuracy_matrix.png", "capacity.png"}
         self.assertEqual(every - names, {file})
 
-    @parameterized.parameters((0, 0), (1, 3), (2, 3), ("auto", 3))
+    @parameterized.parameters((0, 0), (2, 3), ("auto", 3))
     def test_a_row_for_each_task(self, verbose, lines):
         with contextlib.redirect_stdout(io.StringIO()) as output:
             run = ScenarioRun(

@@ -23,10 +23,11 @@ REQUIRED = [
     "tensorflow-model-optimization>=0.8",
 ]
 PLOTS = ["matplotlib"]
+TABLES = ["pandas"]
 LITE = ["ai-edge-litert", "flatbuffers"]
 EXAMPLES = PLOTS + LITE + ["scikit-learn"]
 # kmeans1d is the reference that our clustering is tested against.
-TEST = EXAMPLES + [
+TEST = EXAMPLES + TABLES + [
     "kmeans1d>=0.5",
     "pytest>=8.2",
     "pytest-xdist",
@@ -46,6 +47,7 @@ setuptools.setup(
     install_requires=REQUIRED,
     extras_require={
         "plots": PLOTS,
+        "tables": TABLES,
         "lite": LITE,
         "examples": EXAMPLES,
         "test": TEST,

@@ -46,7 +46,7 @@ def learn_all(seed: int, off: tuple[str, ...]) -> Outcome:
     steps = FLAGS.epochs * int(tasks[0].train.cardinality())
     quickstart.compile_model(model, steps)
     folder = pathlib.Path(FLAGS.output_dir) / str(seed) / "_".join(off or "-")
-    run = tsn_keras.evaluation.ScenarioRun(model, tasks, folder)
+    run = tsn_keras.evaluation.ScenarioRun(model, tasks, folder, verbose=0)
     for task in tasks:
         run.learn(keras.layers.Dense(task.num_classes), epochs=FLAGS.epochs)
     report = run.finish(FLAGS.flag_values_dict())

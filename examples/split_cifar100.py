@@ -209,20 +209,6 @@ def joint_accuracy(tasks, path: pathlib.Path) -> float:
     return float(np.mean(accuracies))
 
 
-def learn_all(run: tsn_keras.evaluation.ScenarioRun, name: str) -> None:
-    """Learns the remaining tasks, and prints a line for each."""
-    while run.remaining:
-        task = run.remaining[0]
-        report = run.learn(layers.Dense(NUM_CLASSES), epochs=FLAGS.epochs)
-        index = run.learned - 1
-        print(
-            f"{name:<8}{task.name}: {run.matrix.values[index, index]:.2%}, "
-            f"plane {report.plane}, bits {list(report.bits.values())}, "
-            f"{run.seconds:.0f} s",
-            flush=True,
-        )
-
-
 def main(_):
     logging.set_verbosity(logging.WARNING)
     keras.utils.set_random_seed(FLAGS.seed)
@@ -256,13 +242,16 @@ def main(_):
     for name, sharing in strategies.items():
         if name not in FLAGS.networks:
             continue
+        print(f"sharing: {name}", flush=True)
         keras.utils.set_random_seed(FLAGS.seed)
         model = make_model(sharing)
         compile_model(model, steps)
         run = tsn_keras.evaluation.ScenarioRun(
             model, tasks, folder / name, resume=FLAGS.resume
         )
-        learn_all(run, name)
+        # It prints a row for each task.
+        while run.remaining:
+            run.learn(layers.Dense(NUM_CLASSES), epochs=FLAGS.epochs)
         report = run.finish(FLAGS.flag_values_dict(), single=dense)
         metrics = report["metrics"]
         lines.append(

@@ -16,7 +16,7 @@ PACKAGE = "tsn_keras"
 # Rooms of the package, from the ground. A room imports from lower floors only.
 FLOORS = (
     ("distribution", "files", "tfmot", "version"),
-    ("keras_internals",),
+    ("keras_internals", "tables"),
     ("bank", "data", "layers"),
     ("pruning", "quantization", "sharing"),
     ("strategies",),

@@ -239,6 +239,12 @@ NOT_A_PATH = [
     bad(TypeError, "`path` must be a path.*3", 3),
     bad(ValueError, "`path` is empty", ""),
 ]
+BANK = At(lambda s: s.bank)
+NO_BANK = [
+    bad(TypeError, "`bank`.*None", None, At("a.png")),
+    bad(TypeError, "`bank`.*ContinualModel", STORED, At("a.png")),
+]
+WHOLE_REPORT = At(lambda s: evaluation.build_report(**s.report))
 READ_A_FILE = [
     *NOT_A_PATH,
     bad(FileNotFoundError, "none.tflite", At("none.tflite")),
@@ -1234,6 +1240,54 @@ TABLE = {
             ),
         ],
     ),
+    "evaluation.plot_accuracy_over_time": (
+        lambda s: evaluation.plot_accuracy_over_time,
+        [
+            bad(TypeError, "`matrix`.*None", None, At("a.png")),
+            bad(TypeError, "`path`.*3", evaluation.AccuracyMatrix(2), 3),
+        ],
+    ),
+    "evaluation.plot_occupancy": (
+        lambda s: evaluation.plot_occupancy,
+        [*NO_BANK, bad(TypeError, "`path`.*None", BANK, None)],
+    ),
+    "evaluation.plot_mask_overlap": (
+        lambda s: evaluation.plot_mask_overlap,
+        [*NO_BANK, bad(ValueError, "`path`", BANK, "")],
+    ),
+    "evaluation.mask_overlap": (
+        lambda s: evaluation.mask_overlap,
+        each("bank", (None, "a")),
+    ),
+    "evaluation.plot_accuracy_against_bytes": (
+        lambda s: evaluation.plot_accuracy_against_bytes,
+        [
+            bad(TypeError, "`results` must be a dict.*None", None, At("a.png")),
+            bad(ValueError, "'a'.*pair.*0.5", {"a": 0.5}, At("a.png")),
+            bad(ValueError, "'a'.*pair.*'ab'", {"a": "ab"}, At("a.png")),
+            bad(TypeError, "'a'.*'b'", {"a": ("b", 1)}, At("a.png")),
+            bad(ValueError, "'a'.*finite", {"a": (NAN, 1)}, At("a.png")),
+            bad(ValueError, "'a'.*above 0", {"a": (0.5, 0)}, At("a.png")),
+            bad(ValueError, "`published`.*'no'", {}, At("a.png"), "no"),
+            bad(TypeError, "`path`.*3", {}, 3),
+        ],
+    ),
+    "evaluation.write_html_report": (
+        lambda s: evaluation.write_html_report,
+        [
+            bad(TypeError, "`path`.*None", None, {}),
+            bad(TypeError, "`report` must be a dict.*None", At("r.html"), None),
+            bad(ValueError, "`report` lacks.*tasks", At("r.html"), {}),
+            bad(TypeError, "`bank`.*3", At("r.html"), WHOLE_REPORT, 3),
+            bad(
+                TypeError,
+                "`title`.*3",
+                At("r.html"),
+                WHOLE_REPORT,
+                title=3,
+            ),
+        ],
+    ),
     "evaluation.build_report": (
         lambda s: evaluation.build_report,
         with_report(REPORT),
@@ -1259,6 +1313,7 @@ TABLE = {
             *each("output_dir", (None, 3)),
             *each("metric", (None, 3)),
             *each("resume", NO_FLAGS),
+            *each("verbose", (), ("loud", -1, 7, [1])),
         ],
     ),
     "evaluation.ScenarioRun.learn": (
@@ -1547,7 +1602,8 @@ NOT_CALLED = {
     "KernelUsage "
     "PlaneView PrivateCode TaskRecord widest_width",
     "layers": "MaskedKernel assign call_given computing_with "
-    "computing_with_own_values given_value has_given_values "
+    "computing_with_own_values counting_parameters given_value "
+    "has_given_values "
     "is_named_as_kernel read signature with_quick_averages without_noise",
     "lite": "Agreement BundleReport ExportError ExportReport Measurement "
     "Samples packed_bytes verify_content",

@@ -395,3 +395,46 @@ class SummaryTest(parameterized.TestCase):
         lines = []
         make_model().summary(print_fn=lambda line, *_, **__: lines.append(line))
         self.assertNotIn("sparsity", "\n".join(lines))
+
+    @parameterized.parameters(None, "score")
+    def test_parameters_are_those_of_the_network(self, pruning):
+        def network():
+            return keras.Sequential(
+                [
+                    keras.Input((8, 8, 1)),
+                    keras.layers.Conv2D(4, 3),
+                    keras.layers.BatchNormalization(),
+                    keras.layers.Flatten(),
+                    keras.layers.Dense(5),
+                ]
+            )
+
+        plain = network()
+        model = tsn_keras.ContinualModel(network(), pruning=pruning)
+        self.assertEqual(model.count_params(), plain.count_params())
+        self.assertEqual(model.backbone.count_params(), plain.count_params())
+        lines = []
+        model.summary(print_fn=lambda line, *_, **__: lines.append(line))
+        text = "\n".join(lines)
+        self.assertRegex(text, rf"Total params: {plain.count_params():,} ")
+        for weights, name in (
+            (plain.trainable_weights, "Trainable"),
+            (plain.non_trainable_weights, "Non-trainable"),
+        ):
+            count = sum(np.prod(weight.shape) for weight in weights)
+            self.assertRegex(text, rf"{name} params: {count:,} ")
+        # What is at work is set with masks and all, as before.
+        self.assertGreater(len(model.get_weights()), len(plain.get_weights()))
+        model.set_weights(model.get_weights())
+
+    def test_parameters_of_layers_that_are_subnetworks(self):
+        backbone = keras.Sequential(
+            [keras.Input((6,)), tsn_keras.layers.SubnetDense(5)]
+        )
+        model = tsn_keras.ContinualModel(backbone)
+        self.assertEqual(model.count_params(), 35)
+        self.assertEqual(backbone.layers[0].count_params(), 35)
+        lines = []
+        model.summary(print_fn=lambda line, *_, **__: lines.append(line))
+        self.assertNotRegex("\n".join(lines), "[1-9]0? .*Non-trainable")
+        self.assertRegex("\n".join(lines), "Non-trainable params: 0 ")

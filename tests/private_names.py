@@ -18,8 +18,8 @@ UNOFFICIAL = re.compile(
     r"|tensorflow\.(python|core|compiler|lite\.(python|tools))"
     r"|tensorflow_model_optimization\.python)(\.|$)"
 )
-# Documented methods of named tuples.
-PUBLIC = {"_asdict", "_fields", "_make", "_replace"}
+# Documented methods of named tuples, and what notebooks ask for.
+PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_repr_html_"}
 # Functions that take the name of an attribute.
 BY_NAME = {"attrgetter", "delattr", "getattr", "hasattr", "methodcaller"} | {
     "object",  # mock.patch.object

@@ -20,12 +20,14 @@ from tsn_keras.layers import (
     Heads,
     Kernels,
     call_given,
+    counting_parameters,
     given_value,
     has_given_values,
     subnetworks,
     with_subnetwork,
 )
-from tsn_keras.lite import other_formats, task_file
+from tsn_keras.lite import task_file
+from tsn_keras.lite.other_formats import export_other
 from tsn_keras.pruning import PruningStrategy
 from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.saving import archive, refusals, seal, stores
@@ -148,8 +150,7 @@ class ContinualModel(keras.Model):
         checks.check_backbone(backbone)
         scores = self.pruning is not None and self.pruning.learned_scores
         self._wraps_backbone = not subnetworks(backbone)
-        backbone = with_subnetwork(backbone, scores, kernels)
-        self.backbone = backbone
+        self.backbone = with_subnetwork(backbone, scores, kernels)
         self.heads = heads
         self.bank: WeightBank | None = None
         self.switch = TaskSwitch(self)
@@ -159,7 +160,7 @@ class ContinualModel(keras.Model):
         declared = self.switch.declared_inputs()
         if declared is not None:
             self.build_for(declared)
-        checks.claim_backbone(self, backbone)
+        checks.claim_backbone(self, self.backbone)
 
     # The network.
 
@@ -324,9 +325,10 @@ class ContinualModel(keras.Model):
     ) -> TaskReport:
         """Ends the running task: prunes, quantizes, packs and freezes it.
 
-        Then it calls `on_consolidate_end(report)` of those callbacks of the
-        task's last `fit` that have it. Ctrl-C ends a search with the best that
-        was found; if nothing has held until then, the task is as it was.
+        Callbacks of the last `fit` get `on_consolidate_stage(done, stages)` and
+        then `on_consolidate_end(report)`, if they have them. Ctrl-C ends a
+        search with the best that was found; if nothing has held until then, the
+        task is as it was.
 
         Args:
             validation_data: As in `keras.Model.fit`: tuple of arrays,
@@ -411,9 +413,7 @@ class ContinualModel(keras.Model):
         if format == "litert":
             kwargs.pop("verbose", None)
             return task_file.export_task(self, filepath, task, **kwargs)
-        return other_formats.export_other(
-            self, filepath, format, task, **kwargs
-        )
+        return export_other(self, filepath, format, task, **kwargs)
 
     def capacity(self) -> Capacity:
         """Returns the bytes of the whole saved bank, by kind.
@@ -422,11 +422,13 @@ class ContinualModel(keras.Model):
         """
         return archive.capacity_of(self)
 
+    count_params = counting_parameters()(keras.Model.count_params)
+
+    @counting_parameters()
     def summary(self, *args, print_fn=None, **kwargs) -> None:
         """Prints the network and, for each task and kernel, what it uses."""
         super().summary(*args, print_fn=print_fn, **kwargs)
-        if self.bank is not None and self.bank.tasks:
-            print_tasks(self.bank, print_fn or print)
+        print_tasks(self.bank, print_fn or print)
 
     # Saved and loaded.
 

@@ -78,3 +78,23 @@ class CapacityTest(absltest.TestCase):
         )
         entries["bytes"]["codes"] = 0
         self.assertEqual(kinds["codes"], 30)
+
+    def test_capacity_as_a_table(self):
+        capacity = Capacity({"codes": 30, "masks": 70}, 1000)
+        self.assertEqual(
+            str(capacity).splitlines(),
+            [
+                "Weight bank: 100 bytes, 10.00% of one dense network (1,000 "
+                "bytes)",
+                "kind   bytes  share",
+                "masks     70  70.0%",
+                "codes     30  30.0%",
+            ],
+        )
+        self.assertEqual(
+            capacity.to_csv(),
+            '"kind","bytes","share"\n"masks",70,0.7\n"codes",30,0.3\n',
+        )
+        self.assertIn("<td>masks</td>", capacity._repr_html_())
+        self.assertEqual(list(capacity.to_dataframe()["bytes"]), [70, 30])
+        self.assertIn("0.0%", str(Capacity({"codes": 0}, 10)))

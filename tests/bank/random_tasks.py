@@ -23,10 +23,11 @@ def random_record(
     most of its slots.
     """
     rng = np.random.default_rng(seed)
-    planes = (planes,) * len(SHAPES) if isinstance(planes, int) else planes
+    if isinstance(planes, int):
+        planes = (planes,) * len(bank.shapes)
     view = bank.plane_view(planes)
     components = []
-    used = [None] * len(SHAPES)
+    used = [None] * len(bank.shapes)
     if reference is not None:
         used = bank.used_slots(bank.tasks[reference])
     for shape, owned, there in zip(bank.shapes, view.owned, used):

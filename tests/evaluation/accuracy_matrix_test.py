@@ -109,3 +109,36 @@ class AccuracyMatrixTest(parameterized.TestCase):
     def test_too_few_tasks(self):
         with self.assertRaisesRegex(ValueError, "the 1 tasks passed"):
             AccuracyMatrix(3).evaluate_row(None, make_tasks(["a"]), 1)
+
+
+class ShownTest(parameterized.TestCase):
+    def test_to_dict(self):
+        matrix = AccuracyMatrix(["a", "b"])
+        matrix.record(0, 0, 0.5)
+        self.assertEqual(
+            matrix.to_dict(),
+            {"tasks": ["a", "b"], "values": [[0.5, None], [None, None]]},
+        )
+        self.assertIsNone(AccuracyMatrix(2).to_dict()["tasks"])
+
+    def test_tables(self):
+        matrix = AccuracyMatrix(["a", "<b>"])
+        matrix.record(0, 0, 0.5)
+        matrix.record(1, 1, 0.25)
+        self.assertEqual(
+            matrix.to_csv(), '"after","a","<b>"\n"a",0.5,""\n"<b>","",0.25\n'
+        )
+        self.assertIn("0.2500", str(matrix))
+        self.assertIn("&lt;b&gt;", matrix._repr_html_())
+        self.assertEqual(repr(matrix), "AccuracyMatrix(('a', '<b>'))")
+        frame = matrix.to_dataframe()
+        self.assertEqual(list(frame.columns), ["after", "a", "<b>"])
+
+    def test_a_large_matrix_is_short(self):
+        matrix = AccuracyMatrix(100)
+        matrix.record(99, 0, 0.5)
+        lines = str(matrix).splitlines()
+        self.assertLess(max(map(len, lines)), 81)
+        self.assertLess(len(lines), 15)
+        self.assertRegex(lines[-1], "^99 +0.5000")
+        self.assertLen(matrix.to_csv().splitlines(), 101)

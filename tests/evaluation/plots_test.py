@@ -10,11 +10,21 @@ from unittest import mock
 import numpy as np
 from absl.testing import parameterized
 
+from tests.bank.random_tasks import random_bank
+from tsn_keras.bank import WeightBank
 from tsn_keras.evaluation import (
+    PUBLISHED,
     AccuracyMatrix,
+    plot_accuracy_against_bytes,
     plot_accuracy_matrix,
+    plot_accuracy_over_time,
     plot_capacity,
+    plot_mask_overlap,
+    plot_occupancy,
 )
+
+# A wrong formula, half a formula, a name that fills the picture, two lines.
+HOSTILE = ["$\\frac$", "$a", "x" * 300, "two\nlines", "<b>", "100 %"]
 
 
 def make_matrix(tasks, rows=None):
@@ -56,8 +66,47 @@ class PlotsTest(parameterized.TestCase):
         ("stopped", 3, 1),
         ("empty", 2, 0),
     )
-    def test_accuracy_matrix(self, tasks, rows):
-        plot_accuracy_matrix(make_matrix(tasks, rows), self.path)
+    def test_matrices(self, tasks, rows):
+        for plot in (plot_accuracy_matrix, plot_accuracy_over_time):
+            plot(make_matrix(tasks, rows), self.path)
+            self.assert_picture()
+
+    @parameterized.parameters(0, 1, 4)
+    def test_banks(self, num_tasks):
+        bank = random_bank(num_tasks)
+        for plot in (plot_occupancy, plot_mask_overlap):
+            plot(bank, self.path)
+            self.assert_picture()
+
+    def test_a_bank_without_kernels(self):
+        plot_occupancy(WeightBank([], []), self.path, title="nothing here")
+        self.assertTrue(os.path.exists(self.path))
+
+    @parameterized.parameters(None, *PUBLISHED)
+    def test_accuracy_against_bytes(self, published):
+        results = {"ours": (0.97, 0.13), "the same": (0.97, 0.13)}
+        plot_accuracy_against_bytes(results, self.path, published)
+        self.assert_picture()
+
+    def test_no_result(self):
+        plot_accuracy_against_bytes({}, self.path)
+        self.assert_picture()
+
+    def test_published_numbers_are_fractions(self):
+        for rows in PUBLISHED.values():
+            for name, accuracy, part in rows:
+                self.assertBetween(accuracy, 0.5, 1.0, name)
+                self.assertBetween(part, 0.1, 10.0, name)
+
+    def test_names_are_no_mathematics(self):
+        matrix, results = make_matrix(HOSTILE), {n: (0.5, 1) for n in HOSTILE}
+        for title in ({}, {"title": HOSTILE[0]}, {"title": HOSTILE[2]}):
+            plot_accuracy_matrix(matrix, self.path, **title)
+            plot_accuracy_over_time(matrix, self.path, **title)
+            plot_accuracy_against_bytes(results, self.path, **title)
+            plot_mask_overlap(random_bank(2), self.path, **title)
+            plot_occupancy(random_bank(2), self.path, **title)
+            plot_capacity(make_capacity({HOSTILE[0]: 3}, 4), self.path, **title)
         self.assert_picture()
 
     @parameterized.parameters(

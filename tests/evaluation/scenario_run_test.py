@@ -1,4 +1,6 @@
+import contextlib
 import dataclasses
+import io
 import json
 import pathlib
 import shutil
@@ -11,7 +13,7 @@ from absl.testing import parameterized
 
 import tsn_keras
 from tests.threads import at_once
-from tsn_keras.evaluation import ScenarioRun
+from tsn_keras.evaluation import ScenarioRun, progress, scenario_run
 
 
 def make_data(change=None):
@@ -83,8 +85,81 @@ class ScenarioRunTest(parameterized.TestCase):
             report["capacity"]["total_bytes"],
             run.model.capacity().total_bytes,
         )
-        for name in ("accuracy_matrix.png", "capacity.png", "model.keras"):
+        for name in (
+            *("accuracy_matrix.png", "capacity.png", "model.keras"),
+            "report.html",
+        ):
             self.assertGreater((self.folder / name).stat().st_size, 1000)
+        page = (self.folder / "report.html").read_text(encoding="utf-8")
+        for text in ("Who owns which bits", "permutation_2", self.folder.name):
+            self.assertIn(text, page)
+
+    @parameterized.parameters(
+        ("write_html_report", "report.html"),
+        ("plot_accuracy_matrix", "accuracy_matrix.png"),
+        ("plot_capacity", "capacity.png"),
+    )
+    def test_a_drawing_that_fails_costs_no_report(self, function, file):
+        run = ScenarioRun(make_model(), make_tasks(1), self.folder)
+        learn(run, 1)
+        run.finish({"first": True})
+        fails = mock.Mock(side_effect=ImportError("no Matplotlib"))
+        with mock.patch.object(scenario_run, function, fails):
+            with self.assertWarnsRegex(UserWarning, f"{file}.*no Matplotlib"):
+                report = run.finish({"first": False})
+        written = json.loads((self.folder / "report.json").read_text())
+        self.assertEqual(written, report)
+        self.assertFalse(written["config"]["first"])
+        names = {path.name for path in self.folder.iterdir()}
+        every = {"report.html", "accuracy_matrix.png", "capacity.png"}
+        self.assertEqual(every - names, {file})
+
+    @parameterized.parameters((0, 0), (2, 3), ("auto", 3))
+    def test_a_row_for_each_task(self, verbose, lines):
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            run = ScenarioRun(
+                make_model(), make_tasks(2), self.folder, verbose=verbose
+            )
+            learn(run, 2)
+            rows = output.getvalue().splitlines()
+            run.finish({})
+        self.assertLen(rows, lines)
+        said = output.getvalue().splitlines()[lines:]
+        self.assertEqual(said, [f"report: {self.folder}/report.html"][:lines])
+        if lines:
+            self.assertRegex(rows[0], "^task +accuracy +average +sparsity")
+            self.assertRegex(rows[1], "^permutation_0 +[0-9.]+% .* 50.0% ")
+
+    def test_progress_of_what_takes_long(self):
+        names = ("PATIENCE_SECONDS", "REFRESH_SECONDS", "LOG_SECONDS")
+        for name in names:
+            self.enterContext(mock.patch.object(progress, name, 0.01))
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            run = ScenarioRun(
+                make_model(), make_tasks(1), self.folder, verbose=1
+            )
+            run.learn(keras.layers.Dense(4), epochs=30)
+        text = output.getvalue()
+        task = r"permutation_0 \(1 of 1\): "
+        self.assertRegex(text, task + r"training \d+%, about")
+        self.assertRegex(text, task + r"consolidating \d+%")
+
+    def test_callbacks_of_the_user_are_kept(self):
+        heard = []
+
+        class Hears(keras.callbacks.Callback):
+            def on_consolidate_stage(self, done, stages):
+                heard.append(done / stages)
+
+            def on_consolidate_end(self, report):
+                heard.append(report.name)
+
+        run = ScenarioRun(make_model(), make_tasks(1), self.folder, verbose=0)
+        run.learn(keras.layers.Dense(4), callbacks=Hears())
+        *stages, name = heard
+        self.assertEqual(name, "permutation_0")
+        self.assertEqual(stages, sorted(stages))
+        self.assertEqual(stages[-1], 1.0)
 
     def test_one_thread_at_a_time(self):
         run = ScenarioRun(make_model(), make_tasks(1), self.folder)
@@ -329,7 +404,8 @@ class ResumeTest(parameterized.TestCase):
         self.check_refused("progress.json.*damaged")
 
     def test_results_of_another_run_are_removed(self):
-        for name in ("report.json", "accuracy_matrix.png", "capacity.png"):
+        results = ("report.json", "accuracy_matrix.png", "capacity.png")
+        for name in (*results, "report.html"):
             (self.folder / name).write_text("of another run")
         run = ScenarioRun(make_model(), make_tasks(), self.folder)
         self.assertTrue((self.folder / "report.json").exists())

@@ -1,6 +1,7 @@
 """One file of many tasks."""
 
 import functools
+import json
 import os
 import pathlib
 import tempfile
@@ -306,3 +307,15 @@ class BundleTest(LiteTestCase):
             lite.export_bundle(model, self.path, [])
         with self.assertRaisesRegex(ValueError, "Unknown task"):
             lite.export_bundle(model, self.path, ["nothing"])
+
+    def test_the_report_as_a_table(self):
+        report = lite.export_bundle(small_models.make_model(), self.path)
+        title, header, *rows = str(report).splitlines()
+        self.assertIn(f"{report.bytes:,} bytes, 2 tasks", title)
+        self.assertRegex(header, "^task +equal +difference$")
+        self.assertLen(rows, 2)
+        self.assertIn("task 1", report._repr_html_())
+        entries = json.loads(json.dumps(report.to_dict()))
+        self.assertEqual(list(entries["agreements"]), ["task 0", "task 1"])
+        self.assertLen(report.to_csv().splitlines(), 3)
+        self.assertLen(report.to_dataframe(), 2)

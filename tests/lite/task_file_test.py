@@ -1,5 +1,6 @@
 """Task files: every precision, and every way to be refused."""
 
+import json
 import os
 from unittest import mock
 
@@ -273,3 +274,19 @@ class TaskFileTest(LiteTestCase):
         with self.assertRaisesRegex(ValueError, "'new' is not consolidated"):
             lite.export_bundle(model, self.path, ["task 0", "new"])
         lite.export_task(model, self.path, "task 0")
+
+    def test_the_report_as_a_table(self):
+        report = lite.export_task(wide_model(), self.path)
+        size = self.path.stat().st_size
+        header, row = str(report).splitlines()
+        self.assertRegex(header, "^file +precision +bytes +equal +difference")
+        self.assertRegex(row, rf"^{self.path.name} +float32 +{size:,} +100.0%")
+        self.assertIn("float32", report._repr_html_())
+        entries = json.loads(json.dumps(report.to_dict()))
+        self.assertEqual(entries["path"], str(self.path))
+        self.assertEqual(entries["bytes"], size)
+        self.assertTrue(entries["agreement"]["predictions_equal"])
+        self.assertNotIn("logits", entries["agreement"])
+        self.assertLen(report.to_csv().splitlines(), 2)
+        self.assertEqual(report.to_dataframe()["bytes"][0], size)
+        self.assertNotIn("array", repr(report))

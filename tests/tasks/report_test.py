@@ -190,6 +190,33 @@ class TaskReportTest(parameterized.TestCase):
         (warning,) = report_with(bank, "task 1", **bad).warnings
         self.assertRegex(warning, "Negative transfer: .*'task 0'.*0.1000")
 
+    def test_as_a_table(self):
+        name = "<i>$x$</i>\n"
+        report = dataclasses.replace(
+            report_with(learned_bank(), "task 0"),
+            name=name,
+            warnings=["Over-pruned: <b>"],
+        )
+        title, header, row, plane, warning = str(report).splitlines()
+        self.assertStartsWith(title, r"Task '<i>$x$</i>\n': accuracy 0.")
+        self.assertRegex(header, "kernel +sparsity +bits +own +shared")
+        ((path, own),) = report.own.items()
+        self.assertRegex(row, rf"{path} +70.0% +{report.bits[path]} +{own} +0")
+        self.assertStartsWith(plane, "plane 0, own plane")
+        self.assertEqual(warning, "warning: Over-pruned: <b>")
+        shown = report._repr_html_()
+        self.assertIn("&lt;i&gt;$x$&lt;/i&gt;", shown)
+        self.assertNotIn("<b>", shown)
+        self.assertEqual(
+            report.to_csv(),
+            '"task","kernel","sparsity","bits","own","shared"\n'
+            f'"{name}","{path}",{report.sparsity[path]},'
+            f"{report.bits[path]},{own},0\n",
+        )
+        frame = report.to_dataframe()
+        self.assertEqual(frame["task"][0], name)
+        self.assertEqual(frame["own"][0], own)
+        self.assertStartsWith(repr(report), "TaskReport(name=")
 
 class SavedFactsTest(parameterized.TestCase):
     @parameterized.parameters(

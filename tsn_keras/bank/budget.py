@@ -1,8 +1,12 @@
 """What a slot may hold, in bits, and what the bank takes, in bytes."""
 
 import dataclasses
+import os
+from typing import Any
 
 import numpy as np
+
+from tsn_keras.tables import Column, Table
 
 SLOT_BITS = 32
 
@@ -55,6 +59,8 @@ class Capacity:
 
     `fraction = total_bytes / dense_bytes`
 
+    Printed, it is a short table, and so at the end of a notebook's cell.
+
     Args:
         bytes: Bytes by kind: `codes`, `masks`, `codebooks`, `private`,
             `statistics`, `base` (frozen weights, stored once), `metadata` and
@@ -81,3 +87,30 @@ class Capacity:
             "dense_bytes": self.dense_bytes,
             "fraction": self.fraction,
         }
+
+    def __str__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html()
+
+    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
+        """Writes a row for each kind to a file, or returns it as text."""
+        return self._table().to_csv(path)
+
+    def to_dataframe(self) -> Any:
+        """Returns a `pandas.DataFrame` with a row for each kind."""
+        return self._table().to_dataframe()
+
+    def _table(self) -> Table:
+        total = self.total_bytes
+        columns = Column("kind"), Column("bytes", ",d"), Column("share", ".1%")
+        rows = [(k, n, n / total if total else 0.0) for k, n in self._kinds()]
+        title = (
+            f"Weight bank: {total:,} bytes, {self.fraction:.2%} of one dense "
+            f"network ({self.dense_bytes:,} bytes)"
+        )
+        return Table(columns, rows, title)
+
+    def _kinds(self) -> list[tuple[str, int]]:
+        return sorted(self.bytes.items(), key=lambda kind: -kind[1])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 MOST_SHOWN = 120
+VERBOSE = ("auto", 0, 1, 2, None)
 
 
 def shown(value: Any) -> str:
@@ -90,3 +91,14 @@ def check_tolerance(
             f"may be lost. Received: tolerance={tolerance}"
         )
     return tolerance
+
+
+def check_verbose(verbose: Any) -> None:
+    """Refuses what says not how much is to be printed."""
+    if not isinstance(verbose, (str, int, type(None))) or (
+        verbose not in VERBOSE
+    ):
+        raise ValueError(
+            "`verbose` must be 'auto', 0, 1 or 2. Received: "
+            f"verbose={shown(verbose)}"
+        )

@@ -1,11 +1,16 @@
 """The quality on every task after every task."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tsn_keras.data import check_integers, check_numbers, check_strings, shown
+from tsn_keras.tables import ELLIPSIS, Column, Table
+
+# A larger matrix is shown without the tasks in the middle.
+MOST_SHOWN = 8
 
 
 class AccuracyMatrix:
@@ -29,6 +34,10 @@ class AccuracyMatrix:
     >>> matrix.record(1, 0, 0.8)
     >>> matrix.to_list()
     [[0.9, None], [0.8, None]]
+    >>> print(matrix)
+    after       0  1
+    0      0.9000
+    1      0.8000
     """
 
     def __init__(self, tasks: int | Sequence[str]) -> None:
@@ -130,6 +139,48 @@ class AccuracyMatrix:
             [None if np.isnan(value) else float(value) for value in row]
             for row in self._values
         ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the names of the tasks, or None, and the entries."""
+        names = None if self.names is None else list(self.names)
+        return {"tasks": names, "values": self.to_list()}
+
+    def __repr__(self) -> str:
+        return f"AccuracyMatrix({len(self) if not self.names else self.names})"
+
+    def __str__(self) -> str:
+        return str(self._shown())
+
+    def _repr_html_(self) -> str:
+        return self._shown().to_html()
+
+    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
+        """Writes a row for each task to a file, or returns it as text."""
+        return self._table().to_csv(path)
+
+    def to_dataframe(self) -> Any:
+        """Returns a `pandas.DataFrame` with a row for each task."""
+        return self._table().to_dataframe()
+
+    def _table(self) -> Table:
+        names = [str(name) for name in self.names or range(len(self))]
+        columns = [Column("after"), *(Column(name, ".4f") for name in names)]
+        rows = [[name, *row] for name, row in zip(names, self.to_list())]
+        return Table(columns, rows)
+
+    def _shown(self) -> Table:
+        table = self._table()
+        if len(self) <= MOST_SHOWN:
+            return table
+        half = MOST_SHOWN // 2
+
+        def ends(cells, gap):
+            return [*cells[: half + 1], gap, *cells[-half:]]
+
+        rows = [ends(row, ELLIPSIS) for row in table.rows]
+        columns = ends(table.columns, Column(ELLIPSIS))
+        rows = [*rows[:half], [ELLIPSIS] * len(columns), *rows[-half:]]
+        return Table(columns, rows, f"{len(self)} tasks")
 
 
 def check_tasks(tasks: Any) -> None:

@@ -1,17 +1,24 @@
-"""Pictures of an accuracy matrix and of where the bytes go."""
+"""Pictures of what a run measured, and of what its weight bank holds."""
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tsn_keras.data import check_paths, shown
+from tsn_keras.bank import SLOT_BITS, WeightBank
+from tsn_keras.data import check_numbers, check_paths, shown
 from tsn_keras.evaluation.accuracy_matrix import AccuracyMatrix
+from tsn_keras.evaluation.occupancy import mask_overlap, occupancy
+from tsn_keras.evaluation.published import PUBLISHED, SOURCE
+from tsn_keras.evaluation.svg import task_colour
 from tsn_keras.files import complete_file
+from tsn_keras.tables import shortened, text_width
 
 _INK = "#22313f"
 _FAINT = "#b8c2cc"
 _LOST = "#c0392b"
+_OURS = "#1a6994"
 _LABEL = {
     "va": "center",
     "fontsize": 9,
@@ -19,6 +26,11 @@ _LABEL = {
     # Above the grid lines, which are drawn at 0.5, and below the bars, at 1.
     "zorder": 0.9,
 }
+# Names are no mathematics, whatever dollars they hold.
+_AS_IT_IS = {"parse_math": False, "usetex": False}
+_LONGEST_NAME, _LONGEST_TITLE = 32, 90
+# Where a name may stand beside a point: right or left, above or below.
+_SIDES = (1, 1), (-1, 1), (1, -1), (-1, -1)
 # Beyond this many tasks the numbers in the cells can no longer be read.
 _MAX_ANNOTATED = 20
 
@@ -37,24 +49,162 @@ def plot_accuracy_matrix(
     check_matrix(matrix)
     check_paths(path=path)
     percent = 100 * matrix.values
-    count = len(matrix)
-    names = [str(name) for name in matrix.names or range(count)]
-    figure = _figure(min(3.4 + 0.62 * count, 16), min(2.2 + 0.5 * count, 14))
-    axes = figure.add_subplot()
     known = percent[~np.isnan(percent)]
     low = max(0.0, float(known.min()) - 5.0) if known.size else 0.0
-    shown = np.ma.masked_invalid(percent)
-    image = axes.imshow(shown, cmap="YlGnBu", vmin=low, vmax=100)
-    axes.set_facecolor("#f4f6f8")
-    if count <= _MAX_ANNOTATED:
-        _annotate(axes, percent, low)
-    _task_ticks(axes, names)
+    figure, axes = _matrix_figure(len(matrix))
+    _draw_matrix(figure, axes, percent, (low, 100.0), _names(matrix))
     axes.set_xlabel("evaluated on task", color=_INK)
     axes.set_ylabel("after learning task", color=_INK)
-    axes.set_title(title, color=_INK, fontsize=12, pad=12)
-    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
-    bar.set_label("accuracy (%)", color=_INK)
-    bar.outline.set_visible(False)
+    figure.axes[-1].set_ylabel("accuracy (%)", color=_INK)
+    _set_title(axes, title)
+    _save(figure, path)
+
+
+def plot_accuracy_over_time(
+    matrix: AccuracyMatrix,
+    path: str | os.PathLike,
+    title: str = "Accuracy on each task as more are learned",
+) -> None:
+    """Draws a line for each task: its quality after every later task.
+
+    Args:
+        matrix: Qualities between 0 and 1.
+        path: The picture to write; its ending says the format.
+    """
+    check_matrix(matrix)
+    check_paths(path=path)
+    count, names = len(matrix), _names(matrix)
+    figure = _figure(min(5.5 + 0.4 * count, 14), 4.2)
+    axes = figure.add_subplot()
+    for number, column in enumerate(matrix.values.T):
+        rows = np.flatnonzero(~np.isnan(column))
+        if rows.size:
+            axes.plot(
+                rows + 1,
+                100 * column[rows],
+                color=task_colour(number),
+                marker="o",
+                markersize=4,
+                label=names[number],
+            )
+    axes.set_xlim(0.5, count + 0.5)
+    _whole_numbers(axes.xaxis)
+    axes.set_xlabel("tasks learned", color=_INK)
+    axes.set_ylabel("accuracy (%)", color=_INK)
+    _clear(axes, "y")
+    _set_title(axes, title)
+    if count <= _MAX_ANNOTATED:
+        _legend_beside(axes)
+    _save(figure, path)
+
+
+def plot_occupancy(
+    bank: WeightBank,
+    path: str | os.PathLike,
+    title: str = "Who owns which bits of the slots",
+) -> None:
+    """Draws for each kernel which task owns which bits of its slots.
+
+    Each column is a slot, the fullest first, and 32 bits high.
+
+    Args:
+        bank: `model.bank`.
+        path: The picture to write; its ending says the format.
+    """
+    check_paths(path=path)
+    kernels = occupancy(bank)
+    count = max(1, len(kernels))
+    figure = _figure(9.0, min(1.4 + 1.15 * count, 60))
+    rows = np.atleast_1d(figure.subplots(count, 1, squeeze=False)[:, 0])
+    for axes, kernel in zip(rows, kernels):
+        _draw_slots(axes, kernel)
+    if not kernels:
+        rows[0].set_axis_off()
+    if 0 < len(bank.tasks) <= _MAX_ANNOTATED:
+        _legend_of_tasks(figure, bank.tasks)
+    figure.suptitle(_title(title), color=_INK, fontsize=12, **_AS_IT_IS)
+    _save(figure, path)
+
+
+def plot_mask_overlap(
+    bank: WeightBank,
+    path: str | os.PathLike,
+    title: str = "How far masks overlap",
+) -> None:
+    """Draws the slots in both of two tasks' masks, divided by those in either.
+
+    Args:
+        bank: `model.bank`.
+        path: The picture to write; its ending says the format.
+    """
+    check_paths(path=path)
+    percent = 100 * mask_overlap(bank)
+    figure, axes = _matrix_figure(max(1, len(percent)))
+    _draw_matrix(figure, axes, percent, (0.0, 100.0), list(bank.tasks))
+    figure.axes[-1].set_ylabel("slots in common (%)", color=_INK)
+    _set_title(axes, title)
+    _save(figure, path)
+
+
+def plot_accuracy_against_bytes(
+    results: Mapping[str, Sequence[float]],
+    path: str | os.PathLike,
+    published: str | None = None,
+    title: str = "Accuracy against size",
+) -> None:
+    """Draws results beside published ones.
+
+    Args:
+        results: Of each run its average accuracy, between 0 and 1, and its part
+            of one dense network, as `capacity().fraction`.
+        path: The picture to write; its ending says the format.
+        published: A benchmark of `tsn_keras.evaluation.PUBLISHED`.
+
+    Raises:
+        ValueError: If the benchmark is unknown.
+
+    Example:
+
+    ```python
+    report = json.loads(pathlib.Path("run/report.json").read_text())
+    accuracy = report["metrics"]["average_accuracy"]
+    results = {"ours": (accuracy, report["capacity"]["fraction"])}
+    plot_accuracy_against_bytes(results, "sizes.png", "permuted_mnist")
+    ```
+    """
+    check_results(results)
+    check_paths(path=path)
+    if published is not None and published not in PUBLISHED:
+        raise ValueError(
+            f"`published` must be one of {sorted(PUBLISHED)}, or None. "
+            f"Received: {published!r}"
+        )
+    figure = _figure(7.5, 4.8)
+    axes = figure.add_subplot()
+    ours = [(name, *numbers) for name, numbers in results.items()]
+    others = PUBLISHED.get(published, ())
+    points = [*ours, *others]
+    axes.set_xscale("log")
+    if points:
+        _, accuracies, parts = zip(*points)
+        axes.set_xlim(min(parts) / 1.6, max(parts) * 1.6)
+        margin = 0.1 * np.ptp(accuracies) or 0.01
+        low, high = min(accuracies) - margin, max(accuracies) + margin
+        axes.set_ylim(100 * low, 100 * high)
+    kinds = [
+        (ours, _OURS, "o", "tsn_keras, every byte of the bank"),
+        (others, _INK, "s", SOURCE),
+    ]
+    _draw_points(axes, kinds)
+    axes.xaxis.set_major_formatter(lambda part, _: f"{100 * part:,.6g} %")
+    axes.xaxis.set_minor_formatter(lambda part, _: "")
+    axes.set_xlabel("size beside one dense network", color=_INK)
+    axes.set_ylabel("average accuracy (%)", color=_INK)
+    _clear(axes, "both")
+    _set_title(axes, title)
+    if points:
+        place = {"loc": "outside lower center", "ncols": 2}
+        figure.legend(**place, fontsize=8, labelcolor=_INK, frameon=False)
     _save(figure, path)
 
 
@@ -83,7 +233,7 @@ def plot_capacity(
     _draw_kinds(bottom, capacity.total_bytes, kinds, colours)
     size, percent = _bytes(capacity.total_bytes), 100 * capacity.fraction
     text = f"{title}: {size}, {percent:.1f} % of one dense network"
-    figure.suptitle(text, color=_INK, fontsize=12)
+    figure.suptitle(_title(text), color=_INK, fontsize=12, **_AS_IT_IS)
     _save(figure, path)
 
 
@@ -105,6 +255,29 @@ def check_capacity(capacity: Any) -> None:
         )
 
 
+def check_results(results: Any) -> None:
+    """Refuses what does not tell an accuracy and a size for each name."""
+    if not isinstance(results, Mapping):
+        raise TypeError(
+            "`results` must be a dict of accuracies and parts of one dense "
+            f"network by name. Received: results={shown(results)}"
+        )
+    for name, numbers in results.items():
+        is_pair = isinstance(numbers, Sequence) and len(numbers) == 2
+        if not is_pair or isinstance(numbers, str):
+            raise ValueError(
+                f"`results[{name!r}]` must be a pair of accuracy and part of "
+                f"one dense network. Received: {shown(numbers)}"
+            )
+        for number in numbers:
+            check_numbers(**{f"results[{name!r}]": number})
+        if not (np.isfinite(numbers).all() and numbers[1] > 0):
+            raise ValueError(
+                f"`results[{name!r}]` must be finite, and the size above 0. "
+                f"Received: {shown(numbers)}"
+            )
+
+
 def _figure(width, height):
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -124,6 +297,152 @@ def _save(figure, path):
         figure.savefig(file, dpi=150, bbox_inches="tight", pad_inches=0.15)
 
 
+def _names(matrix):
+    names = matrix.names or range(len(matrix))
+    return [_label(str(name)) for name in names]
+
+
+def _label(name):
+    return shortened(name, _LONGEST_NAME)
+
+
+def _title(text):
+    return shortened(text, _LONGEST_TITLE)
+
+
+def _set_title(axes, title):
+    axes.set_title(_title(title), color=_INK, fontsize=12, pad=12, **_AS_IT_IS)
+
+
+def _matrix_figure(count):
+    figure = _figure(min(3.4 + 0.62 * count, 16), min(2.2 + 0.5 * count, 14))
+    return figure, figure.add_subplot()
+
+
+def _draw_matrix(figure, axes, percent, limits, names):
+    """Draws cells, and a bar of colours as the figure's last axes."""
+    low, high = limits
+    cells = np.ma.masked_invalid(percent)
+    if not cells.size:
+        cells = np.ma.masked_all((1, 1))
+    image = axes.imshow(cells, cmap="YlGnBu", vmin=low, vmax=high)
+    axes.set_facecolor("#f4f6f8")
+    if len(names) <= _MAX_ANNOTATED:
+        _annotate(axes, percent, low)
+    _task_ticks(axes, names)
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
+    bar.outline.set_visible(False)
+
+
+def _draw_slots(axes, kernel):
+    import matplotlib.colors
+
+    colours = np.full((SLOT_BITS, max(1, len(kernel.slots)), 3), 0.92)
+    for column, slot in enumerate(kernel.slots):
+        start = 0
+        for number, width in slot:
+            rgb = matplotlib.colors.to_rgb(task_colour(number))
+            colours[start : start + width, column] = rgb
+            start += width
+    size = (0, len(kernel.slots), 0, SLOT_BITS)
+    axes.imshow(colours, aspect="auto", origin="lower", extent=size)
+    axes.set_xticks([])
+    axes.set_yticks([0, SLOT_BITS])
+    axes.tick_params(length=0, labelsize=8, colors=_INK)
+    axes.spines[:].set_visible(False)
+    text = f"{_title(kernel.path)}: {kernel.size:,} slots, "
+    text += f"{kernel.fraction:.1%} of their bits used"
+    axes.set_title(text, loc="left", color=_INK, fontsize=9, **_AS_IT_IS)
+
+
+def _legend_of_tasks(figure, names):
+    from matplotlib.patches import Patch
+
+    patches = [Patch(color=task_colour(n)) for n in range(len(names))]
+    legend = figure.legend(
+        *(patches, [_label(name) for name in names]),
+        loc="outside right upper",
+        fontsize=8,
+        frameon=False,
+    )
+    _as_they_are(legend)
+
+
+def _legend_beside(axes):
+    if axes.lines:
+        place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+        _as_they_are(axes.legend(**place, fontsize=8, frameon=False))
+
+
+def _as_they_are(legend):
+    for text in legend.get_texts():
+        text.update(_AS_IT_IS)
+
+
+def _draw_points(axes, kinds):
+    """Draws points, and names beside them that do not lie on each other."""
+    for points, colour, marker, label in kinds:
+        if points:
+            _, accuracies, parts = zip(*points)
+            percent = [100 * accuracy for accuracy in accuracies]
+            style = {"marker": marker, "color": colour, "label": label}
+            axes.plot(parts, percent, linestyle="none", **style)
+    # Where things are is known once they were laid out.
+    axes.figure.draw_without_rendering()
+    places = [
+        (shortened(name, _LONGEST_NAME), part, 100 * accuracy, colour)
+        for points, colour, *_ in kinds
+        for name, accuracy, part in points
+    ]
+    to_pixels = axes.transData.transform
+    points = [to_pixels(place[1:3]) for place in places]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    for name, *place, colour in places:
+        boxes = {s: _text_box(to_pixels(place), name, s) for s in _SIDES}
+        free = [s for s in _SIDES if not any(_meet(boxes[s], t) for t in taken)]
+        side = (free or _SIDES)[0]
+        taken.append(boxes[side])
+        axes.annotate(
+            name,
+            place,
+            xytext=(6 * side[0], 6 * side[1]),
+            textcoords="offset points",
+            ha="left" if side[0] > 0 else "right",
+            va="bottom" if side[1] > 0 else "top",
+            fontsize=8,
+            color=colour,
+            **_AS_IT_IS,
+        )
+
+
+def _text_box(at, text, side):
+    """The edges of a text at a side of a point, about, in pixels."""
+    points = 100 / 72
+    ends = 6 * points, (6 + 4.6 * text_width(text)) * points
+    left, right = sorted(at[0] + end * side[0] for end in ends)
+    ends = 6 * points, 16 * points
+    low, high = sorted(at[1] + end * side[1] for end in ends)
+    return left, low, right, high
+
+
+def _meet(one, other):
+    beside = one[2] < other[0] or other[2] < one[0]
+    return not (beside or one[3] < other[1] or other[3] < one[1])
+
+
+def _whole_numbers(axis):
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(12, integer=True))
+
+
+def _clear(axes, grid):
+    axes.tick_params(which="both", length=0, labelsize=9, colors=_INK)
+    axes.grid(axis=grid, color=_FAINT, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+
+
 def _annotate(axes, percent, low):
     for (row, column), value in np.ndenumerate(percent):
         if np.isnan(value):
@@ -140,12 +459,17 @@ def _task_ticks(axes, names):
     step = max(1, -(-count // _MAX_ANNOTATED))
     shown = range(0, count, step)
     labels = [names[i] for i in shown]
-    long = max(map(len, labels)) > 4
+    long = max(map(len, labels), default=0) > 4
     slope, side = (40, "right") if long else (0, "center")
+    labels = [_label(label) for label in labels]
     axes.set_xticks(
-        shown, labels, rotation=slope, ha=side, rotation_mode="anchor"
+        *(shown, labels),
+        rotation=slope,
+        ha=side,
+        rotation_mode="anchor",
+        **_AS_IT_IS,
     )
-    axes.set_yticks(shown, labels)
+    axes.set_yticks(shown, labels, **_AS_IT_IS)
     axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(count - 1) + 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
@@ -179,7 +503,8 @@ def _draw_kinds(axes, total, kinds, colours):
         text = f" {_bytes(size)}, {share:.1f} %"
         axes.text(size, position, text, color=_INK, **_LABEL)
     axes.set_xlim(0, 1.3 * max(sizes, default=1) or 1)
-    axes.set_yticks(positions, [kind.replace("_", " ") for kind, _ in kinds])
+    names = [_label(kind.replace("_", " ")) for kind, _ in kinds]
+    axes.set_yticks(positions, names, **_AS_IT_IS)
     axes.invert_yaxis()
     axes.set_xlabel("bytes, and share of the weight bank", color=_INK)
     _byte_axis(axes)
@@ -190,10 +515,7 @@ def _byte_axis(axes):
 
     axes.xaxis.set_major_formatter(lambda size, _: _bytes(size))
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.tick_params(length=0, labelsize=9, colors=_INK)
-    axes.grid(axis="x", color=_FAINT, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.spines[:].set_visible(False)
+    _clear(axes, "x")
 
 
 def _colours(count):

@@ -1,8 +1,10 @@
 """A sequence of tasks learned, measured, reported, and resumed."""
 
+import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import time
@@ -11,8 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+from keras import tree
 
-from tsn_keras.data import check_flags, check_paths, check_strings
+from tsn_keras.data import (
+    check_flags,
+    check_paths,
+    check_strings,
+    check_verbose,
+)
 from tsn_keras.evaluation import run_identity
 from tsn_keras.evaluation.accuracy_matrix import (
     AccuracyMatrix,
@@ -20,7 +29,9 @@ from tsn_keras.evaluation.accuracy_matrix import (
     check_tasks,
 )
 from tsn_keras.evaluation.bit_exactness import BitExactness
+from tsn_keras.evaluation.html_report import write_html_report
 from tsn_keras.evaluation.plots import plot_accuracy_matrix, plot_capacity
+from tsn_keras.evaluation.progress import RunProgress, StageWatch
 from tsn_keras.evaluation.report import write_report
 from tsn_keras.evaluation.task_checks import check_run_tasks
 from tsn_keras.files import complete_file
@@ -28,6 +39,7 @@ from tsn_keras.files import complete_file
 MODEL_FILE = "model.keras"
 PROGRESS_FILE = "progress.json"
 REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
 MATRIX_FILE = "accuracy_matrix.png"
 CAPACITY_FILE = "capacity.png"
 REMEDY = (
@@ -66,9 +78,13 @@ class ScenarioRun:
         model: `ContinualModel`, compiled.
         tasks: A sequence of `tsn_keras.scenarios.Task`, or of other objects
             with `name`, `train`, `validation` and `test`.
-        output_dir: Folder for `model.keras`, `report.json` and the plots.
+        output_dir: Folder for `model.keras`, `report.json`, `report.html` and
+            the plots.
         metric: Name of the compiled metric that is the accuracy.
         resume: Whether to go on with what `output_dir` holds.
+        verbose: 0 prints nothing, 2 a row as each task ends, 1 also a line with
+            the time left of what takes over five seconds; `"auto"` is 1 in
+            terminals and notebooks, else 2.
 
     Raises:
         ValueError: If `output_dir` holds another run, or files of several, and
@@ -92,6 +108,7 @@ class ScenarioRun:
         output_dir: str | os.PathLike,
         metric: str = "accuracy",
         resume: bool = False,
+        verbose: str | int = "auto",
     ) -> None:
         check_model(model)
         check_tasks(tasks)
@@ -99,11 +116,14 @@ class ScenarioRun:
         check_strings(metric=metric)
         check_flags(resume=resume)
         check_run_tasks(model, tasks)
+        check_verbose(verbose)
         self.model = model
         self.tasks = tasks
         self.output_dir = pathlib.Path(output_dir)
         self.metric = metric
-        self.matrix = AccuracyMatrix([task.name for task in tasks])
+        names = [task.name for task in tasks]
+        self.matrix = AccuracyMatrix(names)
+        self._progress = RunProgress(verbose, names, metric)
         self.bit_exactness = BitExactness()
         self.learned = 0
         self.seconds = 0.0
@@ -159,18 +179,59 @@ class ScenarioRun:
             # A model that is saved next is this run's.
             self._save_progress()
         begun = time.perf_counter()
-        self.model.fit(task.train, **fit_arguments)
-        trained = time.perf_counter()
-        report = self.model.consolidate(
-            task.validation, verbose=fit_arguments["verbose"]
-        )
+        report, trained = self._train(task, fit_arguments)
         self.training_seconds += trained - begun
         self.consolidation_seconds += time.perf_counter() - trained
         self._arguments.append(arguments)
-        self._account(task)
+        with self._during("evaluating all tasks"):
+            self._account(task)
         self.seconds += time.perf_counter() - start
         self._save()
+        self._print_row(report, time.perf_counter() - start)
         return report
+
+    def _train(self, task, fit_arguments):
+        """Returns the report of a task, and when its training had ended."""
+        watch, verbose = StageWatch(), fit_arguments["verbose"]
+        # Keras shows its own bar where it is asked to.
+        during = _nothing if verbose else self._during
+        given = fit_arguments.get("callbacks")
+        if isinstance(given, keras.callbacks.CallbackList):
+            given = given.callbacks
+        callbacks = [*tree.flatten(given or []), watch]
+        with during("training", self._part_trained):
+            self.model.fit(
+                task.train, **{**fit_arguments, "callbacks": callbacks}
+            )
+        trained = time.perf_counter()
+        with during("consolidating", lambda: watch.done):
+            report = self.model.consolidate(task.validation, verbose=verbose)
+        return report, trained
+
+    def _during(self, step, done=lambda: None):
+        index = min(self.learned, len(self.tasks) - 1)
+        return self._progress.during(index, step, done)
+
+    def _part_trained(self) -> float | None:
+        task = self.model.running_task
+        steps = task and task.progress.total_steps
+        return task.progress.step / steps if steps else None
+
+    def _print_row(self, report, seconds: float) -> None:
+        row = self.matrix.values[self.learned - 1, : self.learned]
+        sizes = [math.prod(shape) for shape in self.model.bank.shapes]
+        own = list(report.own.values())
+        used = sum(own) + sum(report.shared.values())
+        bits = np.dot(own, list(report.bits.values())) / max(1, sum(own))
+        self._progress.end_task(
+            report.name,
+            row[-1],
+            row.mean(),
+            1.0 - used / max(1, sum(sizes)),
+            bits,
+            self.model.capacity().fraction,
+            seconds,
+        )
 
     @_one_at_a_time
     def finish(
@@ -181,17 +242,19 @@ class ScenarioRun:
     ) -> dict[str, Any]:
         """Compares all bits once more, and writes the report and the plots.
 
+        First comes `report.json`, then `report.html`, then the plots. If one of
+        the last two cannot be written, that is a warning.
+
         Takes `config`, `single` and further entries as `build_report` does, and
         returns what `report.json` holds.
         """
         start = time.perf_counter()
-        self.bit_exactness.verify(self.model)
+        with self._during("comparing all bits"):
+            self.bit_exactness.verify(self.model)
         capacity = self.model.capacity()
         folder = self.output_dir
-        plot_accuracy_matrix(self.matrix, folder / MATRIX_FILE)
-        plot_capacity(capacity, folder / CAPACITY_FILE)
         reports = [self.model.report(name) for name in self.model.tasks]
-        return write_report(
+        report = write_report(
             folder / REPORT_FILE,
             tasks=[report.to_dict() for report in reports],
             matrix=self.matrix,
@@ -204,6 +267,18 @@ class ScenarioRun:
             single=single,
             **extra,
         )
+        pictures = {
+            PAGE_FILE: lambda path: write_html_report(
+                path, report, self.model.bank, folder.resolve().name or "run"
+            ),
+            MATRIX_FILE: lambda path: plot_accuracy_matrix(self.matrix, path),
+            CAPACITY_FILE: lambda path: plot_capacity(capacity, path),
+        }
+        for name, write in pictures.items():
+            _write_picture(write, folder / name)
+        if (folder / PAGE_FILE).exists():
+            self._progress.say(f"report: {folder / PAGE_FILE}")
+        return report
 
     def _account(self, task) -> None:
         """Measures a task that was learned, and all tasks before it."""
@@ -217,7 +292,7 @@ class ScenarioRun:
 
     def _save(self) -> None:
         folder = self.output_dir
-        stale = [REPORT_FILE, MATRIX_FILE, CAPACITY_FILE]
+        stale = [REPORT_FILE, PAGE_FILE, MATRIX_FILE, CAPACITY_FILE]
         if self.learned == 1 and (folder / MODEL_FILE).exists():
             # Of another run, like the model that is replaced next.
             stale.append(PROGRESS_FILE)
@@ -352,6 +427,27 @@ class ScenarioRun:
                     f"The run in '{self.output_dir}' trained its tasks with "
                     f"other arguments: {'; '.join(found)}. {REMEDY}"
                 )
+
+
+def _write_picture(write: Callable, path: pathlib.Path) -> None:
+    """Writes what shows a report, and only warns where that fails.
+
+    A run of hours is not to end in an error because of a drawing.
+    """
+    # Of an earlier call; it would show other numbers.
+    path.unlink(missing_ok=True)
+    try:
+        write(path)
+    except Exception as error:
+        warnings.warn(
+            f"'{path.name}' was not written: {type(error).__name__}: {error}. "
+            f"'{REPORT_FILE}' is complete.",
+            stacklevel=4,
+        )
+
+
+def _nothing(*_: Any) -> contextlib.AbstractContextManager:
+    return contextlib.nullcontext()
 
 
 def _checksum(progress: dict[str, Any]) -> str:

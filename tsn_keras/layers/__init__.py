@@ -18,6 +18,9 @@ from tsn_keras.layers.masked_kernel import MaskedKernel as MaskedKernel
 from tsn_keras.layers.masked_kernel import assign as assign
 from tsn_keras.layers.masked_kernel import read as read
 from tsn_keras.layers.subnetwork import Subnetwork as Subnetwork
+from tsn_keras.layers.subnetwork import (
+    counting_parameters as counting_parameters,
+)
 from tsn_keras.layers.subnetwork import subnetworks as subnetworks
 from tsn_keras.layers.subnetwork import with_subnetwork as with_subnetwork
 from tsn_keras.layers.thin_forms import SubnetConv1D as SubnetConv1D

@@ -1,5 +1,8 @@
 """The wrapper that gives a layer masks and frozen values for each task."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -14,6 +17,23 @@ from tsn_keras.layers.weight_paths import weight_paths
 # Scores begin close together: a step moves them by about the learning rate, and
 # chance must not outweigh what they learn.
 SCORE_RANGE = 0.01
+# Whether this thread counts the parameters of the network.
+_counts: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "counts_parameters", default=False
+)
+
+
+@contextlib.contextmanager
+def counting_parameters() -> Iterator[None]:
+    """Leaves masks, frozen values and scores out of `weights`, in this thread.
+
+    So Keras counts the parameters of the network that is wrapped.
+    """
+    token = _counts.set(True)
+    try:
+        yield
+    finally:
+        _counts.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="tsn_keras")
@@ -92,6 +112,19 @@ class Subnetwork(keras.layers.Wrapper):
             regularizer = EffectiveRegularizer(kernel.regularizer, masked)
             set_regularizer(kernel, regularizer)
         return masked
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        weights = super().weights
+        if not _counts.get():
+            return weights
+        state = {id(v) for kernel in self.kernels for v in kernel.state}
+        return [v for v in weights if id(v) not in state]
+
+    @counting_parameters()
+    def count_params(self) -> int:
+        """Returns the number of parameters of the wrapped layer."""
+        return super().count_params()
 
     def call(self, inputs, *args, **kwargs):
         effective = [(k.kernel, k.effective()) for k in self.kernels]

@@ -25,16 +25,54 @@ from tsn_keras.lite.verification import (
     explained,
     model_outputs,
 )
+from tsn_keras.tables import Column, Table
 
 
 @dataclasses.dataclass(frozen=True)
 class BundleReport:
-    """What was exported, and how each task compares with the model."""
+    """What was exported, and how each task compares with the model.
+
+    Printed, it is a short table, and so at the end of a notebook's cell.
+    `equal` is the fraction of equal predictions.
+    """
 
     path: pathlib.Path
     bytes: int
     tasks: tuple[str, ...]
     agreements: dict[str, Agreement]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what JSON knows: all but the logits."""
+        agreements = self.agreements.items()
+        return {
+            "path": str(self.path),
+            "bytes": self.bytes,
+            "tasks": list(self.tasks),
+            "agreements": {task: each.to_dict() for task, each in agreements},
+        }
+
+    def __str__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html()
+
+    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
+        """Writes a row for each task to a file, or returns it as text."""
+        return self._table().to_csv(path)
+
+    def to_dataframe(self) -> Any:
+        """Returns a `pandas.DataFrame` with a row for each task."""
+        return self._table().to_dataframe()
+
+    def _table(self) -> Table:
+        rows = [
+            (task, each.agreement, each.largest_difference)
+            for task, each in self.agreements.items()
+        ]
+        forms = {"task": "", "equal": ".1%", "difference": ".1e"}
+        title = f"{self.path.name}: {self.bytes:,} bytes, {len(rows)} tasks"
+        return Table([Column(*each) for each in forms.items()], rows, title)
 
 
 def export_bundle(

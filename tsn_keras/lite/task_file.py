@@ -35,11 +35,15 @@ from tsn_keras.lite.networks.run_with_values import (
 )
 from tsn_keras.lite.precision import Precision, get_precision
 from tsn_keras.lite.verification import Agreement, model_outputs, verify_content
+from tsn_keras.tables import Column, Table
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
     """What was exported, and how it compares with the model.
+
+    Printed, it is a short table, and so at the end of a notebook's cell.
+    `equal` is the fraction of equal predictions.
 
     Args:
         precision: str, a key of `tsn_keras.lite.PRECISIONS`.
@@ -54,6 +58,44 @@ class ExportReport:
     removed_units: dict[str, int]
     samples: str
     agreement: Agreement
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what JSON knows: all but the logits."""
+        return {
+            "path": str(self.path),
+            "precision": self.precision,
+            "bytes": self.bytes,
+            "removed_units": dict(self.removed_units),
+            "samples": self.samples,
+            "agreement": self.agreement.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html()
+
+    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
+        """Writes one row to a file, or returns it as text."""
+        return self._table().to_csv(path)
+
+    def to_dataframe(self) -> Any:
+        """Returns a `pandas.DataFrame` of one row."""
+        return self._table().to_dataframe()
+
+    def _table(self) -> Table:
+        entries = {
+            "file": self.path.name,
+            "precision": self.precision,
+            "bytes": self.bytes,
+            "equal": self.agreement.agreement,
+            "difference": self.agreement.largest_difference,
+            "verified with": self.samples,
+        }
+        forms = {"bytes": ",d", "equal": ".1%", "difference": ".1e"}
+        columns = [Column(name, forms.get(name, "")) for name in entries]
+        return Table(columns, [list(entries.values())])
 
 
 def export_task(

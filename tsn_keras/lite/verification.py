@@ -51,10 +51,24 @@ class Agreement:
 
     predictions_equal: bool
     largest_difference: float
-    logits: np.ndarray
+    logits: np.ndarray = dataclasses.field(repr=False)
     agreement: float = 1.0
     accuracy: float | None = None
     model_accuracy: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all but the logits, as JSON knows it."""
+        return {
+            "predictions_equal": bool(self.predictions_equal),
+            "largest_difference": float(self.largest_difference),
+            "agreement": float(self.agreement),
+            "accuracy": _number(self.accuracy),
+            "model_accuracy": _number(self.model_accuracy),
+        }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def run_file(path: str | os.PathLike, x: Any, xnnpack: bool = True) -> Any:

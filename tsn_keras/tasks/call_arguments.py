@@ -22,6 +22,7 @@ from tsn_keras.data import (
     check_integers,
     check_numbers,
     check_shapes,
+    check_verbose,
     explain_label_error,
     in_order,
     shown,
@@ -38,7 +39,6 @@ _OPTIONAL_COUNTS = {
     "validation_batch_size": 1,
     "validation_steps": 1,
 }
-VERBOSE = ("auto", 0, 1, 2, None)
 # Losses and metrics that Keras makes for the outputs at hand.
 _FOR_OUTPUTS = ("accuracy", "acc", "crossentropy", "ce")
 _NO_LABELS = "None values not supported"
@@ -117,17 +117,6 @@ def check_settings(arguments: dict[str, Any]) -> None:
     frequency = arguments.get("validation_freq", 1)
     if not isinstance(frequency, (list, tuple, set, range)):
         check_integers(lowest=1, validation_freq=frequency)
-
-
-def check_verbose(verbose: Any) -> None:
-    """Refuses what says not how much is to be printed."""
-    if not isinstance(verbose, (str, int, type(None))) or (
-        verbose not in VERBOSE
-    ):
-        raise ValueError(
-            "`verbose` must be 'auto', 0, 1 or 2. Received: "
-            f"verbose={shown(verbose)}"
-        )
 
 
 def _check_callbacks(callbacks: Any) -> None:

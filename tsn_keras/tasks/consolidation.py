@@ -11,7 +11,13 @@ import keras
 import numpy as np
 
 from tsn_keras.bank import FLOAT_WIDTH, PrivateCode, TaskRecord
-from tsn_keras.data import check_strings, joined, num_rows, take_rows
+from tsn_keras.data import (
+    check_strings,
+    check_verbose,
+    joined,
+    num_rows,
+    take_rows,
+)
 from tsn_keras.pruning import AdaptiveSparsity, largest, refine
 from tsn_keras.quantization import (
     Codebook,
@@ -91,7 +97,7 @@ def consolidate_task(
     """
     check_strings(mode=mode)
     check_strings(monitor=monitor, or_none=True)
-    call_arguments.check_verbose(verbose)
+    check_verbose(verbose)
     call_arguments.check_validation(validation_data)
     task = model.running_task
     if training_data is not None:
@@ -179,7 +185,9 @@ class Consolidation:
         if self._finds_sparsity:
             rounds = len(model.pruning.sparsities()) + BISECTIONS
         self._progress = StageProgress(
-            ("prune",) * rounds + STAGES, 1 if verbose == "auto" else verbose
+            ("prune",) * rounds + STAGES,
+            1 if verbose == "auto" else verbose,
+            self._task.callbacks,
         )
 
     def _draft(self) -> None:

@@ -1,12 +1,14 @@
 """What `consolidate` tells about a task, and the table of `summary`."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
 from tsn_keras.bank import SLOT_BITS, KernelUsage, TaskRecord, WeightBank
 from tsn_keras.files import DamagedFileError
 from tsn_keras.sharing import REASONS
+from tsn_keras.tables import Column, Table
 
 # Qualities are stored with six digits.
 ROUNDING = 1e-6
@@ -28,7 +30,14 @@ STAGE_WARNINGS = {
 MOST_DEAD_UNITS = 0.5
 # How far a task that shares may fall behind the one it shares with.
 LARGEST_TRANSFER_LOSS = 0.03
-_HEADER = ("task", "kernel", "plane", "sparsity", "bits", "own", "shared")
+# What is told of each kernel.
+_COLUMNS = (
+    Column("kernel"),
+    Column("sparsity", ".1%"),
+    Column("bits"),
+    Column("own"),
+    Column("shared"),
+)
 
 # What a report is made of, and of which types it is.
 NUMBERS = int, float
@@ -52,6 +61,8 @@ REQUIRED_FACTS = "nearest", "divergence", "monitor", "before", "after"
 @dataclasses.dataclass(frozen=True)
 class TaskReport:
     """The outcome of a task's consolidation.
+
+    Printed, it is a short table, and so at the end of a notebook's cell.
 
     Args:
         plane: The highest one where kernels lie on several.
@@ -98,6 +109,35 @@ class TaskReport:
     def to_dict(self) -> dict[str, Any]:
         """Returns the task's entry in `report.json`."""
         return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html()
+
+    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
+        """Writes a row for each kernel to a file, or returns it as text."""
+        return self._table().labelled(task=self.name).to_csv(path)
+
+    def to_dataframe(self) -> Any:
+        """Returns a `pandas.DataFrame` with a row for each kernel."""
+        return self._table().labelled(task=self.name).to_dataframe()
+
+    def _table(self) -> Table:
+        kept = "kept" if self.kept else "MISSED"
+        title = (
+            f"Task '{self.name}': {self.monitor} {self.quality_before:.4f} "
+            f"trained, {self.quality_after:.4f} stored; tolerance "
+            f"{self.allowed_loss:.4f} {kept}"
+        )
+        rows = [
+            (path, self.sparsity[path], self.bits[path], own, self.shared[path])
+            for path, own in self.own.items()
+        ]
+        notes = [f"plane {self.plane}, {self.sharing}"]
+        notes += [f"warning: {text}" for text in self.warnings]
+        return Table(_COLUMNS, rows, title, notes)
 
 
 def check_facts(bank: WeightBank) -> None:
@@ -261,26 +301,23 @@ def _sharing_warnings(bank, record, joined: bool) -> list[str]:
     ]
 
 
-def print_tasks(bank: WeightBank, print_fn: Callable[[str], None]) -> None:
+def print_tasks(
+    bank: WeightBank | None, print_fn: Callable[[str], None]
+) -> None:
     """Prints sparsity, bits, own and shared slots, and what is left."""
-    rows = [_HEADER]
-    for task in bank.tasks:
-        rows += [
-            (
-                task,
-                kernel.path,
-                str(kernel.plane),
-                f"{kernel.sparsity:.1%}",
-                str(kernel.width),
-                str(kernel.num_own),
-                str(kernel.num_shared),
-            )
-            for kernel in bank.usage(task)
-        ]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        cells = zip(row, widths)
-        print_fn("  ".join(f"{cell:<{width}}" for cell, width in cells))
+    if bank is None or not bank.tasks:
+        return
+    columns = [Column("task"), _COLUMNS[0], Column("plane"), *_COLUMNS[1:]]
+    rows = [
+        (
+            *(task, kernel.path, kernel.plane, kernel.sparsity, kernel.width),
+            *(kernel.num_own, kernel.num_shared),
+        )
+        for task in bank.tasks
+        for kernel in bank.usage(task)
+    ]
+    for line in str(Table(columns, rows)).splitlines():
+        print_fn(line)
     for index, path in enumerate(bank.paths):
         used = bank.used_bits(index)
         free = 1.0 - used.mean() / SLOT_BITS

@@ -12,10 +12,16 @@ class StageProgress:
         stages: Names in order. The first comes as often as it has rounds at
             most, and once more for what follows them.
         verbose: As in `keras.Model.fit`.
+        callbacks: Those with `on_consolidate_stage` hear of each stage.
     """
 
-    def __init__(self, stages: Sequence[str], verbose: int):
+    def __init__(
+        self, stages: Sequence[str], verbose: int, callbacks: Sequence = ()
+    ):
         self._stages = list(stages)
+        self._callbacks = [
+            c for c in callbacks if hasattr(c, "on_consolidate_stage")
+        ]
         self._bar = keras.utils.Progbar(
             len(stages),
             verbose=verbose,
@@ -25,9 +31,14 @@ class StageProgress:
 
     def end_round(self, number: int, sparsity: float) -> None:
         """Shows that a round has ended."""
-        self._bar.update(number, [("sparsity", sparsity)])
+        self._show(number, [("sparsity", sparsity)])
 
     def end(self, stage: str) -> None:
         """Shows that a stage has ended, with all its rounds."""
         last = len(self._stages) - self._stages[::-1].index(stage)
-        self._bar.update(last)
+        self._show(last)
+
+    def _show(self, done: int, values: Sequence = ()) -> None:
+        self._bar.update(done, values)
+        for callback in self._callbacks:
+            callback.on_consolidate_stage(done, len(self._stages))

@@ -541,6 +541,19 @@ ADD_TASK = [
     bad(TypeError, "`metrics`.*'acc'", "a", Dense(10), metrics="acc"),
     bad(ValueError, "`metrics`.*'bogus'", "a", Dense(10), metrics=["bogus"]),
     bad(TypeError, "`metrics`.*3", "a", Dense(10), metrics=[3]),
+    *(
+        bad(error, f"`class_names`.*{text}", "a", Dense(3), class_names=names)
+        for error, text, names in (
+            (TypeError, "'abc'", "abc"),
+            (TypeError, "3", 3),
+            (TypeError, "None", ["a", None, "c"]),
+            (ValueError, "empty", []),
+            (ValueError, "empty name", ["a", " ", "c"]),
+            (ValueError, "several lines", ["a", "b\n", "c"]),
+            (ValueError, r"\['b'\] more than once", ["a", "b", "b"]),
+            (ValueError, "has 3. Received 2 names", ["a", "b"]),
+        )
+    ),
 ]
 
 

@@ -22,6 +22,12 @@ from tsn_keras.data.checks import dtype_name as dtype_name
 from tsn_keras.data.checks import explain_label_error as explain_label_error
 from tsn_keras.data.checks import in_order as in_order
 from tsn_keras.data.checks import labels_in_dict as labels_in_dict
+from tsn_keras.data.class_names import (
+    check_class_names_fit as check_class_names_fit,
+)
+from tsn_keras.data.class_names import (
+    checked_class_names as checked_class_names,
+)
 from tsn_keras.data.dtypes import as_taken as as_taken
 from tsn_keras.data.dtypes import check_cast as check_cast
 from tsn_keras.data.dtypes import check_casts as check_casts

@@ -90,7 +90,7 @@ class ClassSplits(scenario.Scenario):
         return self.num_tasks
 
     def _build(self, index: int) -> scenario.Task:
-        classes = self.task_classes[index]
+        classes, names = self.task_classes[index], self.class_names
         train_rows, test_rows = (
             np.flatnonzero(np.isin(labels, classes)) for labels in self._labels
         )
@@ -112,6 +112,7 @@ class ClassSplits(scenario.Scenario):
             test_rows,
             split_index=index,
             renumber=renumber,
+            class_names=names and [names[number] for number in classes],
         )
 
 

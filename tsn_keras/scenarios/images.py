@@ -1,12 +1,19 @@
 """Labelled images in memory, the raw material of the scenarios."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.data import check_finite, check_integers, check_strings
+from tsn_keras.data import (
+    check_class_names_fit,
+    check_finite,
+    check_integers,
+    check_strings,
+    checked_class_names,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,6 +29,7 @@ class ImageData:
     Args:
         train: Pair `(images, labels)`; `test` likewise.
         num_classes: Number of classes; the largest label plus one by default.
+        class_names: A name for each class, if there are any.
 
     Example:
 
@@ -35,6 +43,7 @@ class ImageData:
     train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     num_classes: int | None = None
+    class_names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         train = _checked_pair("train", self.train)
@@ -68,6 +77,10 @@ class ImageData:
         object.__setattr__(self, "train", train)
         object.__setattr__(self, "test", test)
         object.__setattr__(self, "num_classes", int(num_classes))
+        names = checked_class_names(self.class_names)
+        if names is not None:
+            check_class_names_fit(names, [(None, num_classes)], "data")
+        object.__setattr__(self, "class_names", names)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -80,6 +93,7 @@ class ImageData:
         train: tuple[np.ndarray, np.ndarray],
         test: tuple[np.ndarray, np.ndarray],
         num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> "ImageData":
         """Takes arrays as `keras.datasets.*.load_data()` returns them.
 
@@ -89,7 +103,7 @@ class ImageData:
         data = ImageData.from_arrays(*keras.datasets.mnist.load_data())
         ```
         """
-        return cls(train, test, num_classes)
+        return cls(train, test, num_classes, class_names)
 
     @classmethod
     def from_tfds(
@@ -154,6 +168,7 @@ class ImageData:
             _arrays(train, *keys.values(), image_size, name),
             _arrays(test, *keys.values(), image_size, name),
             getattr(features[label_key], "num_classes", None),
+            getattr(features[label_key], "names", None),
         )
 
 

@@ -42,6 +42,7 @@ class Task:
             quantization and early stopping.
         num_classes: The width of the task's head.
         input_shape: Shape of one input, without the batch axis.
+        class_names: Names of the classes, where they are known.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task:
     test: tf.data.Dataset
     num_classes: int
     input_shape: tuple[int, ...]
+    class_names: list[str] | None = None
 
 
 class Scenario(collections.abc.Sequence, abc.ABC):
@@ -100,6 +102,7 @@ class Scenario(collections.abc.Sequence, abc.ABC):
         self.flatten = bool(flatten)
         self.image_shape = data.image_shape
         self.num_classes = data.num_classes
+        self.class_names = data.class_names
         self._train = tuple(pipeline.on_host(part) for part in data.train)
         self._test = tuple(pipeline.on_host(part) for part in data.test)
 
@@ -139,6 +142,7 @@ class Scenario(collections.abc.Sequence, abc.ABC):
         split_index: int = 0,
         transform: Callable | None = None,
         renumber: Callable | None = None,
+        class_names: list[str] | None = None,
     ) -> Task:
         """Builds a task from all images, or from some of their rows.
 
@@ -150,6 +154,7 @@ class Scenario(collections.abc.Sequence, abc.ABC):
             transform: From float32 images `[batch, height, width, channels]`
                 to as many values in any shape; None leaves them as they are.
             renumber: From labels of the data to labels of the task.
+            class_names: With `num_classes`, the names of these classes.
         """
         if train_rows is None:
             train_rows = np.arange(len(self._train[0]))
@@ -171,6 +176,8 @@ class Scenario(collections.abc.Sequence, abc.ABC):
         if renumber is not None:
             train = (train[0], renumber(train[1]))
             test = (test[0], renumber(test[1]))
+        if num_classes is None:
+            num_classes, class_names = self.num_classes, self.class_names
         small = self.batch_size
         large = max(small, pipeline.EVALUATION_BATCH_SIZE)
         return Task(
@@ -178,8 +185,9 @@ class Scenario(collections.abc.Sequence, abc.ABC):
             train=pipeline.batches(*train, rows, small, to_inputs, order_seed),
             validation=pipeline.batches(*train, held_out, large, to_inputs),
             test=pipeline.batches(*test, test_rows, large, to_inputs),
-            num_classes=num_classes or self.num_classes,
+            num_classes=num_classes,
             input_shape=self.input_shape,
+            class_names=class_names,
         )
 
 

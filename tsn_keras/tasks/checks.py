@@ -13,6 +13,7 @@ from keras import tree
 from tsn_keras import keras_internals
 from tsn_keras.data import (
     check_casts,
+    check_class_names_fit,
     check_finite,
     check_integers,
     check_labels,
@@ -219,7 +220,12 @@ def check_stateless(layer: keras.layers.Layer) -> None:
             )
 
 
-def check_new_task(model: keras.Model, name: Any, head: Any) -> None:
+def check_new_task(
+    model: keras.Model,
+    name: Any,
+    head: Any,
+    class_names: list[str] | None = None,
+) -> None:
     """Refuses a task that cannot be added to a model."""
     known = list(model.tasks)
     if not isinstance(name, str) or not name:
@@ -243,6 +249,18 @@ def check_new_task(model: keras.Model, name: Any, head: Any) -> None:
     check_stateless(head)
     if model.switch.is_built:
         check_head(head, model.switch.features)
+        check_class_count(class_names, head, model.switch.features)
+
+
+def check_class_count(
+    class_names: list[str] | None, head: keras.layers.Layer, features: Any
+) -> None:
+    """Refuses class names that are not as many as a head's outputs."""
+    if class_names is not None:
+        # Not by a call, of which Keras would keep a note.
+        outputs = head.compute_output_spec(features)
+        shapes = [tuple(part.shape) for part in tree.flatten(outputs)]
+        check_class_names_fit(class_names, shapes, f"head '{head.name}'")
 
 
 def check_running(model: keras.Model) -> None:

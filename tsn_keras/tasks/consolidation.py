@@ -424,6 +424,8 @@ class Consolidation:
             facts["loss"] = float(f"{self._validation.loss:.4g}")
         if self._validation.chance is not None:
             facts["chance"] = round(self._validation.chance, 4)
+        if task.class_names is not None:
+            facts["class_names"] = task.class_names
         if monitor in task.progress.denser:
             lowest, highest = task.progress.denser[monitor]
             facts["denser"] = round(highest if sign > 0 else lowest, 6)

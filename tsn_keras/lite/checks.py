@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tsn_keras.data import check_paths, check_strings, shown
@@ -124,21 +124,6 @@ def checked_tasks(tasks: Any) -> list[str]:
     return list(dict.fromkeys(tasks))
 
 
-def check_class_names(class_names: dict[str, Any] | None) -> None:
-    """Refuses class names that are no lists."""
-    for task, names in (class_names or {}).items():
-        if isinstance(names, str) or not isinstance(names, Sequence):
-            raise TypeError(
-                "`class_names` must hold a list of names for each task. "
-                f"Received: class_names[{task!r}]={shown(names)}"
-            )
-        if not names:
-            raise ValueError(
-                f"`class_names[{task!r}]` is empty. Give a name for each "
-                "class, or leave the task out."
-            )
-
-
 def check_policies(model: Any, task: str) -> None:
     """Refuses layers that compute in 16 bits: LiteRT lacks kernels for them."""
     with model.switch.reading(task):
@@ -156,21 +141,6 @@ def check_policies(model: Any, task: str) -> None:
             "heads under `keras.config.set_dtype_policy('float32')` and load "
             "the tasks with `load_weights`."
         )
-
-
-def check_equal_heads(model: Any, tasks: list[str]) -> None:
-    """Refuses tasks for one bundle whose heads differ."""
-    first = model.bank[tasks[0]]
-    for name in tasks[1:]:
-        record = model.bank[name]
-        if record.head != first.head:
-            shapes = [[c.shape for c in r.private] for r in (first, record)]
-            raise ValueError(
-                f"The heads of '{tasks[0]}' and '{name}' are of different "
-                f"configurations (variables {shapes[0]} and {shapes[1]}), and "
-                "a bundle has one. Export the tasks of each head in a bundle "
-                "of their own, with `tasks=`."
-            )
 
 
 def check_by_task(argument: str, given: Any, tasks: list[str]) -> None:

@@ -70,8 +70,13 @@ class TaskRunner:
     @property
     def class_names(self) -> dict[str, list[str]]:
         """Names of the classes, of the tasks that have any."""
-        entries = self.metadata["tasks"]
-        return {e["name"]: e["classes"] for e in entries if "classes" in e}
+        named = {e["name"]: e["class_names"] for e in self.metadata["tasks"]}
+        return {task: names for task, names in named.items() if names}
+
+    @property
+    def labels(self) -> list[str] | None:
+        """Names of the classes of the selected task, if it has any."""
+        return self._entry_of_selected()["class_names"]
 
     @property
     def inputs(self) -> list[dict]:
@@ -80,8 +85,10 @@ class TaskRunner:
 
     @property
     def outputs(self) -> list[dict]:
-        """Name, shape and dtype of each output."""
-        return self.metadata["outputs"]
+        """Name, shape and dtype of each output; of the selected task if tasks
+        have different ones."""
+        common = self.metadata["outputs"]
+        return common or self._entry_of_selected()["outputs"]
 
     @property
     def bank_sha256(self) -> str:
@@ -120,15 +127,24 @@ class TaskRunner:
             ValueError: If no task is selected, the bundle has no such task, or
                 `x` has another shape.
         """
-        name = self.selected if task is None else task
+        name = self._selected_task() if task is None else task
+        with self._network(name) as network:
+            return single_or_all(network.run(x))
+
+    def _selected_task(self) -> str:
+        name = self.selected
         if name is None:
             raise ValueError(
                 "No task is selected. Call `select(name)` first, with one of "
                 f"{list(self.tasks)}, in this thread or in the one that made "
                 "the runner. Or give `predict` its `task`."
             )
-        with self._network(name) as network:
-            return single_or_all(network.run(x))
+        return name
+
+    def _entry_of_selected(self) -> dict:
+        """Returns what the metadata say of the selected task."""
+        number = self.tasks.index(self._selected_task())
+        return self.metadata["tasks"][number]
 
     @contextlib.contextmanager
     def _network(self, task: str) -> Iterator[SignatureRunner]:

@@ -45,6 +45,7 @@ from tsn_keras.tasks.consolidation import (
     consolidate_task,
     restored_on_error,
 )
+from tsn_keras.tasks.kept_examples import KeptExamples
 from tsn_keras.tasks.optimizer import OptimizerFactory
 from tsn_keras.tasks.report import TaskReport, make_report, print_tasks
 from tsn_keras.tasks.running_task import RunningTask
@@ -153,6 +154,7 @@ class ContinualModel(keras.Model):
         self.heads = heads
         self.bank: WeightBank | None = None
         self.switch = TaskSwitch(self)
+        self.kept_examples = KeptExamples()
         self.seal = seal.Seal()
         self.training: training.Training | None = None
         self.optimizer_factory: OptimizerFactory | None = None

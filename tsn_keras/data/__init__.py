@@ -7,6 +7,7 @@ from tsn_keras.data.arguments import check_paths as check_paths
 from tsn_keras.data.arguments import check_strings as check_strings
 from tsn_keras.data.arguments import check_tolerance as check_tolerance
 from tsn_keras.data.arguments import shown as shown
+from tsn_keras.data.arguments import unknown_task as unknown_task
 from tsn_keras.data.batch_loop import BatchLoop as BatchLoop
 from tsn_keras.data.batch_loop import stacked as stacked
 from tsn_keras.data.batch_loop import unstacked as unstacked

@@ -17,6 +17,7 @@ from tsn_keras.lite.bundles.metadata import describe, sign
 from tsn_keras.lite.bundles.network_output import put_out_networks
 from tsn_keras.lite.files.cleanup import slim
 from tsn_keras.lite.files.conversion import convert
+from tsn_keras.lite.networks.float32 import check_alike, in_float32
 from tsn_keras.lite.precision import get_precision
 from tsn_keras.lite.task_runner import TaskRunner
 from tsn_keras.lite.verification import (
@@ -30,12 +31,19 @@ from tsn_keras.lite.verification import (
 
 @dataclasses.dataclass(frozen=True)
 class BundleReport:
-    """What was exported, and how each task compares with the model."""
+    """What was exported, and how each task compares with the model.
+
+    Args:
+        samples: dict of str by task, what it was verified with:
+            `verification_data`, `validation_data` (a few examples that the
+            task was validated with) or `random`.
+    """
 
     path: pathlib.Path
     bytes: int
     tasks: tuple[str, ...]
     agreements: dict[str, Agreement]
+    samples: dict[str, str]
 
 
 def export_bundle(
@@ -63,8 +71,8 @@ def export_bundle(
         batch_size: int, or `None` for a file that takes any.
         class_names: dict of lists of str by task, in place of those that were
             given to `add_task`.
-        verification_data: dict of arrays or datasets by task; seeded random
-            inputs for tasks without.
+        verification_data: dict of arrays or datasets by task. Tasks without
+            are verified as `export_task` does it.
 
     Raises:
         ExportError: If the file cannot be made or computes something else.
@@ -79,18 +87,24 @@ def export_bundle(
     if not names:
         raise ValueError("There is no consolidated task to export.")
     names = [checks.consolidated_task(model, name) for name in names]
+    checks.check_no_text(model)
+    network = in_float32(model)
     for name in names:
-        checks.check_policies(model, name)
+        checks.check_policies(network, name)
     checks.check_by_task("class_names", class_names, names)
     checks.check_by_task("verification_data", verification_data, names)
     data = verification_data or {}
     samples = {name: _samples(model, name, data.get(name)) for name in names}
     expected = {
-        name: model_outputs(model, samples[name], name) for name in names
+        name: model_outputs(network, samples[name], name) for name in names
     }
+    if network is not model:
+        for name in names:
+            given = model_outputs(model, samples[name], name)
+            check_alike(expected[name], given)
     classes = _class_names(model, names, class_names or {}, expected)
-    module = BundleModule(model, names, batch_size)
-    with model.compiled_heads.tracing:
+    module = BundleModule(network, names, batch_size)
+    with network.compiled_heads.tracing:
         signatures = module.signatures()
     numbers = {
         name: [names.index(task) for task in tasks]
@@ -107,12 +121,14 @@ def export_bundle(
     with complete_file(path) as file:
         file.write_bytes(content)
         agreements = _verify(file, model.switch.inputs, samples, expected)
-    return BundleReport(path, len(content), tuple(names), agreements)
+    sources = {name: found.source for name, found in samples.items()}
+    size = len(content)
+    return BundleReport(path, size, tuple(names), agreements, sources)
 
 
 def _samples(model: Any, task: str, data: Any) -> sampling.Samples:
     if data is None:
-        return sampling.random_samples(model.switch.inputs)
+        return sampling.default_samples(model, task)
     outputs = model.heads.output_names(model.bank[task].head)
     return sampling.take_samples(
         data, model.switch.inputs, "verification_data", outputs

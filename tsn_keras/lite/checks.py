@@ -5,11 +5,19 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import keras
+from keras import tree
+
 from tsn_keras.data import check_paths, check_strings, shown
 from tsn_keras.keras_internals import flatten_layers
 
 # What the fifth to eighth byte of each .tflite file say.
 IDENTIFIER = b"TFL3"
+READERS_OF_TEXT = (
+    keras.layers.TextVectorization,
+    keras.layers.StringLookup,
+    keras.layers.Hashing,
+)
 
 
 class ExportError(RuntimeError):
@@ -124,6 +132,27 @@ def checked_tasks(tasks: Any) -> list[str]:
     return list(dict.fromkeys(tasks))
 
 
+def check_no_text(model: Any) -> None:
+    """Refuses a model that takes text, and names what makes numbers of it."""
+    parts = tree.flatten(model.switch.inputs)
+    inputs = [part.name for part in parts if part.dtype == "string"]
+    if not inputs:
+        return
+    layers = [
+        f"'{layer.name}' ({type(layer).__name__})"
+        for layer in flatten_layers(model.backbone)
+        if isinstance(layer, READERS_OF_TEXT)
+    ]
+    where = ", ".join(layers) or f"the input '{inputs[0]}'"
+    raise ExportError(
+        f"The backbone takes text, in {where}, which LiteRT has no built-in "
+        "operators for. Export the task with `format='tf_saved_model'`, which "
+        "holds the vocabulary. Or make the model of the layers behind the "
+        "text, and give it what `TextVectorization` or `StringLookup` "
+        "returns: `dataset.map(lambda x, y: (vectorization(x), y))`."
+    )
+
+
 def check_policies(model: Any, task: str) -> None:
     """Refuses layers that compute in 16 bits: LiteRT lacks kernels for them."""
     with model.switch.reading(task):
@@ -136,10 +165,11 @@ def check_policies(model: Any, task: str) -> None:
     }
     if names:
         raise ExportError(
-            "LiteRT has no kernels for layers that compute in 16 bits: "
-            f"{', '.join(sorted(names))}. For export, make the model and its "
-            "heads under `keras.config.set_dtype_policy('float32')` and load "
-            "the tasks with `load_weights`."
+            "LiteRT has no kernels for layers that compute in 16 bits, and "
+            "these cannot be made to compute in float32 by their "
+            f"configuration: {', '.join(sorted(names))}. Make the model and "
+            "its heads under `keras.config.set_dtype_policy('float32')`, load "
+            "the tasks with `load_weights`, and export that."
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tsn_keras.data import unknown_task
 from tsn_keras.lite.bundles.metadata import read_bundle
 from tsn_keras.lite.interpreter import (
     SignatureRunner,
@@ -151,7 +152,8 @@ class TaskRunner:
         """Lends a task's network to this thread alone."""
         if task not in self.tasks:
             raise ValueError(
-                f"Unknown task '{task}'. The bundle holds: {list(self.tasks)}"
+                f"{unknown_task(task, self.tasks, 'The bundle')} Select one of "
+                "these, or export a bundle that has the task."
             )
         with self._lending:
             found = [entry for entry in self._idle if entry[0] == task][-1:]

@@ -22,6 +22,7 @@ from tsn_keras.data import (
     check_targets,
     labels_in_dict,
     shown,
+    unknown_task,
 )
 from tsn_keras.layers import MaskedKernel, is_named_as_kernel
 from tsn_keras.layers.given_values import LayerScope
@@ -272,14 +273,28 @@ def check_running(model: keras.Model) -> None:
         )
 
 
-def check_known(name: str, known: list[str]) -> None:
-    """Refuses the name of a task that was never added."""
+def check_known(name: str, known: list[str], to_train: bool = False) -> None:
+    """Refuses the name of a task that was never added.
+
+    Args:
+        to_train: Whether it is to be trained, and not to be served.
+    """
     check_strings(task=name)
-    if name not in known:
-        raise ValueError(
-            f"Unknown task '{name}'. Known tasks: {known}. Add a task with "
-            f"`model.add_task('{name}', head)`."
+    if name in known:
+        return
+    if to_train:
+        remedy = f"Add a task with `model.add_task('{name}', head)`."
+    elif known:
+        remedy = (
+            "Give one of these names, or load the file in which the task was "
+            "saved: `keras.models.load_model`."
         )
+    else:
+        remedy = (
+            "No task was learned yet. Load the file in which this one was "
+            "saved, or learn it: `add_task`, `fit`, `consolidate`."
+        )
+    raise ValueError(f"{unknown_task(name, known, 'The model')} {remedy}")
 
 
 def check_consolidated(model: keras.Model, name: str) -> None:

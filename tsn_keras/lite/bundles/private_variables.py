@@ -241,13 +241,12 @@ def split_private(
     Nothing is behind if there are no more.
     """
     sizes = list(map(math.prod, shapes))
-    rest = values.shape[0] - sum(sizes)
+    behind = values.shape[0] - sum(sizes)
     if not sizes:
         return [], values
-    *parts, rest = tf.split(values, [*sizes, rest]) if rest else (
-        *tf.split(values, sizes),
-        tf.zeros([0]),
-    )
+    *parts, rest = tf.split(values, [*sizes, behind] if behind else sizes)
+    if not behind:
+        parts, rest = [*parts, rest], tf.zeros([0])
     return [tf.reshape(part, s) for part, s in zip(parts, shapes)], rest
 
 

@@ -145,6 +145,11 @@ class FlatModel:
         """Returns the numbers of the graphs that signatures run."""
         return [int(s.subgraphIndex) for s in self._model.signatureDefs]
 
+    @property
+    def signatures(self) -> list[str]:
+        """The names of all signatures."""
+        return [s.signatureKey.decode() for s in self._model.signatureDefs]
+
     def graph(self, signature: str) -> "Graph":
         return self.graphs[self._signature(signature).subgraphIndex]
 

@@ -1296,6 +1296,7 @@ TABLE = {
             bad(ValueError, "-1 to 0", (IMAGES, LABELS - 1), PAIR),
             *each("num_classes", ("a", 2.5, NAN, True), (), (PAIR, PAIR)),
             bad(ValueError, "num_classes - 1 = 0", PAIR, PAIR, 1),
+            *each("class_names", ("abc", 3), ([], ["a"]), (PAIR, PAIR, 3)),
         ],
     ),
     "scenarios.ImageData.from_arrays": (
@@ -1388,6 +1389,13 @@ TABLE = {
                 (At("bundle.tflite"),),
             ),
             *each("xnnpack", NO_FLAGS, (), (At("bundle.tflite"),)),
+        ],
+    ),
+    "lite.read_task_metadata": (
+        lambda s: lite.read_task_metadata,
+        [
+            *READ_A_FILE,
+            bad(ValueError, "does not say.*export_task", At("bundle.tflite")),
         ],
     ),
     "lite.TaskRunner.select": (

@@ -170,7 +170,9 @@ class TaskMetadataTest(LiteTestCase):
             self.assertEqual(found, [int(d["shape"][-1]) for d in details])
 
     def test_normalization_in_the_network(self):
-        adapted = layers.Normalization(mean=[1.0, 2.0, 3.0], variance=4.0)
+        adapted = layers.Normalization(
+            mean=[1.0, 2.0, 3.0], variance=[4.0, 4.0, 4.0]
+        )
         for first, mean, std in (
             ([layers.Rescaling(1 / 255)], [0.0], [255.0]),
             ([layers.Rescaling(1 / 127.5, offset=-1)], [127.5], [127.5]),

@@ -40,7 +40,7 @@ def in_float32(model: Any) -> Any:
             for head in heads
         ]
         other.bank.set_base(model.bank.base_values())
-        other.switch.install_base(model.bank.base_values())
+        other.switch.install_base(model.switch.base_values())
         for task in model.bank.tasks:
             record = model.bank[task]
             number = numbers[record.head]

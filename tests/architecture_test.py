@@ -53,8 +53,9 @@ SETTABLE = {"learning_rate", "trainable"} | {
     "sharing",
 }
 
-# What the default pruning took: five files and eleven hundred lines.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 133, 22_100, 700
+# What files say of their tasks, heads of every kind in a bundle, class names
+# and mixed precision took: seven files and eleven hundred lines.
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 140, 23_250, 700
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 8, 450, 36
 
 

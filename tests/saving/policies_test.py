@@ -27,9 +27,8 @@ class PoliciesTest(parameterized.TestCase):
             learn(model, number, epochs=1)
         return model
 
-    @parameterized.product(
-        policies=((SCALED, PLAIN), (PLAIN, SCALED), (PLAIN, "mixed_bfloat16")),
-        file=("model.keras", "a.weights.h5"),
+    @parameterized.parameters(
+        ((SCALED, PLAIN), "model.keras"), ((PLAIN, SCALED), "a.weights.h5")
     )
     def test_consolidated_tasks_go_anywhere(self, policies, file):
         model = self.made(policies[0], tasks=1)
@@ -45,9 +44,9 @@ class PoliciesTest(parameterized.TestCase):
         )
         np.testing.assert_allclose(found, expected, rtol=0.1, atol=0.3)
 
-    @parameterized.product(
-        policies=((SCALED, PLAIN), (PLAIN, SCALED), (SCALED, "mixed_bfloat16")),
-        file=("model.keras", "a.weights.h5"),
+    @parameterized.parameters(
+        ((SCALED, "mixed_bfloat16"), "model.keras"),
+        ((PLAIN, SCALED), "a.weights.h5"),
     )
     def test_a_task_in_training_needs_its_own(self, policies, file):
         model = self.made(policies[0], tasks=1)

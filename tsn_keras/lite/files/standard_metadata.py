@@ -14,6 +14,7 @@ from typing import Any
 
 import flatbuffers
 
+from tsn_keras.lite.files.cleanup import STAYS
 from tsn_keras.lite.files.flatbuffer import FlatModel
 
 NAME = "TFLITE_METADATA"
@@ -101,6 +102,16 @@ def with_metadata(content: bytes, network: Network) -> bytes:
         for part in network.all_parts:
             archive.writestr(zipfile.ZipInfo(part.name, DATE), part.content)
     return file.getvalue()
+
+
+def without_metadata(content: bytes) -> bytes:
+    """Returns a file that says nothing of itself, and is smaller by that."""
+    model = FlatModel.from_bytes(content)
+    if model.metadata(NAME) is None:
+        return content
+    model.keep_metadata(STAYS)
+    model.drop_buffers(join=False)
+    return model.to_bytes()
 
 
 def read_part(content: bytes, name: str) -> bytes | None:

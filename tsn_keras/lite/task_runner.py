@@ -86,8 +86,10 @@ class TaskRunner:
 
     @property
     def outputs(self) -> list[dict]:
-        """Name, shape and dtype of each output; of the selected task if tasks
-        have different ones."""
+        """Name, shape and dtype of each output.
+
+        They are those of the selected task, where tasks have different ones.
+        """
         common = self.metadata["outputs"]
         return common or self._entry_of_selected()["outputs"]
 

@@ -37,6 +37,9 @@ class Forgetful(layers.Layer):
     def call(self, inputs):
         return self.factor * inputs
 
+    def get_config(self):
+        return {"name": self.name}
+
 
 def sequential():
     return keras.Sequential(
@@ -67,7 +70,7 @@ BACKBONES = {
 
 
 class InFloat32Test(LiteTestCase):
-    def make(self, policy, backbone=sequential, heads=None):
+    def make(self, policy, backbone=sequential, heads=None, **arguments):
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(policy)
         self.addCleanup(keras.config.set_dtype_policy, before)
@@ -81,7 +84,7 @@ class InFloat32Test(LiteTestCase):
             layers.Dense(3, activation="softmax"),
         ]
         for number, head in enumerate(heads):
-            small_models.add_random_task(model, number, head)
+            small_models.add_random_task(model, number, head, **arguments)
         return model
 
     @parameterized.product(
@@ -108,6 +111,13 @@ class InFloat32Test(LiteTestCase):
                 runner.predict(x, task=task),
             ):
                 np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    def test_dead_units_are_left_out(self):
+        model = self.make("mixed_float16", heads=[layers.Dense(4)], kept=0.05)
+        report = lite.export_task(model, self.path)
+        self.assertNotEmpty(report.removed_units)
+        names = [name for name, _ in lite.operators(self.path.read_bytes())]
+        self.assertNotIn("CAST", names)
 
     def test_frozen_weights(self):
         def backbone():

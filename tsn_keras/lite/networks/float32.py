@@ -27,7 +27,7 @@ def in_float32(model: Any) -> Any:
     """
     if not any(layer.compute_dtype in HALVES for layer in _layers(model)):
         return model
-    with _float32_by_default():
+    with float32_by_default():
         config = _without_halves(model.get_config())
         # The heads follow one by one: some may be one layer now.
         heads = config["heads"]
@@ -76,7 +76,7 @@ def _layers(model: Any) -> list[keras.layers.Layer]:
 
 
 @contextlib.contextmanager
-def _float32_by_default() -> Iterator[None]:
+def float32_by_default() -> Iterator[None]:
     """Lets new layers compute in float32, in this thread."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")

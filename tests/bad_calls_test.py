@@ -550,6 +550,19 @@ ADD_TASK = [
     bad(TypeError, "`metrics`.*'acc'", "a", Dense(10), metrics="acc"),
     bad(ValueError, "`metrics`.*'bogus'", "a", Dense(10), metrics=["bogus"]),
     bad(TypeError, "`metrics`.*3", "a", Dense(10), metrics=[3]),
+    *(
+        bad(error, f"`class_names`.*{text}", "a", Dense(3), class_names=names)
+        for error, text, names in (
+            (TypeError, "'abc'", "abc"),
+            (TypeError, "3", 3),
+            (TypeError, "None", ["a", None, "c"]),
+            (ValueError, "empty", []),
+            (ValueError, "empty name", ["a", " ", "c"]),
+            (ValueError, "several lines", ["a", "b\n", "c"]),
+            (ValueError, r"\['b'\] more than once", ["a", "b", "b"]),
+            (ValueError, "has 3. Received 2 names", ["a", "b"]),
+        )
+    ),
 ]
 
 
@@ -1341,6 +1354,7 @@ TABLE = {
             bad(ValueError, "-1 to 0", (IMAGES, LABELS - 1), PAIR),
             *each("num_classes", ("a", 2.5, NAN, True), (), (PAIR, PAIR)),
             bad(ValueError, "num_classes - 1 = 0", PAIR, PAIR, 1),
+            *each("class_names", ("abc", 3), ([], ["a"]), (PAIR, PAIR, 3)),
         ],
     ),
     "scenarios.ImageData.from_arrays": (
@@ -1471,6 +1485,13 @@ TABLE = {
                 (At("bundle.tflite"),),
             ),
             *each("xnnpack", NO_FLAGS, (), (At("bundle.tflite"),)),
+        ],
+    ),
+    "lite.read_task_metadata": (
+        lambda s: lite.read_task_metadata,
+        [
+            *READ_A_FILE,
+            bad(ValueError, "does not say.*export_task", At("bundle.tflite")),
         ],
     ),
     "lite.TaskRunner.select": (

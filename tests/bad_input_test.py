@@ -211,17 +211,26 @@ class BadInputTest(parameterized.TestCase):
             consolidate(self.model, 1)
 
     def test_unknown_task(self):
-        message = r"Unknown task 'b'. Known tasks: \['task 0'.*add_task\('b'"
         x, y = digits(0, VALIDATION)
+        message = r"Unknown task 'b'. The model holds: \['task 0'"
+        with self.assertRaisesRegex(ValueError, f"{message}.*add_task\\('b'"):
+            self.model.fit(x, y, task="b")
         calls = (
-            lambda: self.model.fit(x, y, task="b"),
             lambda: self.model.evaluate(x, y, task="b"),
             lambda: self.model.predict(x, task="b"),
             lambda: self.model.export("b.tflite", format="litert", task="b"),
+            lambda: self.model.export("b", task="b"),
+            lambda: self.model.task("b"),
+            lambda: self.model.report("b"),
         )
+        # Those who serve a model do not want to learn a task.
+        message = f"{message}.*these names.*load_model"
         for call in calls:
-            with self.assertRaisesRegex(ValueError, message):
+            with self.assertRaisesRegex(ValueError, message) as caught:
                 call()
+            self.assertNotIn("add_task", str(caught.exception))
+        with self.assertRaisesRegex(ValueError, "Did you mean 'task 0'"):
+            self.model.predict(x, task="task0")
         with self.assertRaisesRegex(ValueError, r"Unknown task 'b'"):
             self.model.report("b")
 

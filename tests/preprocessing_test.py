@@ -91,7 +91,9 @@ class AdaptedLayersTest(parameterized.TestCase):
         path = self.path + ".tflite"
         for data in (None, texts):
             with self.assertRaisesRegex(
-                lite.ExportError, "takes text.*tf_saved_model.*vectorization"
+                lite.ExportError,
+                r"takes text, in 'text_vectorization.*\(TextVectorization\)"
+                ".*tf_saved_model.*vectorization",
             ):
                 model.export(path, format="litert", verification_data=data)
         with self.assertRaisesRegex(lite.ExportError, "takes text"):

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,7 +16,6 @@ from tsn_keras.data import (
     dtype_name,
 )
 from tsn_keras.distribution import in_strategy_scope
-from tsn_keras.files import complete_file
 from tsn_keras.layers import (
     Heads,
     Kernels,
@@ -30,7 +30,7 @@ from tsn_keras.lite import task_file
 from tsn_keras.lite.other_formats import export_other
 from tsn_keras.pruning import PruningStrategy
 from tsn_keras.quantization import AdaptiveCodebook
-from tsn_keras.saving import archive, refusals, seal, stores
+from tsn_keras.saving import archive, model_file, refusals, seal, stores
 from tsn_keras.sharing import Never, Sharing
 from tsn_keras.strategies import PRUNING, get_strategy
 from tsn_keras.tasks import checks, start, training
@@ -47,6 +47,7 @@ from tsn_keras.tasks.consolidation import (
     check_consolidatable,
     consolidate_task,
 )
+from tsn_keras.tasks.kept_examples import KeptExamples
 from tsn_keras.tasks.optimizer import OptimizerFactory
 from tsn_keras.tasks.report import TaskReport, make_report, print_tasks
 from tsn_keras.tasks.running_task import RunningTask
@@ -154,6 +155,7 @@ class ContinualModel(keras.Model):
         self.heads = heads
         self.bank: WeightBank | None = None
         self.switch = TaskSwitch(self)
+        self.kept_examples = KeptExamples()
         self.seal = seal.Seal()
         self.training: training.Training | None = None
         self.optimizer_factory: OptimizerFactory | None = None
@@ -255,6 +257,7 @@ class ContinualModel(keras.Model):
         head: keras.layers.Layer,
         loss: Any = None,
         metrics: Any = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         """Starts a new task, which becomes the active one.
 
@@ -265,13 +268,15 @@ class ContinualModel(keras.Model):
             loss: As in `compile`; the task's own ever after. By default what
                 was compiled.
             metrics: Likewise.
+            class_names: A name for each output of the head, stored with the
+                task and written into its files. One output may have two.
 
         Raises:
             TypeError: If the head is no layer.
             ValueError: If the name is in use, another task is running, or
-                the head does not fit the backbone's features.
+                the head does not fit the features, or the class names.
         """
-        start.add_task(self, name, head, loss, metrics)
+        start.add_task(self, name, head, loss, metrics, class_names)
 
     @changes_model
     def discard_task(self) -> None:
@@ -481,26 +486,14 @@ class ContinualModel(keras.Model):
 
         A `.keras` file appears only when it is complete.
         """
-        refusals.check_model_path(filepath, zipped)
         plain = functools.partial(super().save, zipped=zipped, **kwargs)
-        if archive.is_written_by_keras(filepath, overwrite, zipped):
-            archive.save_by_keras(filepath, overwrite, zipped, plain)
-        elif self.running_task is not None or not self.tasks:
-            with complete_file(filepath) as path, seal.unchanged(self):
-                plain(path)
-        else:
-            archive.write_archive(filepath, self, plain)
+        model_file.save(self, filepath, overwrite, zipped, plain)
 
     @changes_model
     def load_weights(self, filepath: str | os.PathLike, **kwargs: Any) -> None:
         """Loads all tasks of a file that `save` or `save_weights` made."""
-        refusals.check_weights_path(filepath)
-        saved = archive.read_bank(filepath)
-        with self.seal.alone(bank_apart=saved is not None):
-            if saved is None or archive.holds_weights(filepath):
-                super().load_weights(filepath, **kwargs)
-            if saved is not None:
-                stores.load_bank(saved, {}, self)
+        plain = functools.partial(super().load_weights, **kwargs)
+        model_file.load_weights(self, filepath, plain)
 
     def save_own_variables(self, store) -> None:
         stores.save_model(store, self)

@@ -161,6 +161,14 @@ class ScenarioRunTest(parameterized.TestCase):
         self.assertEqual(stages, sorted(stages))
         self.assertEqual(stages[-1], 1.0)
 
+    def test_class_names_are_handed_on(self):
+        (task,) = make_tasks(1)
+        names = [f"class {number}" for number in range(task.num_classes)]
+        task = dataclasses.replace(task, class_names=names)
+        run = ScenarioRun(make_model(), [task], self.folder)
+        learn(run, 1)
+        self.assertEqual(run.model.task(task.name).class_names, names)
+
     def test_one_thread_at_a_time(self):
         run = ScenarioRun(make_model(), make_tasks(1), self.folder)
         refused = []

@@ -198,7 +198,14 @@ class BundleTest(LiteTestCase):
         self.path.write_bytes(pair_in_a_bundle())
         runner = lite.TaskRunner(self.path)
         self.assertEqual(runner.class_names, CLASS_NAMES)
-        self.assertEqual(runner.metadata["tasks"][0]["accuracy"], 0.5)
+        first = runner.metadata["tasks"][0]
+        self.assertEqual(first["monitor"], "accuracy")
+        self.assertEqual(first["quality"], 0.5)
+        self.assertIsNone(first["class_names"])
+        runner.select("task 1")
+        self.assertEqual(runner.labels, CLASS_NAMES["task 1"])
+        runner.select("task 0")
+        self.assertIsNone(runner.labels)
         self.assertEqual(runner.inputs[0]["shape"], [1, 20])
         self.assertEqual(runner.outputs[0]["shape"], [1, 4])
         self.assertLen(runner.bank_sha256, 64)
@@ -245,13 +252,6 @@ class BundleTest(LiteTestCase):
         with self.assertRaisesRegex(ValueError, "missing"):
             lite.export_bundle(model, self.folder / "missing" / "a.tflite")
 
-    def test_heads_must_be_of_one_kind(self):
-        model = small_models.make_model(tasks=1)
-        small_models.add_random_task(model, 1, keras.layers.Dense(7))
-        with self.assertRaisesRegex(ValueError, "different configurations"):
-            lite.export_bundle(model, self.path)
-        lite.export_bundle(model, self.path, ["task 1"])
-
     @parameterized.product(growth=(-1.0, 100.0), gain=(-100.0, 1.0))
     def test_streams_in_all_forms(self, growth, gain):
         """The export itself compares every task with Keras."""
@@ -294,6 +294,7 @@ class BundleTest(LiteTestCase):
         ({"batch_size": -1}, "`batch_size`.*Received: -1"),
         ({"verification_data": np.zeros((3, 8))}, "dict.*'task 0'.*ndarray"),
         ({"class_names": ["a", "b"]}, "dict.*'task 0'.*list"),
+        ({"class_names": {"task 0": ["a"]}}, "'task 0', which has 4.*1 names"),
     )
     def test_bad_arguments(self, arguments, message):
         model = small_models.make_model(tasks=1)

@@ -154,20 +154,6 @@ class TaskFileTest(LiteTestCase):
         lite.export_task(model, self.path, "task 0")
         lite.export_bundle(model, self.folder / "all.tflite")
 
-    def test_layers_that_compute_in_16_bits(self):
-        model = small_models.make_model(
-            small_models.dense_backbone(dtype="mixed_float16"), tasks=1
-        )
-        for export in (lite.export_task, lite.export_bundle):
-            with self.assertRaisesRegex(lite.ExportError, "mixed_float16"):
-                export(model, self.path)
-        self.assertEmpty(os.listdir(self.folder))
-        # What the error advises.
-        model.save(self.folder / "model.keras")
-        other = small_models.make_model(tasks=1)
-        other.load_weights(self.folder / "model.keras")
-        lite.export_task(other, self.path)
-
     def test_exporting_changes_nothing(self):
         model = small_models.make_model(tasks=2)
         x = small_models.random_inputs(model)

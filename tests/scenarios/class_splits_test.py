@@ -102,3 +102,14 @@ class ClassSplitsTest(parameterized.TestCase):
         scenario = ClassSplits(ImageData((x, y), (x, y)), num_tasks=4)
         with self.assertRaisesRegex(ValueError, "at least two training"):
             scenario[0]
+
+    def test_class_names(self):
+        names = [f"class {number}" for number in range(12)]
+        plain = make_data()
+        data = ImageData(plain.train, plain.test, class_names=names)
+        scenario = ClassSplits(data, num_tasks=4, seed=3)
+        for classes, task in zip(scenario.task_classes, scenario):
+            self.assertEqual(task.class_names, [names[c] for c in classes])
+        self.assertIsNone(ClassSplits(plain, num_tasks=4)[0].class_names)
+        with self.assertRaisesRegex(ValueError, "has 12. Received 11 names"):
+            ImageData(plain.train, plain.test, class_names=names[1:])

@@ -258,3 +258,9 @@ class TaskRecord:
     def plane(self) -> int:
         """The plane of all kernels, the highest if they lie on several."""
         return max(self.planes, default=0)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Names of the head's outputs, if they were given."""
+        names = self.facts.get("class_names")
+        return None if names is None else list(names)

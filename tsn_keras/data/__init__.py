@@ -8,6 +8,7 @@ from tsn_keras.data.arguments import check_strings as check_strings
 from tsn_keras.data.arguments import check_tolerance as check_tolerance
 from tsn_keras.data.arguments import check_verbose as check_verbose
 from tsn_keras.data.arguments import shown as shown
+from tsn_keras.data.arguments import unknown_task as unknown_task
 from tsn_keras.data.batch_loop import BatchLoop as BatchLoop
 from tsn_keras.data.batch_loop import stacked as stacked
 from tsn_keras.data.batch_loop import unstacked as unstacked
@@ -23,6 +24,12 @@ from tsn_keras.data.checks import dtype_name as dtype_name
 from tsn_keras.data.checks import explain_label_error as explain_label_error
 from tsn_keras.data.checks import in_order as in_order
 from tsn_keras.data.checks import labels_in_dict as labels_in_dict
+from tsn_keras.data.class_names import (
+    check_class_names_fit as check_class_names_fit,
+)
+from tsn_keras.data.class_names import (
+    checked_class_names as checked_class_names,
+)
 from tsn_keras.data.dtypes import as_taken as as_taken
 from tsn_keras.data.dtypes import check_cast as check_cast
 from tsn_keras.data.dtypes import check_casts as check_casts

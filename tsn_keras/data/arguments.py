@@ -1,7 +1,9 @@
 """Errors for arguments of a wrong type, in one form for all of them."""
 
+import difflib
 import numbers
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,18 @@ def shown(value: Any) -> str:
     if len(text) > MOST_SHOWN:
         text = f"{text[:MOST_SHOWN]}..."
     return f"{text} (of type {type(value).__name__})"
+
+
+def unknown_task(name: Any, known: Sequence[str], holder: str) -> str:
+    """Returns what errors say of a task that nobody has heard of.
+
+    >>> unknown_task("cat", ["cats", "dogs"], "The bundle")
+    "Unknown task 'cat'. The bundle holds: ['cats', 'dogs']. Did you mean \
+'cats'?"
+    """
+    text = f"Unknown task '{name}'. {holder} holds: {list(known)}."
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"{text} Did you mean '{near[0]}'?" if near else text
 
 
 def _check(

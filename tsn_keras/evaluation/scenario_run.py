@@ -174,7 +174,8 @@ class ScenarioRun:
         fit_arguments = {"shuffle": False, "verbose": 0, **fit_arguments}
         arguments = run_identity.describe_arguments(fit_arguments)
         self._check_arguments(arguments)
-        self.model.add_task(task.name, head=head)
+        names = getattr(task, "class_names", None)
+        self.model.add_task(task.name, head=head, class_names=names)
         if not self.learned and not (self.output_dir / MODEL_FILE).exists():
             # A model that is saved next is this run's.
             self._save_progress()

@@ -19,6 +19,9 @@ from tsn_keras.lite.samples import Samples as Samples
 from tsn_keras.lite.task_file import ExportReport as ExportReport
 from tsn_keras.lite.task_file import export_dense as export_dense
 from tsn_keras.lite.task_file import export_task as export_task
+from tsn_keras.lite.task_metadata import (
+    read_task_metadata as read_task_metadata,
+)
 from tsn_keras.lite.verification import Agreement as Agreement
 from tsn_keras.lite.verification import run_file as run_file
 from tsn_keras.lite.verification import verify_content as verify_content

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras import tree
 
+from tsn_keras.data import check_class_names_fit, checked_class_names
 from tsn_keras.files import complete_file
 from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
@@ -16,6 +17,7 @@ from tsn_keras.lite.bundles.metadata import describe, sign
 from tsn_keras.lite.bundles.network_output import put_out_networks
 from tsn_keras.lite.files.cleanup import slim
 from tsn_keras.lite.files.conversion import convert
+from tsn_keras.lite.networks.float32 import check_alike, in_float32
 from tsn_keras.lite.precision import get_precision
 from tsn_keras.lite.runner import TaskRunner
 from tsn_keras.lite.verification import (
@@ -34,12 +36,18 @@ class BundleReport:
 
     Printed, it is a short table, and so at the end of a notebook's cell.
     `equal` is the fraction of equal predictions.
+
+    Args:
+        samples: dict of str by task, what it was verified with:
+            `verification_data`, `validation_data` (a few examples that the
+            task was validated with) or `random`.
     """
 
     path: pathlib.Path
     bytes: int
     tasks: tuple[str, ...]
     agreements: dict[str, Agreement]
+    samples: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what JSON knows: all but the logits."""
@@ -96,16 +104,16 @@ def export_bundle(
     Args:
         model: `tsn_keras.ContinualModel`.
         path: str or path, ending in `.tflite`.
-        tasks: sequence of str, consolidated tasks with heads of one
-            configuration; all of them by default.
+        tasks: sequence of str, consolidated tasks; all of them by default.
         batch_size: int, or `None` for a file that takes any.
-        class_names: dict of lists of str by task, kept in the file.
-        verification_data: dict of arrays or datasets by task; seeded random
-            inputs for tasks without.
+        class_names: dict of lists of str by task, in place of those that were
+            given to `add_task`.
+        verification_data: dict of arrays or datasets by task. Tasks without
+            are verified as `export_task` does it.
 
     Raises:
         ExportError: If the file cannot be made or computes something else.
-        ValueError: If an argument is unusable, or heads differ.
+        ValueError: If an argument is unusable.
     """
     checks.check_model(model)
     path = checks.checked_path(path)
@@ -116,38 +124,69 @@ def export_bundle(
     if not names:
         raise ValueError("There is no consolidated task to export.")
     names = [checks.consolidated_task(model, name) for name in names]
-    checks.check_equal_heads(model, names)
-    checks.check_policies(model, names[0])
+    checks.check_no_text(model)
+    network = in_float32(model)
+    for name in names:
+        checks.check_policies(network, name)
     checks.check_by_task("class_names", class_names, names)
-    checks.check_class_names(class_names)
     checks.check_by_task("verification_data", verification_data, names)
     data = verification_data or {}
     samples = {name: _samples(model, name, data.get(name)) for name in names}
     expected = {
-        name: model_outputs(model, samples[name], name) for name in names
+        name: model_outputs(network, samples[name], name) for name in names
     }
-    with model.switch.reading(names[0]):
-        module = BundleModule(model, names, batch_size)
-        with model.compiled_heads.tracing:
-            signatures = module.signatures()
-    content = put_out_networks(slim(convert(module, signatures)))
-    outputs = signatures["compute"].structured_outputs
-    classes = class_names or {}
+    if network is not model:
+        for name in names:
+            given = model_outputs(model, samples[name], name)
+            check_alike(expected[name], given)
+    classes = _class_names(model, names, class_names or {}, expected)
+    module = BundleModule(network, names, batch_size)
+    with network.compiled_heads.tracing:
+        signatures = module.signatures()
+    numbers = {
+        name: [names.index(task) for task in tasks]
+        for name, tasks in module.networks.items()
+    }
+    content = put_out_networks(slim(convert(module, signatures)), numbers)
+    outputs = {
+        task: signatures[name].structured_outputs
+        for name, tasks in module.networks.items()
+        for task in tasks
+    }
     metadata = describe(model, names, classes, module.inputs, outputs)
     content = sign(content, metadata)
     with complete_file(path) as file:
         file.write_bytes(content)
         agreements = _verify(file, model.switch.inputs, samples, expected)
-    return BundleReport(path, len(content), tuple(names), agreements)
+    sources = {name: found.source for name, found in samples.items()}
+    size = len(content)
+    return BundleReport(path, size, tuple(names), agreements, sources)
 
 
 def _samples(model: Any, task: str, data: Any) -> sampling.Samples:
     if data is None:
-        return sampling.random_samples(model.switch.inputs)
+        return sampling.default_samples(model, task)
     outputs = model.heads.output_names(model.bank[task].head)
     return sampling.take_samples(
         data, model.switch.inputs, "verification_data", outputs
     )
+
+
+def _class_names(
+    model: Any, tasks: list[str], given: dict, expected: dict
+) -> dict[str, list[str]]:
+    """Returns the names of classes by task, of those that have any."""
+    found = {}
+    for task in tasks:
+        argument = f"class_names[{task!r}]"
+        names = checked_class_names(given.get(task), argument)
+        if names is not None:
+            shapes = [part.shape for part in expected[task].values()]
+            check_class_names_fit(names, shapes, f"task '{task}'", argument)
+        names = names or model.bank[task].class_names
+        if names is not None:
+            found[task] = names
+    return found
 
 
 def _verify(

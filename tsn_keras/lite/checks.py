@@ -2,12 +2,21 @@
 
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import keras
+from keras import tree
 
 from tsn_keras.data import check_paths, check_strings, shown
 from tsn_keras.keras_internals import flatten_layers
 from tsn_keras.lite.runner import IDENTIFIER
+
+READERS_OF_TEXT = (
+    keras.layers.TextVectorization,
+    keras.layers.StringLookup,
+    keras.layers.Hashing,
+)
 
 
 class ExportError(RuntimeError):
@@ -108,19 +117,25 @@ def checked_tasks(tasks: Any) -> list[str]:
     return list(dict.fromkeys(tasks))
 
 
-def check_class_names(class_names: dict[str, Any] | None) -> None:
-    """Refuses class names that are no lists."""
-    for task, names in (class_names or {}).items():
-        if isinstance(names, str) or not isinstance(names, Sequence):
-            raise TypeError(
-                "`class_names` must hold a list of names for each task. "
-                f"Received: class_names[{task!r}]={shown(names)}"
-            )
-        if not names:
-            raise ValueError(
-                f"`class_names[{task!r}]` is empty. Give a name for each "
-                "class, or leave the task out."
-            )
+def check_no_text(model: Any) -> None:
+    """Refuses a model that takes text, and names what makes numbers of it."""
+    parts = tree.flatten(model.switch.inputs)
+    inputs = [part.name for part in parts if part.dtype == "string"]
+    if not inputs:
+        return
+    layers = [
+        f"'{layer.name}' ({type(layer).__name__})"
+        for layer in flatten_layers(model.backbone)
+        if isinstance(layer, READERS_OF_TEXT)
+    ]
+    where = ", ".join(layers) or f"the input '{inputs[0]}'"
+    raise ExportError(
+        f"The backbone takes text, in {where}, which LiteRT has no built-in "
+        "operators for. Export the task with `format='tf_saved_model'`, which "
+        "holds the vocabulary. Or make the model of the layers behind the "
+        "text, and give it what `TextVectorization` or `StringLookup` "
+        "returns: `dataset.map(lambda x, y: (vectorization(x), y))`."
+    )
 
 
 def check_policies(model: Any, task: str) -> None:
@@ -135,26 +150,12 @@ def check_policies(model: Any, task: str) -> None:
     }
     if names:
         raise ExportError(
-            "LiteRT has no kernels for layers that compute in 16 bits: "
-            f"{', '.join(sorted(names))}. For export, make the model and its "
-            "heads under `keras.config.set_dtype_policy('float32')` and load "
-            "the tasks with `load_weights`."
+            "LiteRT has no kernels for layers that compute in 16 bits, and "
+            "these cannot be made to compute in float32 by their "
+            f"configuration: {', '.join(sorted(names))}. Make the model and "
+            "its heads under `keras.config.set_dtype_policy('float32')`, load "
+            "the tasks with `load_weights`, and export that."
         )
-
-
-def check_equal_heads(model: Any, tasks: list[str]) -> None:
-    """Refuses tasks for one bundle whose heads differ."""
-    first = model.bank[tasks[0]]
-    for name in tasks[1:]:
-        record = model.bank[name]
-        if record.head != first.head:
-            shapes = [[c.shape for c in r.private] for r in (first, record)]
-            raise ValueError(
-                f"The heads of '{tasks[0]}' and '{name}' are of different "
-                f"configurations (variables {shapes[0]} and {shapes[1]}), and "
-                "a bundle has one. Export the tasks of each head in a bundle "
-                "of their own, with `tasks=`."
-            )
 
 
 def check_by_task(argument: str, given: Any, tasks: list[str]) -> None:

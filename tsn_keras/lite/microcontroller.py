@@ -8,6 +8,7 @@ from tsn_keras.data import check_strings
 from tsn_keras.files import complete_file
 from tsn_keras.lite.checks import ExportError, read_file
 from tsn_keras.lite.files.flatbuffer import operators
+from tsn_keras.lite.files.standard_metadata import without_metadata
 
 # The operators of micro_mutable_op_resolver.h whose reference kernels take
 # int8, each with the highest version whose int8 form they have. Read from
@@ -62,6 +63,8 @@ def export_c_array(
 ) -> tuple[pathlib.Path, pathlib.Path]:
     """Writes a .tflite file as C++ source, beside it.
 
+    What the file says of its task, which no firmware reads, is left out.
+
     Args:
         path: path of the file, which `check_microcontroller` must accept.
         name: str, the array's name; made from the file's name by default.
@@ -74,7 +77,7 @@ def export_c_array(
         ValueError: If the name is no C identifier.
     """
     check_strings(name=name, or_none=True)
-    content = read_file(path)
+    content = without_metadata(read_file(path))
     path = pathlib.Path(path)
     check_microcontroller(content)
     if name is None:

@@ -10,7 +10,6 @@ import tensorflow as tf
 from keras import tree
 
 from tsn_keras.data import check_casts, check_shapes, in_order
-from tsn_keras.lite.checks import ExportError
 
 MAX_SAMPLES = 256
 
@@ -22,7 +21,8 @@ class Samples:
     Args:
         x: list of arrays, the flat inputs as they were given, batch first.
         y: list of arrays or `None`, the labels of each output.
-        source: str, `verification_data`, `representative_data` or `random`.
+        source: str, `verification_data`, `representative_data`,
+            `validation_data` or `random`.
     """
 
     x: list[np.ndarray]
@@ -65,7 +65,6 @@ def take_samples(
     Sequences may have another length in each batch. Those of the first one's
     are taken.
     """
-    _check_no_text(inputs)
     rows, labels, count = [], [], 0
     for batch in _batches(data):
         x, y = _split(batch, inputs)
@@ -128,16 +127,16 @@ def _with_axes(part: np.ndarray, rank: int) -> np.ndarray:
     return part[..., 0] if part.ndim > rank else part
 
 
-def _check_no_text(inputs: Any) -> None:
-    """Refuses a model that takes text."""
-    if any(part.dtype == "string" for part in tree.flatten(inputs)):
-        raise ExportError(
-            "The backbone takes text, which LiteRT has no built-in operators "
-            "for. Export the task with `format='tf_saved_model'`, which holds "
-            "the vocabulary. Or make the model of the layers behind the text, "
-            "and give it what `TextVectorization` or `StringLookup` returns: "
-            "`dataset.map(lambda x, y: (vectorization(x), y))`."
-        )
+def default_samples(model: Any, task: str) -> Samples:
+    """Returns what a task was validated with, or else random inputs."""
+    inputs, record = model.switch.inputs, model.bank[task]
+    examples = model.kept_examples.of(record)
+    if examples is None:
+        return random_samples(inputs)
+    x, y = examples
+    outputs = model.heads.output_names(record.head)
+    data = x if y is None else (x, y)
+    return take_samples(data, inputs, "validation_data", outputs)
 
 
 def random_samples(inputs: Any, count: int = 32) -> Samples:
@@ -145,7 +144,6 @@ def random_samples(inputs: Any, count: int = 32) -> Samples:
 
     Floats are standard normal, integers 0 or 1, which any vocabulary has.
     """
-    _check_no_text(inputs)
     random = np.random.default_rng(0)
 
     def make(part):

@@ -26,6 +26,7 @@ from tsn_keras.lite.files.sparse_integers import (
     guard_sparse_integers,
     loses_weights,
 )
+from tsn_keras.lite.networks.float32 import check_alike, in_float32
 from tsn_keras.lite.networks.links import unwrapped
 from tsn_keras.lite.networks.rewriting import rewrite_network
 from tsn_keras.lite.networks.run_with_values import (
@@ -34,6 +35,7 @@ from tsn_keras.lite.networks.run_with_values import (
     task_variables,
 )
 from tsn_keras.lite.precision import Precision, get_precision
+from tsn_keras.lite.task_metadata import with_task_metadata
 from tsn_keras.lite.verification import Agreement, model_outputs, verify_content
 from tsn_keras.tables import Column, Table
 
@@ -48,8 +50,9 @@ class ExportReport:
     Args:
         precision: str, a key of `tsn_keras.lite.PRECISIONS`.
         removed_units: dict by layer name, dead units left out.
-        samples: str, what the file was verified with:
-            `verification_data`, `representative_data` or `random`.
+        samples: str, what the file was verified with: `verification_data`,
+            `representative_data`, `validation_data` (a few examples that the
+            task was validated with) or `random`.
     """
 
     path: pathlib.Path
@@ -111,7 +114,9 @@ def export_task(
 ) -> ExportReport:
     """Exports a consolidated task as a plain network in a .tflite file.
 
-    Masks and codebooks are folded into constants. The file is run by LiteRT,
+    Masks and codebooks are folded into constants. Layers that compute in 16
+    bits compute in float32 in the file. It says what `read_task_metadata`
+    returns, and so do its standard metadata. The file is run by LiteRT,
     with and without XNNPACK, and compared with the model before it gets its
     name.
 
@@ -124,8 +129,9 @@ def export_task(
         representative_data: arrays or dataset of the task's inputs, which
             `int8` and `sparse_int8` take the ranges of activations from.
         verification_data: arrays or dataset, `(x, y)` or inputs alone, that
-            the file is compared on; `representative_data` by default, or
-            seeded random inputs.
+            the file is compared on. By default `representative_data`, or a few
+            examples that the task was validated with, which the model keeps
+            until it is saved and loaded; then seeded random inputs.
         min_agreement: float, the fraction of the predictions on given data
             that must equal the model's if the file computes with integers.
         remove_dead_units: bool, whether units that nothing reads are left
@@ -147,7 +153,9 @@ def export_task(
             f"Received: {min_agreement!r}"
         )
     name = checks.consolidated_task(model, task)
-    checks.check_policies(model, name)
+    checks.check_no_text(model)
+    network = in_float32(model)
+    checks.check_policies(network, name)
     inputs = model.switch.inputs
     representative = verification = None
     if representative_data is not None:
@@ -164,17 +172,21 @@ def export_task(
             f"Precision '{precision}' needs `representative_data`: a few "
             "hundred of the task's inputs, such as its validation data."
         )
-    samples = verification or representative or sampling.random_samples(inputs)
-    expected = model_outputs(model, samples, name)
-    with model.switch.reading(name):
+    samples = verification or representative
+    samples = samples or sampling.default_samples(model, name)
+    expected = model_outputs(network, samples, name)
+    if network is not model:
+        check_alike(expected, model_outputs(model, samples, name))
+    with network.switch.reading(name):
         content, removed = task_content(
-            model,
-            task_values(model, name),
+            network,
+            task_values(network, name),
             kind,
             batch_size,
             representative,
             remove_dead_units,
         )
+    content = with_task_metadata(content, model, name, expected)
     agreement = verify_content(
         content, expected, samples, inputs, kind, min_agreement
     )
@@ -205,6 +217,8 @@ def export_dense(
             "There is no task yet, and so no head to export. Add one with "
             "`model.add_task(name, head)`, and call `model.fit`."
         )
+    checks.check_no_text(model)
+    model = in_float32(model)
     random = np.random.default_rng(0)
     # Another thread may select another head meanwhile.
     with model.heads.reading(model.heads.selected):

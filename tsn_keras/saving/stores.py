@@ -96,6 +96,7 @@ def _check(
     running = _stored_task(store)
     if running is not None:
         heads[running.name] = running.head
+        _check_optimizer(store, model, running)
     model.seal.check_bank(saved, running and running.name)
     check_facts(bank)
     checks.check_saved_heads(heads, model.heads.count)
@@ -103,6 +104,42 @@ def _check(
         shapes = [code.shape for code in bank[name].private]
         private = model.switch.private_of_backbone
         checks.check_saved_shapes(name, shapes, private)
+
+
+def _check_optimizer(
+    store: Mapping, model: keras.Model, running: RunningTask
+) -> None:
+    """Refuses a task in training whose optimizer has other variables.
+
+    One that scales the loss, as with `mixed_float16`, has more of them.
+    """
+    keys = set(store.keys())
+    if "optimizer.0" not in keys or not model.optimizer_factory:
+        return
+    if running.head >= model.heads.count:
+        return
+    with model.heads.reading(running.head):
+        if not model.heads.head.built:
+            return
+        found = model.optimizer_factory.make()
+        found.build(model.trainable_variables)
+    scales = isinstance(found, keras.optimizers.LossScaleOptimizer)
+    if scales:
+        other = found.inner_optimizer
+    else:
+        other = keras.optimizers.LossScaleOptimizer(found)
+        other.build(model.trainable_variables)
+    saved = sum(key.startswith("optimizer.") for key in keys)
+    if saved == len(other.variables) != len(found.variables):
+        words = "without a scaled loss", "with a scaled loss"
+        raise ValueError(
+            f"Task '{running.name}' was saved in the middle of its training, "
+            f"{words[not scales]}, and this model trains {words[scales]}. The "
+            "loss is scaled under the dtype policy 'mixed_float16'. Make the "
+            "model under the policy that it was saved with (`keras.config."
+            "set_dtype_policy`), or consolidate the task before it is saved: "
+            "consolidated tasks can be loaded under any policy."
+        )
 
 
 def _check_store(store: Mapping, model: keras.Model) -> None:

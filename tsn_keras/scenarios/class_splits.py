@@ -90,7 +90,7 @@ class ClassSplits(image_scenario.ImageScenario):
         return self.num_tasks
 
     def _build(self, index: int) -> scenario.Task:
-        classes = self.task_classes[index]
+        classes, names = self.task_classes[index], self.class_names
         train_rows, test_rows = (
             np.flatnonzero(np.isin(labels, classes)) for labels in self._labels
         )
@@ -112,8 +112,7 @@ class ClassSplits(image_scenario.ImageScenario):
             test_rows,
             split_index=index,
             renumber=renumber,
-            class_names=self.class_names
-            and [self.class_names[c] for c in classes],
+            class_names=names and [names[number] for number in classes],
         )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tsn_keras.data import check_strings, shown
+from tsn_keras import data
+from tsn_keras.data import shown
 
 # What random numbers are drawn for. Each is the last number of a generator's
 # seed, so that no two of them see the same random numbers.
@@ -143,25 +144,18 @@ def checked_class_names(
 
     `task` is named in the error.
     """
+    of = f" of task '{task}'" if task else ""
+    try:
+        names = data.checked_class_names(names)
+    except (TypeError, ValueError) as error:
+        text = str(error).replace("`class_names`", f"`class_names`{of}", 1)
+        raise type(error)(text) from None
     if names is None:
         return None
-    of = f" of task '{task}'" if task else ""
-    if isinstance(names, str) or not isinstance(names, Sequence):
-        raise TypeError(
-            f"`class_names`{of} must be a list of texts, one for each class. "
-            f"Received: {shown(names)}"
-        )
-    for name in names:
-        check_strings(class_names=name)
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"`class_names`{of} must name every class once. Received: "
-            f"{list(names)}. Rename the repeated ones."
-        )
     if num_classes is not None and len(names) != num_classes:
         raise ValueError(
             f"`class_names`{of} has {len(names)} names for {num_classes} "
             f"classes: {shown(list(names))}. Give one name for each class, in "
             "the order of the labels."
         )
-    return list(names)
+    return names

@@ -13,6 +13,7 @@ from keras import tree
 from tsn_keras import keras_internals
 from tsn_keras.data import (
     check_casts,
+    check_class_names_fit,
     check_finite,
     check_integers,
     check_labels,
@@ -21,6 +22,7 @@ from tsn_keras.data import (
     check_targets,
     labels_in_dict,
     shown,
+    unknown_task,
 )
 from tsn_keras.layers import MaskedKernel, is_named_as_kernel
 from tsn_keras.layers.given_values import LayerScope
@@ -219,7 +221,12 @@ def check_stateless(layer: keras.layers.Layer) -> None:
             )
 
 
-def check_new_task(model: keras.Model, name: Any, head: Any) -> None:
+def check_new_task(
+    model: keras.Model,
+    name: Any,
+    head: Any,
+    class_names: list[str] | None = None,
+) -> None:
     """Refuses a task that cannot be added to a model."""
     known = list(model.tasks)
     if not isinstance(name, str) or not name:
@@ -243,6 +250,18 @@ def check_new_task(model: keras.Model, name: Any, head: Any) -> None:
     check_stateless(head)
     if model.switch.is_built:
         check_head(head, model.switch.features)
+        check_class_count(class_names, head, model.switch.features)
+
+
+def check_class_count(
+    class_names: list[str] | None, head: keras.layers.Layer, features: Any
+) -> None:
+    """Refuses class names that are not as many as a head's outputs."""
+    if class_names is not None:
+        # Not by a call, of which Keras would keep a note.
+        outputs = head.compute_output_spec(features)
+        shapes = [tuple(part.shape) for part in tree.flatten(outputs)]
+        check_class_names_fit(class_names, shapes, f"head '{head.name}'")
 
 
 def check_running(model: keras.Model) -> None:
@@ -254,14 +273,28 @@ def check_running(model: keras.Model) -> None:
         )
 
 
-def check_known(name: str, known: list[str]) -> None:
-    """Refuses the name of a task that was never added."""
+def check_known(name: str, known: list[str], to_train: bool = False) -> None:
+    """Refuses the name of a task that was never added.
+
+    Args:
+        to_train: Whether it is to be trained, and not to be served.
+    """
     check_strings(task=name)
-    if name not in known:
-        raise ValueError(
-            f"Unknown task '{name}'. Known tasks: {known}. Add a task with "
-            f"`model.add_task('{name}', head)`."
+    if name in known:
+        return
+    if to_train:
+        remedy = f"Add a task with `model.add_task('{name}', head)`."
+    elif known:
+        remedy = (
+            "Give one of these names, or load the file in which the task was "
+            "saved: `keras.models.load_model`."
         )
+    else:
+        remedy = (
+            "No task was learned yet. Load the file in which this one was "
+            "saved, or learn it: `add_task`, `fit`, `consolidate`."
+        )
+    raise ValueError(f"{unknown_task(name, known, 'The model')} {remedy}")
 
 
 def check_consolidated(model: keras.Model, name: str) -> None:

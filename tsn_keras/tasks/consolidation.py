@@ -28,6 +28,7 @@ from tsn_keras.quantization import (
 )
 from tsn_keras.tasks import call_arguments
 from tsn_keras.tasks.fine_tuning import fine_tuning_of
+from tsn_keras.tasks.kept_examples import rows_to_keep
 from tsn_keras.tasks.pruning_rounds import (
     BISECTIONS,
     PruningRounds,
@@ -117,12 +118,14 @@ def consolidate_task(
     if nearest is not None:
         number = model.bank.tasks.index(nearest)
         record = dataclasses.replace(record, reference=number)
-    if not model.sharing.needs_statistics:
-        return record
-    sample = validation.sample(model.sharing.sample_size)
-    statistics = model.switch.activation_statistics(sample)
-    code = PrivateCode.encode(statistics, STATISTICS_WIDTH)
-    return dataclasses.replace(record, statistics=code)
+    if model.sharing.needs_statistics:
+        sample = validation.sample(model.sharing.sample_size)
+        statistics = model.switch.activation_statistics(sample)
+        code = PrivateCode.encode(statistics, STATISTICS_WIDTH)
+        record = dataclasses.replace(record, statistics=code)
+    rows = rows_to_keep(validation.examples(1))
+    model.kept_examples.keep(record, validation.examples(rows))
+    return record
 
 
 def announced(report: TaskReport, callbacks: list) -> TaskReport:
@@ -464,6 +467,8 @@ class Consolidation:
             facts["loss"] = float(f"{self._validation.loss:.4g}")
         if self._validation.chance is not None:
             facts["chance"] = round(self._validation.chance, 4)
+        if task.class_names is not None:
+            facts["class_names"] = task.class_names
         if monitor in task.progress.denser:
             lowest, highest = task.progress.denser[monitor]
             facts["denser"] = round(highest if sign > 0 else lowest, 6)

@@ -16,6 +16,7 @@ from tsn_keras.data import (
     joined,
     num_rows,
     stacked,
+    take_rows,
     unstacked,
 )
 from tsn_keras.distribution import mean_over_workers, of_first_worker
@@ -200,6 +201,24 @@ class Validation:
                 break
         inputs = tree.map_structure(lambda part: part[:rows], joined(inputs))
         return of_first_worker(inputs)
+
+    def examples(self, rows: int) -> Any:
+        """Returns `(x, y)` of examples from all over the data, in one batch.
+
+        Args:
+            rows: As many are taken, where there are so many of one shape.
+        """
+        wanted = np.linspace(0, self.num_examples - 1, rows).astype(int)
+        found, start = [], 0
+        for batch in unstacked(self._stacks):
+            count = num_rows(batch)
+            here = wanted[(wanted >= start) & (wanted < start + count)] - start
+            if here.size:
+                x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+                found.append(take_rows((x,) if y is None else (x, y), here))
+            start += count
+        x, *y = joined(found)
+        return x, (y[0] if y else None)
 
     def quality(self, or_nan: bool = False) -> float:
         """Returns the quality; higher is better. Notes the loss beside it.

@@ -86,6 +86,7 @@ class TaskReport:
             `pruning`, `quantization` and `private` (the private variables): in
             the consolidation. `sharing`: to the negative loss in its trial,
             `None` without one.
+        class_names: Of the head's outputs, if they were given.
     """
 
     name: str
@@ -105,6 +106,7 @@ class TaskReport:
     kept: bool
     effects: dict[str, float | None]
     warnings: list[str]
+    class_names: list[str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the task's entry in `report.json`."""
@@ -199,6 +201,7 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
             *_unit_warnings(usage),
             *_sharing_warnings(bank, record, joined),
         ],
+        class_names=record.class_names,
     )
 
 

@@ -19,6 +19,7 @@ class RunningTask:
     Args:
         head: Index of its head.
         keeps_head: Whether the head came with weights to start from.
+        class_names: Of the head's outputs, if they are known.
         planes: The plane of each kernel; empty until the task has begun.
         inherits: The earlier task whose slots it shares, if any.
         width: Bits of the narrowest code.
@@ -34,6 +35,7 @@ class RunningTask:
     name: str
     head: int
     keeps_head: bool = False
+    class_names: list[str] | None = None
     begun: bool = False
     planes: tuple[int, ...] = ()
     inherits: str | None = None

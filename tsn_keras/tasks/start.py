@@ -1,13 +1,14 @@
 """What happens before the first training step of a task."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from tsn_keras.bank import WeightBank, widest_width
-from tsn_keras.data import TrainingData
+from tsn_keras.data import TrainingData, checked_class_names
 from tsn_keras.distribution import of_first_worker
 from tsn_keras.layers import MaskedKernel
 from tsn_keras.pruning import Pruning, TaskMask, kept_slots
@@ -34,14 +35,16 @@ def add_task(
     head: keras.layers.Layer,
     loss: Any = None,
     metrics: Any = None,
+    class_names: Sequence[str] | None = None,
 ) -> None:
     """Makes a new task the running one."""
     # Before the checks, which may build the head.
     keeps_weights = getattr(head, "built", False)
-    checks.check_new_task(model, name, head)
+    class_names = checked_class_names(class_names)
+    checks.check_new_task(model, name, head, class_names)
     check_compiled({"loss": loss, "metrics": metrics})
     model.compiled_heads.add_task(name, loss, metrics)
-    task = RunningTask(name, model.heads.add(head), keeps_weights)
+    task = RunningTask(name, model.heads.add(head), keeps_weights, class_names)
     model.switch.take_up(task)
     if keeps_weights:
         for own, given in zip(model.heads.head.weights, head.weights):
@@ -83,6 +86,10 @@ class TaskStart:
             checks.check_reads(model.backbone, switch.kernels, switch.inputs)
             model.bank.set_base(switch.base_values())
         checks.check_head_calls(model)
+        switch = model.switch
+        checks.check_class_count(
+            self._task.class_names, switch.head, switch.features
+        )
         before = self._task.copy()
         try:
             with data.untouched():

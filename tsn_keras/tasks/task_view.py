@@ -57,6 +57,11 @@ class TaskView:
         return self._name
 
     @property
+    def class_names(self) -> list[str] | None:
+        """Names of the head's outputs, `None` if `add_task` got none."""
+        return self._record.class_names
+
+    @property
     def report(self) -> TaskReport:
         """The report of its consolidation."""
         self._check_bank()

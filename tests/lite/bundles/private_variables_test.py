@@ -8,6 +8,7 @@ from tsn_keras.bank import PrivateCode
 from tsn_keras.lite.bundles.private_variables import (
     PrivateLayout,
     decode_private,
+    split_private,
 )
 from tsn_keras.lite.bundles.streams import ByteReader, ByteStore, CodeReader
 
@@ -37,11 +38,14 @@ def decoded(tasks):
     store = ByteStore()
     layout = PrivateLayout(tasks, store)
     reader = ByteReader(store.array())
-    numbers = map(tf.constant, range(len(tasks)))
-    values = [
-        decode_private(layout, reader, number, CodeReader(reader, number))
-        for number in numbers
-    ]
+    values = []
+    for index, codes in enumerate(tasks):
+        number = tf.constant(index)
+        found = decode_private(
+            layout, reader, number, CodeReader(reader, number)
+        )
+        parts, _ = split_private(found, [code.shape for code in codes])
+        values.append(parts)
     return values, store.array().size
 
 
@@ -58,6 +62,15 @@ class PrivateLayoutTest(parameterized.TestCase):
                 random_codes(0)[:3] + random_codes(5)[3:],
                 random_codes(0)[:3] + random_codes(6)[3:],
                 random_codes(0)[:1] + random_codes(5)[1:],
+            ],
+        ),
+        (
+            "more_of_some_tasks",
+            [
+                random_codes(0),
+                random_codes(1)[:3],
+                random_codes(0)[:3] + constants(2.0)[1:2],
+                constants(0.0)[:1],
             ],
         ),
     )

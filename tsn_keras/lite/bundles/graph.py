@@ -11,7 +11,10 @@ import tensorflow as tf
 from keras import tree
 
 from tsn_keras.lite.bundles.layout import Block, Layout
-from tsn_keras.lite.bundles.private_variables import decode_private
+from tsn_keras.lite.bundles.private_variables import (
+    decode_private,
+    split_private,
+)
 from tsn_keras.lite.bundles.streams import ByteReader, CodeReader
 from tsn_keras.lite.files.conversion import flat_outputs, input_specs
 from tsn_keras.lite.networks.run_with_values import (
@@ -48,6 +51,11 @@ class _Weight:
         shape = tuple(variable.shape[axis] for axis in order)
         return cls(order, shape, variable.dtype)
 
+    @property
+    def given_shape(self) -> tuple[int, ...]:
+        """The shape of the variable itself."""
+        return tuple(self.shape[axis] for axis in np.argsort(self.order))
+
     def restored(self, value: tf.Tensor) -> tf.Tensor:
         """Returns a stored value as the variable has it."""
         value = tf.transpose(value, np.argsort(self.order))
@@ -58,36 +66,59 @@ class BundleModule(tf.Module):
     """Decodes a task, and computes with weights that are inputs.
 
     Nothing that is decoded depends on constants alone, so the converter can
-    fold nothing back into float32. This thread must read the head of the tasks.
+    fold nothing back into float32.
+
+    Tasks with heads of other configurations have networks of their own. All
+    are made of the backbone's weights, and of those of one of the heads.
+
+    Attributes:
+        inputs: list of `tf.TensorSpec`, what every network takes.
+        networks: dict, for the name of each network's signature its tasks.
     """
 
     def __init__(self, model: Any, tasks: list[str], batch_size: int | None):
         super().__init__()
-        self._weights = [_Weight.of(v) for v in task_variables(model)]
-        count = len(model.switch.kernels)
-        orders = [weight.order for weight in self._weights]
-        self._layout = Layout(model.bank, tasks, orders[:count])
-        self._private_orders = orders[count:]
-        self._reader = ByteReader(self._layout.store.array())
-        # As an attribute the model would be saved with the module.
+        by_head: dict[int, list[str]] = {}
+        for task in tasks:
+            by_head.setdefault(model.bank[task].head, []).append(task)
+        self.networks = {
+            f"compute_{number}": found
+            for number, found in enumerate(by_head.values())
+        }
+        # In functions: as an attribute the model would be saved as well.
+        self._reading = model.switch.reading
         self._run = functools.partial(run_with_values, model)
         self._structure = model.switch.inputs
         self.inputs = input_specs(self._structure, batch_size)
+        self._heads: list[list[_Weight]] = []
+        num_shared = len(model.switch.kernels)
+        num_shared += len(model.switch.private_of_backbone)
+        for found in self.networks.values():
+            with model.switch.reading(found[0]):
+                weights = [_Weight.of(v) for v in task_variables(model)]
+            self._shared = weights[:num_shared]
+            self._heads.append(weights[num_shared:])
+        self._num_kernels = len(model.switch.kernels)
+        orders = [weight.order for weight in self._shared]
+        self._layout = Layout(model.bank, tasks, orders[: self._num_kernels])
+        self._reader = ByteReader(self._layout.store.array())
 
     def signatures(self) -> dict:
-        """Returns the concrete functions of `compute` and `select`."""
-        weights = [
-            tf.TensorSpec(weight.shape, tf.float32, f"weights_{index}")
-            for index, weight in enumerate(self._weights)
-        ]
-        # Layers of others may need autograph; `select` has none.
-        compute = tf.function(self._compute, [*self.inputs, *weights])
+        """Returns the concrete functions of `select` and of each network."""
+        shared = _specs("weights", self._shared)
+        functions = {}
+        for number, (name, tasks) in enumerate(self.networks.items()):
+            specs = shared + _specs(f"head_{number}", self._heads[number])
+            # Layers of others may need autograph; `select` has none.
+            compute = tf.function(
+                functools.partial(self._compute, self._heads[number]),
+                [*self.inputs, *specs],
+            )
+            with self._reading(tasks[0]):
+                functions[name] = compute.get_concrete_function()
         task = tf.TensorSpec([1], tf.int32, "task")
         select = tf.function(self._select, [task], autograph=False)
-        return {
-            "compute": compute.get_concrete_function(),
-            "select": select.get_concrete_function(),
-        }
+        return {**functions, "select": select.get_concrete_function()}
 
     def _select(self, task):
         number = tf.reshape(task, [])
@@ -95,17 +126,21 @@ class BundleModule(tf.Module):
         codes = CodeReader(self._reader, number)
         decoded = [self._kernel(b, number, codes) for b in layout.kernels]
         private = decode_private(layout.private, self._reader, number, codes)
-        decoded += map(tf.transpose, private, self._private_orders)
-        return {
-            f"weights_{index}": tf.reshape(value, weight.shape)
-            for index, (weight, value) in enumerate(zip(self._weights, decoded))
-        }
+        weights = self._shared[self._num_kernels :]
+        found, rest = _stored(private, weights)
+        selected = _named("weights", self._shared, decoded + found)
+        for number, weights in enumerate(self._heads):
+            # Those of other heads are numbers without a meaning.
+            found, _ = _stored(rest, weights)
+            selected |= _named(f"head_{number}", weights, found)
+        return selected
 
-    def _compute(self, *parts):
+    def _compute(self, head: list[_Weight], *parts):
         inputs = parts[: len(self.inputs)]
+        weights = self._shared + head
         values = [
             weight.restored(value)
-            for weight, value in zip(self._weights, parts[len(inputs) :])
+            for weight, value in zip(weights, parts[len(inputs) :])
         ]
         x = tree.pack_sequence_as(self._structure, inputs)
         return flat_outputs(self._run(x, values))
@@ -185,3 +220,25 @@ def _places_of(marks: tf.Tensor) -> tf.Tensor:
     """Returns the positions of all that is not zero, as int32."""
     found = tf.where(tf.reshape(marks, [-1]))
     return tf.cast(tf.reshape(found, [-1]), tf.int32)
+
+
+def _specs(stem: str, weights: list[_Weight]) -> list[tf.TensorSpec]:
+    return [
+        tf.TensorSpec(weight.shape, tf.float32, f"{stem}_{index}")
+        for index, weight in enumerate(weights)
+    ]
+
+
+def _named(stem: str, weights: list[_Weight], values: list) -> dict:
+    """Returns values in the shapes of weights, by the names of inputs."""
+    return {
+        f"{stem}_{index}": tf.reshape(value, weight.shape)
+        for index, (weight, value) in enumerate(zip(weights, values))
+    }
+
+
+def _stored(values: tf.Tensor, weights: list[_Weight]) -> tuple[list, Any]:
+    """Returns the first of private entries as weights, and what is behind."""
+    found, rest = split_private(values, [w.given_shape for w in weights])
+    orders = [weight.order for weight in weights]
+    return list(map(tf.transpose, found, orders)), rest

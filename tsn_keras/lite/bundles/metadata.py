@@ -13,25 +13,43 @@ from tsn_keras.lite.runner import BLANK, BUNDLE, MARK, VERSION
 def describe(
     model: Any,
     tasks: list[str],
-    class_names: dict,
+    class_names: dict[str, list[str]],
     inputs: list[tf.TensorSpec],
-    outputs: dict[str, tf.TensorSpec],
+    outputs: dict[str, dict[str, tf.TensorSpec]],
 ) -> dict:
-    """Returns the metadata of a bundle without its checksum."""
+    """Returns the metadata of a bundle without its checksum.
+
+    Args:
+        class_names: dict by task, of those that have any.
+        outputs: dict by task, the outputs of its network by name.
+    """
+    details = {task: _details(outputs[task]) for task in tasks}
+    common = details[tasks[0]]
+    is_common = all(found == common for found in details.values())
     entries = []
     for task in tasks:
         report = model.report(task)
-        entry = {"name": task, report.monitor: round(report.quality_after, 6)}
-        if task in class_names:
-            entry["classes"] = list(map(str, class_names[task]))
+        entry = {
+            "name": task,
+            "class_names": class_names.get(task),
+            "monitor": report.monitor,
+            "quality": round(report.quality_after, 6),
+        }
+        if not is_common:
+            entry["outputs"] = details[task]
         entries.append(entry)
     return {
         "version": VERSION,
         "tasks": entries,
         "inputs": [_detail(spec.name, spec) for spec in inputs],
-        "outputs": [_detail(name, spec) for name, spec in outputs.items()],
+        # What all tasks put out, if they have that in common.
+        "outputs": common if is_common else None,
         "bank_sha256": hashlib.sha256(model.bank.to_bytes()).hexdigest(),
     }
+
+
+def _details(specs: dict[str, tf.TensorSpec]) -> list[dict]:
+    return [_detail(name, spec) for name, spec in specs.items()]
 
 
 def _detail(name: str, spec: Any) -> dict:

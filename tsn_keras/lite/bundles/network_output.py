@@ -4,48 +4,94 @@ import numpy as np
 
 from tsn_keras.lite.bundles.split_graph import SplitGraph
 from tsn_keras.lite.files import cleanup
-from tsn_keras.lite.files.flatbuffer import BUILTIN, FlatModel, buffer_places
+from tsn_keras.lite.files.flatbuffer import (
+    BUILTIN,
+    INT,
+    FlatModel,
+    Graph,
+    buffer_places,
+)
 
 # Constants of fewer bytes are written into the file's frame.
 LARGE = 256
 
 
-def put_out_networks(content: bytes) -> bytes:
-    """Replaces the signature `compute` by an output `file` of `select`.
+def put_out_networks(content: bytes, numbers: dict[str, list[int]]) -> bytes:
+    """Replaces the networks of a bundle by an output `file` of `select`.
 
     `file` is a task's whole network, a .tflite file with constants for
     weights. The bytes that no task changes are constants of the bundle, and
     the weights come between them. All are float32, four bytes each, so that
-    nothing has to be converted. Outputs of `select` are inputs of `compute`, by
-    name.
+    nothing has to be converted. Outputs of `select` are inputs of the networks,
+    by name.
+
+    Args:
+        numbers: dict, for the signature of each network the numbers of its
+            tasks.
     """
     model = FlatModel.from_bytes(content)
     decoded = model.outputs("select")
-    sources = {
-        index: decoded[name]
-        for name, index in model.inputs("compute").items()
-        if name in decoded
-    }
-    split = SplitGraph(model.graph("compute"), model.graph("select"), sources)
-    split.hoist()
-    split.fuse()
-    network, parts = _network(model, split)
-    file = _joined(split, network.to_bytes(), parts)
+    selecting = model.graph("select")
+    files = []
+    for name in numbers:
+        sources = {
+            index: decoded[weight]
+            for weight, index in model.inputs(name).items()
+            if weight in decoded
+        }
+        split = SplitGraph(model.graph(name), selecting, sources)
+        split.hoist()
+        split.fuse()
+        network, parts = _network(model, split, name)
+        files.append(_joined(split, network.to_bytes(), parts))
+    file = files[0]
+    if len(files) > 1:
+        task = model.inputs("select")["task"]
+        file = _chosen(selecting, files, list(numbers.values()), task)
     model.replace_outputs("select", {"file": file})
-    model.drop_signature("compute")
+    for name in numbers:
+        model.drop_signature(name)
+    if len(files) > 1:
+        # The networks have the backbone in common.
+        selecting.join_equal_operators()
     cleanup.drop_unreachable(model)
     model.drop_buffers(join=True)
     return model.to_bytes()
 
 
+def _chosen(
+    graph: Graph, files: list[int], numbers: list[list[int]], task: int
+) -> int:
+    """Returns the tensor that holds the file of the task's network.
+
+    All others are cut to nothing. All files get the length of the longest, so
+    that hosts know it in advance: what is behind the end of one is not read.
+    """
+    lengths = [int(graph.tensors[file].shape[0]) for file in files]
+    longest = max(lengths)
+    count = sum(map(len, numbers))
+    taken = np.zeros((len(files) + 1, count), np.int32)
+    for file, length, tasks in zip(range(len(files)), lengths, numbers):
+        taken[file, tasks] = length
+        taken[-1, tasks] = longest - length
+    start = graph.add_constant(np.zeros(1, np.int32))
+    parts = []
+    for file, table in zip([*files, files[np.argmax(lengths)]], taken):
+        size = graph.append(
+            BUILTIN.GATHER, [graph.add_constant(table), task], (1,), kind=INT
+        )
+        parts.append(graph.append(BUILTIN.SLICE, [file, start, size], (-1,)))
+    return graph.append(BUILTIN.CONCATENATION, parts, (longest,))
+
+
 def _network(
-    model: FlatModel, split: SplitGraph
+    model: FlatModel, split: SplitGraph, name: str
 ) -> tuple[FlatModel, dict[int, int]]:
-    """Returns a model of `compute` alone, in which weights are zeros.
+    """Returns a model of one network alone, in which weights are zeros.
 
     The dict has the tensors of `selecting` that hold the bytes of its buffers.
     """
-    network = model.extracted("compute", "serving_default")
+    network = model.extracted(name, "serving_default")
     graph = network.graph("serving_default")
     weights: dict[int, int] = {}
     for index, source in split.sources.items():

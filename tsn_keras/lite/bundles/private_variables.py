@@ -4,6 +4,9 @@ All variables of a task are decoded at once: its codes of each width are one
 stream, and so are its float16 and its float32 entries. The variables are cut
 from these streams, one after another. A variable that another task has as well
 comes from that task's streams; each task uses one other task at most.
+
+Tasks with other heads have other variables at the end. Then the table says how
+large they are, and zeros fill all tasks up to one length.
 """
 
 import itertools
@@ -76,8 +79,14 @@ class _Streams:
 class PrivateLayout:
     """Packs the private variables of tasks into a store.
 
+    Args:
+        tasks: of each task, the codes of its variables.
+        store: where they go.
+
     Attributes:
-        sizes: list of int, the number of entries of each variable.
+        total: int, the number of entries of all variables together.
+        sizes: list of int, the number of entries of each variable; `None` if
+            they differ from task to task.
         widths: list of int, the kinds of streams: bits a code, `HALF_WIDTH`
             or `FLOAT_WIDTH`.
         uses_others: bool, whether any task has variables of another.
@@ -86,8 +95,12 @@ class PrivateLayout:
 
     def __init__(self, tasks: list[list[PrivateCode]], store: ByteStore):
         self._store = store
-        self.shapes = [code.shape for code in tasks[0]]
-        self.sizes = list(map(math.prod, self.shapes))
+        all_sizes = [[math.prod(c.shape) for c in codes] for codes in tasks]
+        self._count = max(map(len, all_sizes))
+        self.sizes, self.total = all_sizes[0], sum(all_sizes[0])
+        if any(sizes != self.sizes for sizes in all_sizes):
+            # Every task has a rest, so that none begins behind the end.
+            self.sizes, self.total = None, 1 + max(map(sum, all_sizes))
         self._tasks = _own_streams(tasks)
         others = [task.other for task in self._tasks]
         self.uses_others = others != list(range(len(others)))
@@ -95,6 +108,9 @@ class PrivateLayout:
         codes = itertools.chain(*tasks)
         constants = (c for c in codes if c.width == CONSTANT_WIDTH)
         self.zeros = max((math.prod(c.shape) for c in constants), default=0)
+        if self.sizes is None:
+            rests = (self.total - sum(sizes) for sizes in all_sizes)
+            self.zeros = max(self.zeros, *rests)
         rows = list(map(self._stream_row, self._tasks))
         self.streams_table = TaskTable(rows, ("_place", "_table", "other"))
         rows = list(map(self._variable_row, self._tasks))
@@ -137,7 +153,17 @@ class PrivateLayout:
             cuts.append(end if is_constant else starts[owner][width] + place)
             before = len(task.scales) if owner else 0
             scales.append(before + (scale % len(both[owner].scales)))
-        return {"cuts": cuts, "scales": scales}
+        row = {"cuts": cuts, "scales": scales}
+        if self.sizes is None:
+            sizes = [math.prod(code.shape) for code in task.codes]
+            missing = [0] * (self._count - len(sizes))
+            row["sizes"] = [*sizes, *missing, self.total - sum(sizes)]
+            # What is missing is zeros, as they are.
+            others = [0] * (1 + len(missing))
+            plain = len(task.scales) - 1
+            row["cuts"] = [*cuts, *(end + zero for zero in others)]
+            row["scales"] = [*scales, *(plain + zero for zero in others)]
+        return row
 
 
 def _key(code: PrivateCode) -> tuple:
@@ -181,10 +207,13 @@ def _split(code: PrivateCode) -> tuple:
 
 def decode_private(
     layout: PrivateLayout, reader: ByteReader, number, codes: CodeReader
-) -> list[tf.Tensor]:
-    """Returns all private variables of the task of a number."""
-    if not layout.sizes:
-        return []
+) -> tf.Tensor:
+    """Returns all entries of the task of a number, one variable after another.
+
+    Behind them are zeros if other tasks have more.
+    """
+    if not layout.total:
+        return tf.zeros([0])
     row = layout.streams_table.read(number)
     entries, scales = _decoded_streams(layout, reader, row, codes)
     if layout.uses_others:
@@ -201,23 +230,42 @@ def decode_private(
     row = layout.variables_table.read(number)
     entries = tf.concat(entries, axis=0)
     scales = tf.reshape(tf.concat(scales, axis=0), [-1, 2])
-    values = _cut(layout, entries, scales, row["cuts"], row["scales"], zero)
-    return [
-        tf.reshape(part, shape)
-        for part, shape in zip(tf.split(values, layout.sizes), layout.shapes)
-    ]
+    return _cut(layout, entries, scales, row, zero)
 
 
-def _cut(layout: PrivateLayout, entries, scales, places, pairs, zero):
+def split_private(
+    values: tf.Tensor, shapes: list[tuple[int, ...]]
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Returns the first variables among all entries, and what is behind.
+
+    Nothing is behind if there are no more.
+    """
+    sizes = list(map(math.prod, shapes))
+    behind = values.shape[0] - sum(sizes)
+    if not sizes:
+        return [], values
+    *parts, rest = tf.split(values, [*sizes, behind] if behind else sizes)
+    if not behind:
+        parts, rest = [*parts, rest], tf.zeros([0])
+    return [tf.reshape(part, s) for part, s in zip(parts, shapes)], rest
+
+
+def _cut(layout: PrivateLayout, entries, scales, row: dict, zero):
     """Returns the entries of all variables, scaled, one after another."""
     # All at once: a few operators, and not a few for each variable.
-    sizes = np.array(layout.sizes)
-    starts = (np.cumsum(sizes) - sizes).astype(np.int32)
-    total = int(sizes.sum())
-    marks = tf.scatter_nd(starts[:, None], tf.ones_like(starts) + zero, [total])
+    total = layout.total
+    if layout.sizes is None:
+        starts = tf.cumsum(row["sizes"], exclusive=True)
+        places = tf.reshape(starts, [-1, 1])
+    else:
+        sizes = np.array(layout.sizes)
+        starts = (np.cumsum(sizes) - sizes).astype(np.int32)
+        places = starts[:, None]
+    # Those without entries begin where the next one does, and add up.
+    marks = tf.scatter_nd(places, tf.ones_like(starts) + zero, [total])
     variable = tf.cumsum(marks) - 1
-    place = tf.range(total + zero) + tf.gather(places - starts, variable)
-    lowest, step = tf.split(tf.gather(scales, pairs), 2, axis=1)
+    place = tf.range(total + zero) + tf.gather(row["cuts"] - starts, variable)
+    lowest, step = tf.split(tf.gather(scales, row["scales"]), 2, axis=1)
     lowest = tf.gather(tf.reshape(lowest, [-1]), variable)
     step = tf.gather(tf.reshape(step, [-1]), variable)
     return lowest + step * tf.gather(entries, place)

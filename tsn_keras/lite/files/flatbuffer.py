@@ -35,8 +35,10 @@ OPTIONS = {
     BUILTIN.BITCAST: "BitcastOptions",
     BUILTIN.CONCATENATION: "ConcatenationOptions",
     BUILTIN.CONV_2D: "Conv2DOptions",
+    BUILTIN.GATHER: "GatherOptions",
     BUILTIN.MUL: "MulOptions",
     BUILTIN.RESHAPE: "ReshapeOptions",
+    BUILTIN.SLICE: "SliceOptions",
 }
 # Options of operators that say which other graphs they run.
 REFERENCES = (
@@ -142,6 +144,11 @@ class FlatModel:
     def entry_graphs(self) -> list[int]:
         """Returns the numbers of the graphs that signatures run."""
         return [int(s.subgraphIndex) for s in self._model.signatureDefs]
+
+    @property
+    def signatures(self) -> list[str]:
+        """The names of all signatures."""
+        return [s.signatureKey.decode() for s in self._model.signatureDefs]
 
     def graph(self, signature: str) -> "Graph":
         return self.graphs[self._signature(signature).subgraphIndex]
@@ -304,9 +311,14 @@ class Graph:
     def add_tensor(
         self, shape: Sequence[int], kind: int = FLOAT, buffer: int = 0
     ) -> int:
-        """Adds a tensor of a shape over a buffer; 0 for what is computed."""
+        """Adds a tensor of a shape over a buffer; 0 for what is computed.
+
+        A size of -1 is known only when the tensor is computed.
+        """
         tensor = schema.TensorT()
-        tensor.shape = np.array(shape, np.int32)
+        tensor.shape = np.abs(shape).astype(np.int32)
+        if min(shape, default=0) < 0:
+            tensor.shapeSignature = np.array(shape, np.int32)
         tensor.type = kind
         tensor.buffer = buffer
         tensor.hasRank = True
@@ -424,10 +436,15 @@ class Graph:
         return operator
 
     def append(
-        self, code: int, inputs: list[int], shape: Sequence[int], **options: Any
+        self,
+        code: int,
+        inputs: list[int],
+        shape: Sequence[int],
+        kind: int = FLOAT,
+        **options: Any,
     ) -> int:
-        """Adds an operator at the end and returns its new float32 output."""
-        output = self.add_tensor(shape)
+        """Adds an operator at the end and returns its new output."""
+        output = self.add_tensor(shape, kind)
         operator = self.make_operator(code, inputs, [output], **options)
         self.operators.append(operator)
         return output
@@ -448,6 +465,39 @@ class Graph:
     def drop_operators(self, dropped: list) -> None:
         drop = set(dropped)
         self.subgraph.operators = [o for o in self.operators if o not in drop]
+
+    def join_equal_operators(self) -> None:
+        """Computes once what several operators compute alike."""
+        same = self._equal_constants()
+        known: dict[tuple, Any] = {}
+        dropped = []
+        for operator in self.operators:
+            inputs = [same.get(int(i), int(i)) for i in operator.inputs]
+            operator.inputs = inputs
+            outputs = [self.tensors[int(index)] for index in operator.outputs]
+            options = operator.builtinOptions
+            key = (
+                *(operator.opcodeIndex, *inputs, type(options)),
+                repr(options and vars(options)),
+                repr([(part.type, list(part.shape)) for part in outputs]),
+            )
+            first = known.setdefault(key, operator)
+            if first is not operator and not called_graphs(operator):
+                same |= zip(map(int, operator.outputs), map(int, first.outputs))
+                dropped.append(operator)
+        self.drop_operators(dropped)
+        self.subgraph.outputs = [same.get(i, i) for i in self.outputs]
+
+    def _equal_constants(self) -> dict[int, int]:
+        """Returns, for each constant, the first one that is equal."""
+        first: dict[tuple, int] = {}
+        same = {}
+        for index, tensor in enumerate(self.tensors):
+            data = self.data(index)
+            if data is not None:
+                key = (tensor.type, tuple(tensor.shape), bytes(data))
+                same[index] = first.setdefault(key, index)
+        return same
 
     def read_instead(self, old: int, new: int) -> None:
         """Lets all operators that read a tensor read another."""

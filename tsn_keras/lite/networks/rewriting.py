@@ -9,6 +9,7 @@ import numpy as np
 
 from tsn_keras.lite.networks.dead_units import settle
 from tsn_keras.lite.networks.equalization import equalize
+from tsn_keras.lite.networks.float32 import float32_by_default
 from tsn_keras.lite.networks.links import (
     Link,
     Values,
@@ -63,7 +64,9 @@ def rewrite_network(
     if not removed and not equalized:
         return None
     try:
-        rebuilt = _rebuilt(inner, head, units, values)
+        # Models have a policy of their own, which is the user's default.
+        with float32_by_default():
+            rebuilt = _rebuilt(inner, head, units, values)
     except (AttributeError, NotImplementedError, TypeError, ValueError) as why:
         warnings.warn(
             "The network is exported as it is, with units that do not matter: "

@@ -53,9 +53,9 @@ SETTABLE = {"learning_rate", "trainable"} | {
     "sharing",
 }
 
-# What the default pruning took: five files and eleven hundred lines.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 150, 26_000, 760
-MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 8, 450, 36
+# What own data, results as tables and pages, and bundles of all heads took.
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 158, 26_500, 760
+MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 9, 450, 36
 
 
 def package_files():

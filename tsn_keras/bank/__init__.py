@@ -16,3 +16,22 @@ from tsn_keras.bank.records import TaskRecord as TaskRecord
 from tsn_keras.bank.weight_bank import KernelUsage as KernelUsage
 from tsn_keras.bank.weight_bank import PlaneView as PlaneView
 from tsn_keras.bank.weight_bank import WeightBank as WeightBank
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "BudgetError",
+    "Capacity",
+    "Component",
+    "KernelUsage",
+    "PlaneView",
+    "PrivateCode",
+    "SLOT_BITS",
+    "TaskRecord",
+    "WeightBank",
+    "pack_codes",
+    "unpack_codes",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,3 +8,17 @@ from tsn_keras.scenarios.permuted_pixels import (
 from tsn_keras.scenarios.rotated_images import RotatedImages as RotatedImages
 from tsn_keras.scenarios.scenario import Scenario as Scenario
 from tsn_keras.scenarios.scenario import Task as Task
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "ClassSplits",
+    "ImageData",
+    "PermutedPixels",
+    "RotatedImages",
+    "Scenario",
+    "Task",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

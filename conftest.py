@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pathlib
 
 import keras
 import numpy as np
@@ -17,6 +18,26 @@ gc.set_threshold(50_000, 20, 20)
 # that tests start, would only be in the way.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+ROOT = pathlib.Path(__file__).resolve().parent
+# What the second part of .ci/run runs. It takes minutes, a browser, and other
+# environments; `pytest` alone leaves it out, `pytest PATH` does not.
+SECOND_PART = {
+    ROOT / "tests" / name
+    for name in ("browser", "device", "guides_test.py", "packaging_test.py")
+} | {ROOT / "tests" / "site_test.py"}
+
+
+def pytest_configure(config):
+    # The processes of xdist are not told where the paths come from.
+    if config.args_source is config.ArgsSource.TESTPATHS:
+        os.environ["TSN_FIRST_PART"] = "1"
+
+
+def pytest_ignore_collect(collection_path):
+    if "TSN_FIRST_PART" in os.environ and collection_path in SECOND_PART:
+        return True
+    return None
 
 
 @pytest.fixture(autouse=True)

@@ -1681,6 +1681,7 @@ class BadCallsTest(parameterized.TestCase):
                 f"{short}.{name}"
                 for name, value in vars(room).items()
                 if callable(value)
+                and not name.startswith("_")
                 and f"{short}.{name}" not in called
                 and name not in known
             ]

@@ -35,14 +35,21 @@ def extras():
     return {key.value for key in value.keys}
 
 
-@pytest.mark.parametrize("marker", ["quickstart-command", "test-command"])
+@pytest.mark.parametrize("marker", ["install-command", "test-command"])
 def test_command_is_one_line_and_starts_from_nothing(marker):
     command = readme_command(marker)
     assert "\n" not in command
     assert command.startswith(FRESH)
 
 
-@pytest.mark.parametrize("marker", ["quickstart-command", "test-command"])
+def test_quickstart_is_one_line_and_needs_what_was_installed():
+    command = readme_command("quickstart-command")
+    assert "\n" not in command
+    assert command.startswith(".venv/bin/python -m examples.quickstart ")
+    assert '".[examples]"' in readme_command("install-command")
+
+
+@pytest.mark.parametrize("marker", ["install-command", "test-command"])
 def test_command_names_extras_that_exist(marker):
     (extra,) = re.findall(r'"\.\[(\w+)\]"', readme_command(marker))
     assert extra in extras()
@@ -50,7 +57,7 @@ def test_command_names_extras_that_exist(marker):
 
 def example_commands():
     """Modules and flags of all commands of examples in README and docs."""
-    texts = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     pattern = r"python\s+-m\s+examples\.(\w+)((?:\s+--\w+(?:=[^\s`]+)?)*)"
     commands = set()
     for path in texts:
@@ -85,6 +92,23 @@ def test_examples_that_are_named_exist_with_their_flags(command):
 def test_commands_are_found_in_readme_and_docs():
     modules = {command[1] for command in example_commands()}
     assert {"quickstart", "permuted_mnist", "split_cifar100"} <= modules
+
+
+def test_readme_is_short():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 100
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    assert len([line for line in code.splitlines() if line]) <= 12
+
+
+def test_files_that_are_linked_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    paths = re.findall(r"\]\(([^)#]+)", text)
+    paths += re.findall(r'(?:src|srcset|href)="([^"#]+)', text)
+    relative = [path for path in paths if not re.match(r"[a-z]+:", path)]
+    assert relative
+    for path in relative:
+        assert (ROOT / path).exists(), path
 
 
 def test_test_command_runs_pytest_on_the_whole():

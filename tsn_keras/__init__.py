@@ -29,3 +29,22 @@ from tsn_keras.continual_model import (  # noqa: E402
     ContinualModel as ContinualModel,
 )
 from tsn_keras.version import __version__ as __version__  # noqa: E402
+
+# What completion shows. Other modules are the house's own.
+__all__ = [
+    "ContinualModel",
+    "__version__",
+    "bank",
+    "callbacks",
+    "evaluation",
+    "layers",
+    "lite",
+    "pruning",
+    "quantization",
+    "scenarios",
+    "sharing",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -17,3 +17,23 @@ from tsn_keras.bank.weight_bank import KernelUsage as KernelUsage
 from tsn_keras.bank.weight_bank import PlaneView as PlaneView
 from tsn_keras.bank.weight_bank import WeightBank as WeightBank
 from tsn_keras.files import DamagedFileError as DamagedFileError
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "BudgetError",
+    "Capacity",
+    "Component",
+    "DamagedFileError",
+    "KernelUsage",
+    "PlaneView",
+    "PrivateCode",
+    "SLOT_BITS",
+    "TaskRecord",
+    "WeightBank",
+    "pack_codes",
+    "unpack_codes",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

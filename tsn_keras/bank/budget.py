@@ -73,10 +73,12 @@ class Capacity:
 
     @property
     def total_bytes(self) -> int:
+        """The size of the saved bank."""
         return sum(self.bytes.values())
 
     @property
     def fraction(self) -> float:
+        """`total_bytes / dense_bytes`."""
         return self.total_bytes / self.dense_bytes
 
     def to_dict(self) -> dict:

@@ -51,10 +51,12 @@ class KernelUsage:
 
     @property
     def num_own(self) -> int:
+        """How many slots the task owns."""
         return int(self.own.sum())
 
     @property
     def num_shared(self) -> int:
+        """How many slots the task reads from earlier tasks."""
         return int(self.shared.sum())
 
     @property

@@ -108,6 +108,7 @@ class TaskTensorBoard(keras.callbacks.Callback):
         self._write_all(scalars, running.progress.step)
 
     def on_consolidate_end(self, report: Any) -> None:
+        """Writes what every task uses, once `consolidate` is done."""
         self._write_tasks()
 
     def _write_tasks(self) -> None:

@@ -29,3 +29,23 @@ from tsn_keras.evaluation.published import PUBLISHED as PUBLISHED
 from tsn_keras.evaluation.report import build_report as build_report
 from tsn_keras.evaluation.report import write_report as write_report
 from tsn_keras.evaluation.scenario_run import ScenarioRun as ScenarioRun
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "AccuracyMatrix",
+    "BitExactness",
+    "ScenarioRun",
+    "average_accuracy",
+    "backward_transfer",
+    "build_report",
+    "forgetting",
+    "forward_transfer",
+    "hash_logits",
+    "plot_accuracy_matrix",
+    "plot_capacity",
+    "write_report",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

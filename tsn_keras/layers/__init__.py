@@ -45,3 +45,28 @@ from tsn_keras.layers.training_mode import (
 )
 from tsn_keras.layers.training_mode import without_noise as without_noise
 from tsn_keras.layers.weight_paths import weight_paths as weight_paths
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "Heads",
+    "KernelRule",
+    "SubnetConv1D",
+    "SubnetConv2D",
+    "SubnetConv2DTranspose",
+    "SubnetConv3D",
+    "SubnetDense",
+    "SubnetDepthwiseConv2D",
+    "SubnetEinsumDense",
+    "SubnetEmbedding",
+    "SubnetGRU",
+    "SubnetLSTM",
+    "SubnetSeparableConv2D",
+    "Subnetwork",
+    "subnetworks",
+    "weight_paths",
+    "with_subnetwork",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -191,6 +191,7 @@ class Heads(keras.layers.Layer):
 
     @property
     def head(self) -> keras.layers.Layer:
+        """The selected head."""
         if self.selected is None:
             raise ValueError(
                 f"None of {self.count} heads is selected. Call `select` first."

@@ -26,3 +26,28 @@ from tsn_keras.lite.verification import Agreement as Agreement
 from tsn_keras.lite.verification import run_file as run_file
 from tsn_keras.lite.verification import verify_content as verify_content
 from tsn_keras.lite.verification import verify_file as verify_file
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "Agreement",
+    "BundleReport",
+    "ExportError",
+    "ExportReport",
+    "Measurement",
+    "PRECISIONS",
+    "TaskRunner",
+    "benchmark",
+    "check_microcontroller",
+    "export_bundle",
+    "export_c_array",
+    "export_dense",
+    "export_task",
+    "make_interpreter",
+    "operators",
+    "run_file",
+    "verify_file",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -26,3 +26,21 @@ from tsn_keras.pruning.strategies import (
     has_second_moments as has_second_moments,
 )
 from tsn_keras.pruning.strategies import second_moment as second_moment
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "AdaptiveSparsity",
+    "FisherPruning",
+    "MagnitudePruning",
+    "Progress",
+    "Pruning",
+    "PruningScheduleCallback",
+    "PruningStrategy",
+    "ScorePruning",
+    "TaskMask",
+    "largest",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

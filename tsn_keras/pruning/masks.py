@@ -56,10 +56,12 @@ class TaskMask:
 
     @property
     def path(self) -> str:
+        """The kernel's path, as `summary` shows it."""
         return self.kernel.path
 
     @property
     def mask(self) -> np.ndarray:
+        """All slots that the task uses, own and shared."""
         return self.own | self.shared if self._inherits else self.own
 
     def values(self) -> np.ndarray:

@@ -330,7 +330,8 @@ class ScorePruning(Pruning):
 
     Args:
         score_frequency: one of so many steps trains scores; 1 for all steps.
-        **kwargs: as for `Pruning`.
+
+    The other arguments are those of `Pruning`.
     """
 
     learned_scores = True
@@ -371,7 +372,8 @@ class FisherPruning(Pruning):
 
     Args:
         power: in [0, 1].
-        **kwargs: as for `Pruning`.
+
+    The other arguments are those of `Pruning`.
     """
 
     needs_second_moments = True

@@ -14,3 +14,13 @@ from tsn_keras.quantization.width_search import code_bits as code_bits
 from tsn_keras.quantization.width_search import place_all as place_all
 from tsn_keras.quantization.width_search import search_widths as search_widths
 from tsn_keras.quantization.width_search import widen_worst as widen_worst
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "AdaptiveCodebook",
+    "Codebook",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

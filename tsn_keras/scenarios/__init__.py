@@ -15,3 +15,20 @@ from tsn_keras.scenarios.rotated_images import RotatedImages as RotatedImages
 from tsn_keras.scenarios.scenario import Scenario as Scenario
 from tsn_keras.scenarios.scenario import Task as Task
 from tsn_keras.scenarios.tfds_tasks import from_tfds as from_tfds
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "ClassSplits",
+    "ImageData",
+    "PermutedPixels",
+    "RotatedImages",
+    "Scenario",
+    "Task",
+    "from_datasets",
+    "from_image_folders",
+    "from_tfds",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

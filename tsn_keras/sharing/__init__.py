@@ -20,3 +20,20 @@ from tsn_keras.sharing.strategies import Always as Always
 from tsn_keras.sharing.strategies import Never as Never
 from tsn_keras.sharing.strategies import Sharing as Sharing
 from tsn_keras.sharing.strategies import WarmStart as WarmStart
+
+# For users: what completion shows and the reference describes.
+__all__ = [
+    "ActivationSimilarity",
+    "Always",
+    "Never",
+    "PlaneChoice",
+    "REASONS",
+    "Sharing",
+    "WarmStart",
+    "kl_divergence",
+    "masked_layers",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

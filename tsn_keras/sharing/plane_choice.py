@@ -62,6 +62,7 @@ class PlaneChoice:
 
     @property
     def doubtful(self) -> bool:
+        """Whether a trial must decide."""
         return self.plane is not None and self.trial_steps > 0
 
     def num_joined(self, num_kernels: int) -> int:

@@ -54,7 +54,7 @@ SETTABLE = {"learning_rate", "trainable"} | {
 }
 
 # What own data, results as tables and pages, and bundles of all heads took.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 158, 26_500, 760
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 160, 29_500, 760
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 9, 450, 36
 
 

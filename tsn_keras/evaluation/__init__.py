@@ -34,6 +34,7 @@ from tsn_keras.evaluation.scenario_run import ScenarioRun as ScenarioRun
 __all__ = [
     "AccuracyMatrix",
     "BitExactness",
+    "PUBLISHED",
     "ScenarioRun",
     "average_accuracy",
     "backward_transfer",
@@ -41,8 +42,14 @@ __all__ = [
     "forgetting",
     "forward_transfer",
     "hash_logits",
+    "mask_overlap",
+    "plot_accuracy_against_bytes",
     "plot_accuracy_matrix",
+    "plot_accuracy_over_time",
     "plot_capacity",
+    "plot_mask_overlap",
+    "plot_occupancy",
+    "write_html_report",
     "write_report",
 ]
 

@@ -20,6 +20,8 @@ from tsn_keras.scenarios.tfds_tasks import from_tfds as from_tfds
 __all__ = [
     "ClassSplits",
     "ImageData",
+    "ImageFolders",
+    "ImageScenario",
     "PermutedPixels",
     "RotatedImages",
     "Scenario",

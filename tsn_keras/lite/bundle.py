@@ -17,6 +17,7 @@ from tsn_keras.lite.bundles.network_output import put_out_networks
 from tsn_keras.lite.files.cleanup import slim
 from tsn_keras.lite.files.conversion import convert
 from tsn_keras.lite.precision import get_precision
+from tsn_keras.lite.task_file import beside_dense, dense_bytes
 from tsn_keras.lite.task_runner import TaskRunner
 from tsn_keras.lite.verification import (
     DELEGATES,
@@ -29,12 +30,26 @@ from tsn_keras.lite.verification import (
 
 @dataclasses.dataclass(frozen=True)
 class BundleReport:
-    """What was exported, and how each task compares with the model."""
+    """What was exported, and how each task compares with the model.
+
+    Args:
+        dense_bytes: int, the size of the file of ONE dense float32 network,
+            with the head of the first task.
+    """
 
     path: pathlib.Path
     bytes: int
+    dense_bytes: int
     tasks: tuple[str, ...]
     agreements: dict[str, Agreement]
+
+    @property
+    def fraction(self) -> float:
+        """The size of the file, of that of the dense network's file."""
+        return self.bytes / self.dense_bytes
+
+    def __str__(self) -> str:
+        return f"{beside_dense(self)}; {len(self.tasks)} tasks"
 
 
 def export_bundle(
@@ -92,6 +107,7 @@ def export_bundle(
         module = BundleModule(model, names, batch_size)
         with model.compiled_heads.tracing:
             signatures = module.signatures()
+        dense = dense_bytes(model, batch_size)
     content = put_out_networks(slim(convert(module, signatures)))
     outputs = signatures["compute"].structured_outputs
     classes = class_names or {}
@@ -100,7 +116,7 @@ def export_bundle(
     with complete_file(path) as file:
         file.write_bytes(content)
         agreements = _verify(file, model.switch.inputs, samples, expected)
-    return BundleReport(path, len(content), tuple(names), agreements)
+    return BundleReport(path, len(content), dense, tuple(names), agreements)
 
 
 def _samples(model: Any, task: str, data: Any) -> sampling.Samples:

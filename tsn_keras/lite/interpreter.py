@@ -1,5 +1,7 @@
 """Runs .tflite files with ai-edge-litert."""
 
+import contextlib
+import threading
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,11 @@ from tsn_keras.data import (
 )
 from tsn_keras.lite.checks import check_content
 from tsn_keras.lite.files.conversion import part_names
+from tsn_keras.lite.quiet import quiet
 from tsn_keras.lite.samples import Samples
+
+# LiteRT says once in a process that it uses XNNPACK.
+_has_said = threading.Event()
 
 
 def make_interpreter(
@@ -36,11 +42,18 @@ def make_interpreter(
         ) from error
     resolvers = litert.OpResolverType
     plain = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    return litert.Interpreter(
-        model_content=content,
-        experimental_op_resolver_type=resolvers.AUTO if xnnpack else plain,
-        num_threads=num_threads,
-    )
+    with contextlib.nullcontext() if _has_said.is_set() else quiet():
+        interpreter = litert.Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=resolvers.AUTO if xnnpack else plain,
+            num_threads=num_threads,
+        )
+        if xnnpack and not _has_said.is_set():
+            # If it fails, it fails again for who needs it.
+            with contextlib.suppress(RuntimeError, ValueError):
+                interpreter.allocate_tensors()
+            _has_said.set()
+    return interpreter
 
 
 class SignatureRunner:

@@ -1,9 +1,9 @@
 """Exports one task as a .tflite file."""
 
 import dataclasses
+import functools
 import os
 import pathlib
-import warnings
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,7 @@ from tsn_keras.lite.files.conversion import (
     refuse_loops,
 )
 from tsn_keras.lite.files.int4 import to_int4
-from tsn_keras.lite.files.sparse_integers import (
-    guard_sparse_integers,
-    loses_weights,
-)
+from tsn_keras.lite.files.sparse_weights import leave_out_zeros
 from tsn_keras.lite.networks.links import unwrapped
 from tsn_keras.lite.networks.rewriting import rewrite_network
 from tsn_keras.lite.networks.run_with_values import (
@@ -33,7 +30,11 @@ from tsn_keras.lite.networks.run_with_values import (
     task_values,
     task_variables,
 )
-from tsn_keras.lite.precision import Precision, get_precision
+from tsn_keras.lite.precision import (
+    Precision,
+    check_compression,
+    get_precision,
+)
 from tsn_keras.lite.verification import Agreement, model_outputs, verify_content
 
 
@@ -43,6 +44,8 @@ class ExportReport:
 
     Args:
         precision: str, a key of `tsn_keras.lite.PRECISIONS`.
+        compression: str, `auto` if zeros are left out, or else `none`.
+        dense_bytes: int, the size of the file of the dense float32 network.
         removed_units: dict by layer name, dead units left out.
         samples: str, what the file was verified with:
             `verification_data`, `representative_data` or `random`.
@@ -50,10 +53,32 @@ class ExportReport:
 
     path: pathlib.Path
     precision: str
+    compression: str
     bytes: int
+    dense_bytes: int
     removed_units: dict[str, int]
     samples: str
     agreement: Agreement
+
+    @property
+    def fraction(self) -> float:
+        """The size of the file, of that of the dense network's file."""
+        return self.bytes / self.dense_bytes
+
+    def __str__(self) -> str:
+        zeros = "left out" if self.compression == "auto" else "stored"
+        return (
+            f"{beside_dense(self)}; {self.precision}, zeros {zeros}; "
+            f"{self.agreement.agreement:.2%} of the predictions equal"
+        )
+
+
+def beside_dense(report: Any) -> str:
+    """Says how large a file is, beside that of the dense network."""
+    return (
+        f"{report.path.name}: {report.bytes:,} bytes, {report.fraction:.1%} of "
+        f"the dense network's {report.dense_bytes:,}"
+    )
 
 
 def export_task(
@@ -61,6 +86,7 @@ def export_task(
     path: str | os.PathLike,
     task: str | None = None,
     precision: str = "float32",
+    compression: str = "auto",
     batch_size: int | None = 1,
     representative_data: Any = None,
     verification_data: Any = None,
@@ -77,10 +103,14 @@ def export_task(
         model: `tsn_keras.ContinualModel`.
         path: str or path, ending in `.tflite`.
         task: str, the active one by default.
-        precision: str, a key of `tsn_keras.lite.PRECISIONS`.
+        precision: str, a key of `tsn_keras.lite.PRECISIONS`, what numbers
+            the file has.
+        compression: str, `auto` leaves zeros out where LiteRT can take it and
+            the file gets smaller, `none` stores every weight, as
+            microcontrollers need it.
         batch_size: int, or `None` for a file that takes any.
         representative_data: arrays or dataset of the task's inputs, which
-            `int8` and `sparse_int8` take the ranges of activations from.
+            `int8` takes the ranges of activations from.
         verification_data: arrays or dataset, `(x, y)` or inputs alone, that
             the file is compared on; `representative_data` by default, or
             seeded random inputs.
@@ -99,6 +129,7 @@ def export_task(
     check_numbers(min_agreement=min_agreement)
     check_flags(remove_dead_units=remove_dead_units)
     kind = get_precision(precision)
+    check_compression(compression)
     if not 0 <= min_agreement <= 1:
         raise ValueError(
             "`min_agreement` is a fraction of the predictions, from 0 to 1. "
@@ -125,7 +156,7 @@ def export_task(
     samples = verification or representative or sampling.random_samples(inputs)
     expected = model_outputs(model, samples, name)
     with model.switch.reading(name):
-        content, removed = task_content(
+        plain, removed = task_content(
             model,
             task_values(model, name),
             kind,
@@ -133,13 +164,36 @@ def export_task(
             representative,
             remove_dead_units,
         )
-    agreement = verify_content(
-        content, expected, samples, inputs, kind, min_agreement
+        is_dense = kind.weights == "float32" and not removed
+        size = dense_bytes(model, batch_size, plain if is_dense else None)
+    verify = functools.partial(
+        verify_content,
+        expected=expected,
+        samples=samples,
+        inputs=inputs,
+        precision=kind,
+        min_agreement=min_agreement,
     )
+    content = leave_out_zeros(plain) if compression == "auto" else plain
+    try:
+        agreement = verify(content)
+    except checks.ExportError:
+        if content is plain:
+            raise
+        # Some runtime cannot take the sparse form of this network.
+        content, agreement = plain, verify(plain)
     with complete_file(path) as file:
         file.write_bytes(content)
-    size, source = len(content), samples.source
-    return ExportReport(path, precision, size, removed, source, agreement)
+    return ExportReport(
+        path,
+        precision,
+        "none" if content is plain else "auto",
+        len(content),
+        size,
+        removed,
+        samples.source,
+        agreement,
+    )
 
 
 def export_dense(
@@ -163,19 +217,35 @@ def export_dense(
             "There is no task yet, and so no head to export. Add one with "
             "`model.add_task(name, head)`, and call `model.fit`."
         )
-    random = np.random.default_rng(0)
     # Another thread may select another head meanwhile.
     with model.heads.reading(model.heads.selected):
-        values = [
-            random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
-            for variable in task_variables(model)
-        ]
-        content, _ = task_content(
-            model, values, get_precision("float32"), batch_size
-        )
+        content = _dense_content(model, batch_size)
     with complete_file(path) as file:
         file.write_bytes(content)
     return path
+
+
+def dense_bytes(
+    model: Any, batch_size: int | None, content: bytes | None = None
+) -> int:
+    """Returns the size of the dense network's file, for the head at work.
+
+    The file is made once, if no content that is as large is at hand.
+    """
+    return model.compiled_heads.kept(
+        f"dense bytes, batch of {batch_size}",
+        lambda: len(content or _dense_content(model, batch_size)),
+    )
+
+
+def _dense_content(model: Any, batch_size: int | None) -> bytes:
+    random = np.random.default_rng(0)
+    values = [
+        random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
+        for variable in task_variables(model)
+    ]
+    precision = get_precision("float32")
+    return task_content(model, values, precision, batch_size)[0]
 
 
 def task_content(
@@ -227,16 +297,6 @@ def task_content(
 
     signatures = {"serving_default": function}
     content = convert(module, signatures, precision.settings(calibrate))
-    if precision.sparse and loses_weights(content):
-        warnings.warn(
-            "The file holds its zeros: the converter would lose weights, since "
-            "they lie in blocks that do not fill a layer's inputs.",
-            stacklevel=4,
-        )
-        precision = dataclasses.replace(precision, sparse=False)
-        content = convert(module, signatures, precision.settings(calibrate))
     if precision.weights == "int4":
         content = to_int4(content)
-    elif precision.weights == "int8" and precision.sparse:
-        content = guard_sparse_integers(content)
     return content, rewritten.removed if rewritten else {}

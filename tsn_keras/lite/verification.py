@@ -19,6 +19,7 @@ from tsn_keras.lite.interpreter import (
     single_or_all,
 )
 from tsn_keras.lite.precision import Precision
+from tsn_keras.lite.quiet import quiet
 from tsn_keras.lite.samples import Samples
 
 # The outputs of a file or a model, by name.
@@ -139,9 +140,10 @@ def verify_content(
 
 @contextlib.contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Raises what LiteRT raises as an `ExportError`."""
+    """Raises what LiteRT raises as an `ExportError`, without its logs."""
     try:
-        yield
+        with quiet():
+            yield
     except ExportError:
         raise
     except (RuntimeError, ValueError) as error:

@@ -15,6 +15,7 @@ import numpy as np
 from absl import app, flags, logging
 
 import tsn_keras
+from examples.progress import progress
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "TFDS folder; None to download.")
@@ -118,17 +119,17 @@ def load_mnist() -> tsn_keras.scenarios.ImageData:
 
 def learn_all(run: tsn_keras.evaluation.ScenarioRun) -> None:
     """Learns the remaining tasks, and prints a line for each."""
-    while run.remaining:
-        task = run.remaining[0]
-        report = run.learn(keras.layers.Dense(10), epochs=FLAGS.epochs)
-        index = run.learned - 1
-        print(
-            f"{task.name:<16} plane {report.plane:>3}  "
-            f"bits {list(report.bits.values())}  "
-            f"accuracy {run.matrix.values[index, index]:.2%}  "
-            f"{run.seconds:.0f} s",
-            flush=True,
-        )
+    with progress(len(run.remaining)) as bar:
+        for task in run.remaining:
+            bar.begin(task.name)
+            report = run.learn(keras.layers.Dense(10), epochs=FLAGS.epochs)
+            index = run.learned - 1
+            bar.end(
+                f"{task.name:<16} plane {report.plane:>3}  "
+                f"bits {list(report.bits.values())}  "
+                f"accuracy {run.matrix.values[index, index]:.2%}  "
+                f"{run.seconds:.0f} s"
+            )
 
 
 def main(_):

@@ -18,6 +18,7 @@ from absl import app, flags, logging
 
 import tsn_keras
 from examples import quickstart
+from examples.progress import progress
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the runs.")
@@ -85,7 +86,12 @@ def main(_):
     print(f"{'variant':<18}{'accuracy':>18}{'capacity':>18}{'seconds':>9}")
     rows = {}
     for name, off in VARIANTS.items():
-        outcomes = [learn_all(int(seed), off) for seed in FLAGS.seeds]
+        with progress(len(FLAGS.seeds)) as bar:
+            outcomes = []
+            for seed in FLAGS.seeds:
+                bar.begin(f"{name}, seed {seed}")
+                outcomes.append(learn_all(int(seed), off))
+                bar.end()
         row = rows[name] = summary(outcomes)
         accuracy, capacity = (
             "{:.2%} +- {:.2%}".format(*row[kind])

@@ -1,7 +1,7 @@
 """Exports the tasks of a saved model, verifies and measures the files.
 
     python -m examples.export_tflite --model=/tmp/permuted_mnist/model.keras \\
-        --format=float32,sparse_float32,sparse_dynamic_int8 --bundle \\
+        --precision=float32,dynamic_int8 --compression=auto,none --bundle \\
         --data_dir=/path/to/tfds --output_dir=/tmp/files
 
 With `--data_dir`, or `--download`, files are calibrated, verified and scored on
@@ -14,6 +14,7 @@ that of the network that it puts out.
 `--model` is not needed.
 """
 
+import itertools
 import json
 import pathlib
 
@@ -28,7 +29,10 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "A saved .keras file.")
 flags.DEFINE_list("task", [], "Names of tasks; all of them by default.")
 flags.DEFINE_list(
-    "format", ["float32"], f"Any of: {', '.join(lite.PRECISIONS)}."
+    "precision", ["float32"], f"Any of: {', '.join(lite.PRECISIONS)}."
+)
+flags.DEFINE_list(
+    "compression", ["auto"], f"Any of: {', '.join(lite.COMPRESSIONS)}."
 )
 flags.DEFINE_string("output_dir", "/tmp/export_tflite", "Where files go.")
 flags.DEFINE_bool("bundle", False, "Whether to export one file of all tasks.")
@@ -69,14 +73,16 @@ def load_tasks(model: keras.Model) -> dict:
 
 
 def export_formats(model, name: str, task, folder: pathlib.Path) -> list[dict]:
-    """Exports a task in every format asked for."""
+    """Exports a task in every precision and compression asked for."""
     rows = []
-    for precision in FLAGS.format:
+    forms = itertools.product(FLAGS.precision, FLAGS.compression)
+    for precision, compression in forms:
         report = model.export(
-            folder / f"{name}_{precision}.tflite",
+            folder / f"{name}_{precision}_{compression}.tflite",
             format="litert",
             task=name,
             precision=precision,
+            compression=compression,
             representative_data=task and task.validation,
             verification_data=task and task.test,
         )

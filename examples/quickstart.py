@@ -1,4 +1,4 @@
-"""Learns six tasks from handwritten digits and ships each as a file.
+"""Learns six tasks from handwritten digits and ships them as small files.
 
     python -m examples.quickstart --output_dir=/tmp/quickstart
 
@@ -16,6 +16,8 @@ from absl import app, flags, logging
 from sklearn.datasets import load_digits
 
 import tsn_keras
+from examples.progress import progress
+from tsn_keras import lite
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", "/tmp/quickstart", "Where all files go.")
@@ -73,26 +75,54 @@ def train_single(task: tsn_keras.scenarios.Task, epochs: int) -> float:
     return model.evaluate(task.test, return_dict=True, verbose=0)["accuracy"]
 
 
-def export_tasks(model, tasks, folder: pathlib.Path) -> list[dict]:
-    """Exports every task and runs each file on the test set."""
-    rows = []
-    for task in tasks:
-        path = folder / f"{task.name}.tflite"
-        model.export(path, format="litert", task=task.name, verbose=0)
-        x = np.concatenate([x for x, _ in task.test])
-        y = np.concatenate([y for _, y in task.test])
-        agreement = tsn_keras.lite.verify_file(model, path, x, task.name)
-        accuracy = (agreement.logits.argmax(axis=-1) == y).mean()
-        rows.append(
-            {
-                "file": path.name,
-                "bytes": path.stat().st_size,
-                "accuracy": accuracy,
-                "predictions_equal": agreement.predictions_equal,
-                "largest_difference": agreement.largest_difference,
-            }
-        )
-    return rows
+def export_task(model, task: tsn_keras.scenarios.Task, path) -> dict:
+    """Exports a task, and runs its file on the test set."""
+    exported = model.export(path, format="litert", task=task.name)
+    x = np.concatenate([x for x, _ in task.test])
+    agreement = lite.verify_file(model, path, x, task.name)
+    return {
+        "file": path.name,
+        "bytes": exported.bytes,
+        "dense_bytes": exported.dense_bytes,
+        "predictions_equal": agreement.predictions_equal,
+        "largest_difference": agreement.largest_difference,
+    }
+
+
+def row(report, accuracy: float, dense: float, file: dict) -> str:
+    """Returns what is printed of a task."""
+    bits = "/".join(map(str, report.bits.values()))
+    return (
+        f"{report.name:<15}{report.plane:>6}{sum(report.own.values()):>6}"
+        f"{sum(report.shared.values()):>7}{bits:>6}{accuracy:>10.2%}"
+        f"{dense:>8.2%}{file['bytes']:>9,}"
+        f"{file['bytes'] / file['dense_bytes']:>10.0%}"
+    )
+
+
+HEADER = (
+    f"{'task':<15}{'plane':>6}{'own':>6}{'shared':>7}{'bits':>6}"
+    f"{'accuracy':>10}{'dense':>8}{'file':>9}{'of dense':>10}"
+)
+
+
+def print_results(report: dict, single: list, bundle) -> None:
+    files, dense = report["files"], bundle.dense_bytes
+    sizes = {
+        f"{len(files)} dense networks": sum(f["dense_bytes"] for f in files),
+        f"{len(files)} task files": sum(f["bytes"] for f in files),
+        "one bundle of all": bundle.bytes,
+        "the bank": report["capacity"]["total_bytes"],
+    }
+    metrics = report["metrics"]
+    print(
+        f"average accuracy {metrics['average_accuracy']:.2%}, dense networks "
+        f"{np.mean(single):.2%}; backward transfer "
+        f"{metrics['backward_transfer']:.4f}\n"
+        f"bit-exact after save and load: {report['bit_exact']}"
+    )
+    for name, size in sizes.items():
+        print(f"{name:<20}{size:>9,} bytes{size / dense:>6.2f} dense files")
 
 
 def main(_):
@@ -104,37 +134,32 @@ def main(_):
     model = make_model(FLAGS.seed)
     compile_model(model, FLAGS.epochs * tasks[0].train.cardinality().numpy())
 
-    run = tsn_keras.evaluation.ScenarioRun(model, tasks, folder)
-    single = []
-    print(f"{'task':<16}{'plane':>6}{'own':>7}{'shared':>7}{'bits':>8}", end="")
-    print(f"{'accuracy':>10}{'dense':>8}{'bits equal':>12}{'file':>10}")
-    for task in tasks:
-        run.learn(keras.layers.Dense(task.num_classes), epochs=FLAGS.epochs)
-        single.append(train_single(task, FLAGS.epochs))
-
-    # With the model as it was saved.
-    run = tsn_keras.evaluation.ScenarioRun(model, tasks, folder, resume=True)
-    files = export_tasks(run.model, tasks, folder)
-    report = run.finish(FLAGS.flag_values_dict(), single, files=files)
-    for index, (entry, file) in enumerate(zip(report["tasks"], files)):
-        bits = "/".join(map(str, entry["bits"].values()))
-        print(
-            f"{entry['name']:<16}{entry['plane']:>6}"
-            f"{sum(entry['own'].values()):>7}"
-            f"{sum(entry['shared'].values()):>7}{bits:>8}"
-            f"{run.matrix.values[-1, index]:>10.2%}{single[index]:>8.2%}"
-            f"{str(file['predictions_equal']):>12}{file['bytes']:>10,}"
-        )
-    metrics, capacity = report["metrics"], report["capacity"]
-    print(
-        f"average accuracy {metrics['average_accuracy']:.2%}, single dense "
-        f"networks {np.mean(single):.2%}; backward transfer "
-        f"{metrics['backward_transfer']:.4f}; bit-exact after save and load: "
-        f"{report['bit_exact']}\n"
-        f"capacity {capacity['total_bytes']:,} bytes, "
-        f"{capacity['fraction']:.1%} of one dense network; "
-        f"{time.perf_counter() - start:.0f} s; everything in {folder}"
+    run = tsn_keras.evaluation.ScenarioRun(
+        model, tasks, folder, verbose=0
     )
+    single, files = [], []
+    print(HEADER, flush=True)
+    with progress(len(tasks) + 1) as bar:
+        for index, task in enumerate(tasks):
+            bar.begin(task.name)
+            head = keras.layers.Dense(task.num_classes)
+            learned = run.learn(head, epochs=FLAGS.epochs)
+            single.append(train_single(task, FLAGS.epochs))
+            path = folder / f"{task.name}.tflite"
+            files.append(export_task(model, task, path))
+            accuracy = run.matrix.values[index, index]
+            bar.end(row(learned, accuracy, single[-1], files[-1]))
+        # With the model as it was saved.
+        bar.begin("all tasks together")
+        saved = tsn_keras.evaluation.ScenarioRun(
+            model, tasks, folder, resume=True, verbose=0
+        )
+        bundle = lite.export_bundle(saved.model, folder / "all_tasks.tflite")
+        report = saved.finish(FLAGS.flag_values_dict(), single, files=files)
+        bar.end()
+    print_results(report, single, bundle)
+    seconds = time.perf_counter() - start
+    print(f"{seconds:.0f} s; everything in {folder}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from absl import app, flags, logging
 
 import tsn_keras
 from examples.choices import define_choices
+from examples.progress import progress
 from tsn_keras.evaluation.run_identity import describe_tasks
 from tsn_keras.files import complete_file
 
@@ -158,17 +159,24 @@ def dense_accuracies(tasks, steps: int, path: pathlib.Path) -> list[float]:
     accuracies = []
     if FLAGS.resume and path.exists():
         accuracies = json.loads(path.read_text())
-    for index in range(len(accuracies), len(tasks)):
-        task = tasks[index]
-        keras.utils.set_random_seed(1000 * FLAGS.seed + index)
-        network = keras.Sequential([make_backbone(), layers.Dense(NUM_CLASSES)])
-        compile_model(network, steps)
-        network.fit(task.train, epochs=FLAGS.epochs, verbose=0)
-        results = network.evaluate(task.test, verbose=0, return_dict=True)
-        accuracies.append(results["accuracy"])
-        write_json(accuracies, path)
-        print(f"dense   {task.name}: {accuracies[-1]:.2%}", flush=True)
+    left = range(len(accuracies), len(tasks))
+    with progress(len(left)) as bar:
+        for index in left:
+            task = tasks[index]
+            bar.begin(task.name)
+            accuracies.append(dense_accuracy(task, index, steps))
+            write_json(accuracies, path)
+            bar.end(f"dense   {task.name}: {accuracies[-1]:.2%}")
     return accuracies
+
+
+def dense_accuracy(task, index: int, steps: int) -> float:
+    keras.utils.set_random_seed(1000 * FLAGS.seed + index)
+    network = keras.Sequential([make_backbone(), layers.Dense(NUM_CLASSES)])
+    compile_model(network, steps)
+    network.fit(task.train, epochs=FLAGS.epochs, shuffle=False, verbose=0)
+    results = network.evaluate(task.test, verbose=0, return_dict=True)
+    return results["accuracy"]
 
 
 def joint_accuracy(tasks, path: pathlib.Path) -> float:

@@ -156,7 +156,7 @@ class FrozenPartsTest(parameterized.TestCase):
         model.save(self.path)
         # The architecture's JSON is the rest.
         excess = os.path.getsize(self.path) - capacity.total_bytes
-        self.assertBetween(excess, 1, 20_000)
+        self.assertBetween(excess, 1, 3_000)
         loaded = keras.models.load_model(self.path)
         self.assertEqual(loaded.bank.to_bytes(), model.bank.to_bytes())
         values = [np.asarray(v).tobytes() for v in loaded.switch.base]

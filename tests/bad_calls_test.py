@@ -462,6 +462,16 @@ EXPORT = [
         )
         for value in (None, 8, ["int8"], "int3")
     ),
+    *(
+        bad(
+            ValueError,
+            "nknown compression.*auto, none",
+            STORED,
+            At("a.tflite"),
+            compression=value,
+        )
+        for value in (None, 8, ["auto"], "sparse")
+    ),
     bad(
         ValueError,
         "needs `representative_data`",

@@ -19,7 +19,8 @@ ROOMS = sorted(
 HOUSE = {
     "bank": "CONSTANT_WIDTH ComponentDraft FLOAT_WIDTH HALF_WIDTH widest_width",
     "layers": "Kernels MaskedKernel assign call_given computing_with "
-    "computing_with_own_values counting_parameters given_value has_given_values "
+    "computing_with_own_values counting_parameters given_value "
+    "has_given_values "
     "is_named_as_kernel read signature with_quick_averages without_noise",
     "lite": "Samples packed_bytes verify_content",
     "pruning": "MaskUpdates check_second_moments has_second_moments "

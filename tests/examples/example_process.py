@@ -8,11 +8,12 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def run_example(*arguments: str) -> str:
+def run_example(*arguments: str, with_errors: bool = False) -> str:
     """Returns what an example printed; raises if it failed.
 
     Args:
         *arguments: str, what follows `python` on the command line.
+        with_errors: Whether what it wrote to standard error follows.
     """
     environment = {
         **os.environ,
@@ -27,4 +28,4 @@ def run_example(*arguments: str) -> str:
     )
     if finished.returncode:
         raise AssertionError(finished.stderr[-4000:])
-    return finished.stdout
+    return finished.stdout + (finished.stderr if with_errors else "")

@@ -17,14 +17,15 @@ class ExportTfliteTest(absltest.TestCase):
             "examples.export_tflite",
             f"--model={folder / 'model.keras'}",
             "--task=task 0,task 1",
-            "--format=float32,dynamic_int8",
+            "--precision=float32,dynamic_int8",
+            "--compression=auto,none",
             "--bundle",
             "--repetitions=3",
             f"--output_dir={folder / 'files'}",
         )
         self.assertRegex(printed, "select: .* ms per million weights")
         rows = json.loads((folder / "files" / "export.json").read_text())
-        self.assertLen(rows, 1 + 2 * 2 + 1)
+        self.assertLen(rows, 1 + 2 * 4 + 1)
         for row in rows:
             size = pathlib.Path(row["path"]).stat().st_size
             self.assertEqual(row["bytes"], size)

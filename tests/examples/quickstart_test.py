@@ -5,15 +5,23 @@ import tempfile
 from absl.testing import absltest
 
 from tests.examples.example_process import run_example
+from tsn_keras import lite
 
 
 class QuickstartTest(absltest.TestCase):
     def test_learns_ships_and_reports(self):
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         printed = run_example(
-            "-m", "examples.quickstart", "--epochs=6", f"--output_dir={folder}"
+            "-m",
+            "examples.quickstart",
+            f"--output_dir={folder}",
+            with_errors=True,
         )
         self.assertIn("bit-exact after save and load: True", printed)
+        lines = printed.splitlines()
+        self.assertLessEqual(len(lines), 25, printed)
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertNotRegex(printed, "[Ww]arning|0000 |delegate")
         report = json.loads((folder / "report.json").read_text())
         self.assertTrue(report["bit_exact"])
         self.assertEqual(report["metrics"]["backward_transfer"], 0.0)
@@ -21,7 +29,14 @@ class QuickstartTest(absltest.TestCase):
         # Rotated digits are similar, permuted ones are not.
         planes = [task["plane"] for task in report["tasks"]]
         self.assertEqual(planes, [0, 0, 0, 1, 2, 3])
-        for file in report["files"]:
+        bundle = folder / "all_tasks.tflite"
+        self.assertLen(lite.TaskRunner(bundle).tasks, 6)
+        dense = report["files"][0]["dense_bytes"]
+        self.assertLess(bundle.stat().st_size, 0.6 * dense)
+        for file, task in zip(report["files"], report["tasks"]):
+            used = [*task["own"].values(), *task["shared"].values()]
+            kept = sum(used) / (64 * 128 + 128 * 128)
+            self.assertLess(file["bytes"], 1.4 * kept * dense + 8000)
             self.assertTrue(file["predictions_equal"])
             self.assertLess(file["largest_difference"], 1e-4)
             self.assertEqual(

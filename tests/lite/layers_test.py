@@ -137,13 +137,17 @@ class LayersTest(LiteTestCase):
     def test_sparse_and_integer_weights(self, backbone):
         model, x, outputs = model_and_inputs(backbone)
         expected = outputs["task 0"]
-        for precision, bound in (
-            ("sparse_float32", 1e-5),
-            ("dynamic_int8", 0.1),
-            ("sparse_dynamic_int8", 0.1),
+        for precision, compression, bound in (
+            ("float32", "auto", 1e-5),
+            ("dynamic_int8", "none", 0.1),
+            ("dynamic_int8", "auto", 0.1),
         ):
             lite.export_task(
-                model, self.path, "task 0", precision=precision
+                model,
+                self.path,
+                "task 0",
+                precision=precision,
+                compression=compression,
             )
             int8 = stored_in_int8(self.path.read_bytes())
             self.assertEqual(bool(int8), "int8" in precision)
@@ -158,9 +162,8 @@ class LayersTest(LiteTestCase):
         )
         model = small_models.make_model(backbone, tasks=1)
         x = small_models.random_inputs(model, 4)
-        report = lite.export_task(
-            model, self.path, precision="sparse_float32", verification_data=x
-        )
+        report = lite.export_task(model, self.path, verification_data=x)
+        self.assertEqual(report.compression, "auto")
         self.assertEqual(report.samples, "verification_data")
         self.assertGreater(np.ptp(report.agreement.logits), 0.1)
 

@@ -33,7 +33,11 @@ class MicrocontrollerTest(LiteTestCase):
         model = small_models.make_model(backbone(), tasks=1)
         x = small_models.random_inputs(model, 40)
         lite.export_task(
-            model, self.path, precision="int8", representative_data=x
+            model,
+            self.path,
+            precision="int8",
+            compression="none",
+            representative_data=x,
         )
         found = lite.check_microcontroller(self.path.read_bytes())
         self.assertIn("FULLY_CONNECTED", dict(found))
@@ -48,7 +52,11 @@ class MicrocontrollerTest(LiteTestCase):
         model = small_models.make_model(tasks=1)
         x = small_models.random_inputs(model, 40)
         lite.export_task(
-            model, self.path, precision="int8", representative_data=x
+            model,
+            self.path,
+            precision="int8",
+            compression="none",
+            representative_data=x,
         )
         source, header = lite.export_c_array(self.path)
         text = source.read_text()
@@ -74,8 +82,17 @@ class MicrocontrollerTest(LiteTestCase):
             lite.export_c_array(self.path)
         self.assertFalse(self.path.with_suffix(".cc").exists())
 
+    def test_sparse_files_are_refused(self):
+        model = small_models.make_model(
+            small_models.dense_backbone((64, 64), 60), tasks=1, kept=0.1
+        )
+        lite.export_task(model, self.path)
+        message = "DENSIFY.*compression='none'"
+        with self.assertRaisesRegex(lite.ExportError, message):
+            lite.export_c_array(self.path)
+
     def test_names_must_be_identifiers(self):
         model = small_models.make_model(tasks=1)
-        lite.export_task(model, self.path)
+        lite.export_task(model, self.path, compression="none")
         with self.assertRaisesRegex(ValueError, "identifier"):
             lite.export_c_array(self.path, "3 d")

@@ -43,17 +43,18 @@ class EndlessBatches(keras.utils.PyDataset):
 
 class TaskFileTest(LiteTestCase):
     @parameterized.parameters(
-        ("float32", 1.1, 1e-5),
-        ("float16", 0.6, 1e-2),
-        ("sparse_float32", 0.6, 1e-5),
-        ("sparse_float16", 0.4, 1e-2),
-        ("dynamic_int8", 0.4, 0.2),
-        ("sparse_dynamic_int8", 0.35, 0.2),
-        ("int8", 0.4, 0.2),
-        ("sparse_int8", 0.35, 0.2),
-        ("int4", 0.27, 0.2),
+        ("float32", "none", 1.1, 1e-5),
+        ("float16", "none", 0.6, 1e-2),
+        ("float32", "auto", 0.22, 1e-5),
+        ("float16", "auto", 0.16, 1e-2),
+        ("dynamic_int8", "none", 0.4, 0.2),
+        ("dynamic_int8", "auto", 0.28, 0.2),
+        ("int8", "none", 0.4, 0.2),
+        ("int8", "auto", 0.33, 0.2),
+        ("int4", "none", 0.27, 0.2),
+        ("int4", "auto", 0.27, 0.2),
     )
-    def test_precisions(self, precision, size, difference):
+    def test_precisions(self, precision, compression, size, difference):
         model = wide_model(kept=0.15, kind="linear", width=4)
         x = small_models.random_inputs(model, 40)
         y = model.predict(x, verbose=0).argmax(axis=-1)
@@ -61,9 +62,11 @@ class TaskFileTest(LiteTestCase):
             self.path,
             format="litert",
             precision=precision,
+            compression=compression,
             representative_data=x,
             verification_data=(x, y),
         )
+        self.assertEqual(report.compression, compression)
         dense = 4 * (60 * 64 + 64 * 48 + 48 * 4)
         self.assertEqual(report.bytes, self.path.stat().st_size)
         self.assertLess(report.bytes, size * dense + 3000)
@@ -72,10 +75,37 @@ class TaskFileTest(LiteTestCase):
         self.assertLess(agreement.largest_difference, difference * scale)
         self.assertEqual(agreement.accuracy, agreement.agreement)
         self.assertEqual(agreement.model_accuracy, 1.0)
+        lite.export_dense(model, self.folder / "dense.tflite")
+        found = (self.folder / "dense.tflite").stat().st_size
+        self.assertEqual(report.dense_bytes, found)
+        self.assertIn(f"{report.bytes / found:.1%} of the dense", str(report))
+
+    def test_zeros_stay_where_that_is_smaller(self):
+        model = wide_model(kept=0.95)
+        sizes = []
+        for compression in lite.COMPRESSIONS:
+            report = lite.export_task(
+                model, self.path, compression=compression
+            )
+            self.assertEqual(report.compression, "none")
+            sizes.append(report.bytes)
+        self.assertEqual(*sizes)
+
+    def test_zeros_stay_where_a_runtime_cannot_take_it(self):
+        model = wide_model()
+
+        def broken(content):
+            return b"\0\0\0\0TFL3" + content[8:]
+
+        with mock.patch.object(task_file, "leave_out_zeros", broken):
+            report = lite.export_task(model, self.path)
+        self.assertEqual(report.compression, "none")
+        found = dict(lite.operators(self.path.read_bytes()))
+        self.assertNotIn("DENSIFY", found)
 
     def test_the_file_is_a_plain_network(self):
         model = wide_model()
-        model.export(self.path, format="litert")
+        model.export(self.path, format="litert", compression="none")
         operators = lite.operators(self.path.read_bytes())
         self.assertEqual([name for name, _ in operators], ["FULLY_CONNECTED"])
 
@@ -215,6 +245,8 @@ class TaskFileTest(LiteTestCase):
     @parameterized.parameters(
         ({"task": "other"}, "Unknown task 'other'.*task 0"),
         ({"precision": "int7"}, "Unknown precision 'int7'.*float32"),
+        ({"precision": "sparse_int8"}, "Unknown.*compression='auto'"),
+        ({"compression": "sparse"}, "'sparse'.*auto, none"),
         ({"precision": "int8"}, "needs `representative_data`"),
         ({"representative_data": np.zeros((3, 9))}, r"\(None, 60\).*\(3, 9\)"),
         ({"verification_data": np.zeros((0, 60))}, "no examples"),

@@ -117,7 +117,7 @@ class TaskMetadataTest(LiteTestCase):
         self.assertIsNone(found["normalization"])
 
     @parameterized.parameters(
-        "float16", "dynamic_int8", "int8", "sparse_float32", None
+        "float16", "dynamic_int8", "int8", "float32", None
     )
     def test_in_files_of_every_kind(self, precision):
         model = named_model()

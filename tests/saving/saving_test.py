@@ -72,13 +72,15 @@ class SavingTest(parameterized.TestCase):
     def check_size(self, model):
         model.save(self.path)
         with zipfile.ZipFile(self.path) as archive:
-            config = len(archive.read("config.json"))
+            config = archive.getinfo("config.json")
+            self.assertLess(config.compress_size, config.file_size / 2)
             stored = archive.read("assets/bank")
             self.assertLen(archive.namelist(), 4)
             self.assertEmpty(np.load(archive.open("model.weights.npz")).files)
         capacity = model.capacity()
         self.assertEqual(
-            os.path.getsize(self.path), capacity.total_bytes + config
+            os.path.getsize(self.path),
+            capacity.total_bytes + config.compress_size,
         )
         self.assertEqual(capacity.total_bytes, sum(capacity.bytes.values()))
         bank = model.bank.to_bytes()

@@ -190,6 +190,11 @@ class TrainingData:
         yield from self._generator
 
     @property
+    def shuffled_by_keras(self) -> bool:
+        """Whether `shuffle` of `fit` says anything about the data."""
+        return self.is_arrays or isinstance(self.x, keras.utils.PyDataset)
+
+    @property
     def is_read_once(self) -> bool:
         """Whether the data cannot be started again."""
         return self._generator is not None
@@ -292,7 +297,8 @@ class TrainingData:
         if count in (0, 1):
             return None
         training = self.x.skip(held).repeat().take(steps)
-        arguments = {"x": training, "class_weight": self.class_weight}
+        weights = self.class_weight
+        arguments = {"x": training, "class_weight": weights, "shuffle": False}
         return arguments, {"x": self.x.take(held)}
 
     def _held_out_rows(self, steps: int) -> tuple[dict, dict] | None:

@@ -12,6 +12,7 @@ from tsn_keras.lite.microcontroller import (
     check_microcontroller as check_microcontroller,
 )
 from tsn_keras.lite.microcontroller import export_c_array as export_c_array
+from tsn_keras.lite.precision import COMPRESSIONS as COMPRESSIONS
 from tsn_keras.lite.precision import PRECISIONS as PRECISIONS
 from tsn_keras.lite.runner import TaskRunner as TaskRunner
 from tsn_keras.lite.runner import make_interpreter as make_interpreter

@@ -20,6 +20,7 @@ from tsn_keras.lite.files.conversion import convert
 from tsn_keras.lite.networks.float32 import check_alike, in_float32
 from tsn_keras.lite.precision import get_precision
 from tsn_keras.lite.runner import TaskRunner
+from tsn_keras.lite.task_file import dense_bytes
 from tsn_keras.lite.verification import (
     DELEGATES,
     Agreement,
@@ -38,6 +39,8 @@ class BundleReport:
     `equal` is the fraction of equal predictions.
 
     Args:
+        dense_bytes: int, the size of the file of ONE dense float32 network,
+            with the head of the first task.
         samples: dict of str by task, what it was verified with:
             `verification_data`, `validation_data` (a few examples that the
             task was validated with) or `random`.
@@ -45,6 +48,7 @@ class BundleReport:
 
     path: pathlib.Path
     bytes: int
+    dense_bytes: int
     tasks: tuple[str, ...]
     agreements: dict[str, Agreement]
     samples: dict[str, str]
@@ -55,6 +59,7 @@ class BundleReport:
         return {
             "path": str(self.path),
             "bytes": self.bytes,
+            "dense_bytes": self.dense_bytes,
             "tasks": list(self.tasks),
             "agreements": {task: each.to_dict() for task, each in agreements},
         }
@@ -79,8 +84,16 @@ class BundleReport:
             for task, each in self.agreements.items()
         ]
         forms = {"task": "", "equal": ".1%", "difference": ".1e"}
-        title = f"{self.path.name}: {self.bytes:,} bytes, {len(rows)} tasks"
+        title = (
+            f"{self.path.name}: {self.bytes:,} bytes, {self.fraction:.1%} of "
+            f"ONE dense network's {self.dense_bytes:,}, {len(rows)} tasks"
+        )
         return Table([Column(*each) for each in forms.items()], rows, title)
+
+    @property
+    def fraction(self) -> float:
+        """The size of the file, of that of the dense network's file."""
+        return self.bytes / self.dense_bytes
 
 
 def export_bundle(
@@ -153,14 +166,17 @@ def export_bundle(
         for name, tasks in module.networks.items()
         for task in tasks
     }
+    with network.switch.reading(names[0]):
+        dense = dense_bytes(network, batch_size)
     metadata = describe(model, names, classes, module.inputs, outputs)
     content = sign(content, metadata)
     with complete_file(path) as file:
         file.write_bytes(content)
         agreements = _verify(file, model.switch.inputs, samples, expected)
     sources = {name: found.source for name, found in samples.items()}
-    size = len(content)
-    return BundleReport(path, size, tuple(names), agreements, sources)
+    return BundleReport(
+        path, len(content), dense, tuple(names), agreements, sources
+    )
 
 
 def _samples(model: Any, task: str, data: Any) -> sampling.Samples:

@@ -52,8 +52,9 @@ def check_microcontroller(content: bytes) -> list[tuple[str, int]]:
     if missing:
         raise ExportError(
             "The int8 kernels of TFLite for Microcontrollers do not have: "
-            f"{', '.join(missing)}. Export with precision 'int8' and a static "
-            "batch size, or replace the layers that need these operators."
+            f"{', '.join(missing)}. Export with precision='int8', "
+            "compression='none' and a static batch size, or replace the layers "
+            "that need these operators."
         )
     return found
 

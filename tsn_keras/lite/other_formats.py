@@ -17,6 +17,7 @@ from tsn_keras.layers import computing_with
 from tsn_keras.lite.checks import check_folder, consolidated_task
 from tsn_keras.lite.files.conversion import Holder
 from tsn_keras.lite.networks.run_with_values import task_values, task_variables
+from tsn_keras.lite.quiet import quiet
 
 
 def export_other(
@@ -28,7 +29,8 @@ def export_other(
 ) -> None:
     """Exports a consolidated task as Keras exports any model.
 
-    All else is as in `keras.Model.export`.
+    All else is as in `keras.Model.export`, but that nothing is printed unless
+    `verbose` is given.
     """
     name = consolidated_task(model, task)
     check_paths(filepath=filepath)
@@ -47,12 +49,13 @@ def export_other(
     tracing = model.compiled_heads.tracing
     with complete_folder(path) as unfinished, tracing:
         try:
-            network.export(
-                str(unfinished),
-                format=format,
-                input_signature=signature,
-                **kwargs,
-            )
+            with quiet():
+                network.export(
+                    str(unfinished),
+                    format=format,
+                    input_signature=signature,
+                    **{"verbose": False, **kwargs},
+                )
         except ImportError as error:
             raise ImportError(
                 f"Exporting with format='{format}' needs a package that "

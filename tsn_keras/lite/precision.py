@@ -1,11 +1,11 @@
-"""How the weights of a file may be stored."""
+"""Two words say how a file stores weights: its precision and compression."""
 
 import dataclasses
 
 import tensorflow as tf
 
-SPARSE = tf.lite.Optimize.EXPERIMENTAL_SPARSITY
 QUANTIZED = tf.lite.Optimize.DEFAULT
+COMPRESSIONS = ("auto", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +15,10 @@ class Precision:
     Args:
         weights: str, `float32`, `float16`, `int8` or `int4`.
         integer: bool, whether activations, inputs and outputs are int8 too.
-        sparse: bool, whether zeros are left out of the file.
     """
 
     weights: str
     integer: bool = False
-    sparse: bool = False
 
     @property
     def is_float(self) -> bool:
@@ -31,12 +29,9 @@ class Precision:
 
         Integer files need representative data, a function that yields inputs.
         """
-        optimizations = []
+        settings = {"optimizations": []}
         if self.weights != "float32":
-            optimizations.append(QUANTIZED)
-        if self.sparse:
-            optimizations.append(SPARSE)
-        settings = {"optimizations": optimizations}
+            settings["optimizations"].append(QUANTIZED)
         target = {}
         if self.weights == "float16":
             target["supported_types"] = [tf.float16]
@@ -51,12 +46,8 @@ class Precision:
 PRECISIONS = {
     "float32": Precision("float32"),
     "float16": Precision("float16"),
-    "sparse_float32": Precision("float32", sparse=True),
-    "sparse_float16": Precision("float16", sparse=True),
     "dynamic_int8": Precision("int8"),
-    "sparse_dynamic_int8": Precision("int8", sparse=True),
     "int8": Precision("int8", integer=True),
-    "sparse_int8": Precision("int8", integer=True, sparse=True),
     "int4": Precision("int4"),
 }
 
@@ -64,12 +55,23 @@ PRECISIONS = {
 def get_precision(name: str) -> Precision:
     """Returns the precision of a name, or says which there are.
 
-    >>> get_precision("sparse_float32").sparse
+    >>> get_precision("int8").integer
     True
     """
     if not isinstance(name, str) or name not in PRECISIONS:
         raise ValueError(
             f"Unknown precision '{name}'. Choose one of: "
-            f"{', '.join(PRECISIONS)}."
+            f"{', '.join(PRECISIONS)}. Zeros are left out by "
+            "`compression='auto'`."
         )
     return PRECISIONS[name]
+
+
+def check_compression(name: str) -> None:
+    """Refuses what is no compression, and says which there are."""
+    if not isinstance(name, str) or name not in COMPRESSIONS:
+        raise ValueError(
+            f"Unknown compression '{name}'. Choose one of: "
+            f"{', '.join(COMPRESSIONS)}. 'auto' leaves zeros out where that "
+            "makes the file smaller, 'none' stores every weight."
+        )

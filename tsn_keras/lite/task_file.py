@@ -1,9 +1,9 @@
 """Exports one task as a .tflite file."""
 
 import dataclasses
+import functools
 import os
 import pathlib
-import warnings
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,7 @@ from tsn_keras.lite.files.conversion import (
     refuse_loops,
 )
 from tsn_keras.lite.files.int4 import to_int4
-from tsn_keras.lite.files.sparse_integers import (
-    guard_sparse_integers,
-    loses_weights,
-)
+from tsn_keras.lite.files.sparse_weights import leave_out_zeros
 from tsn_keras.lite.networks.float32 import check_alike, in_float32
 from tsn_keras.lite.networks.links import unwrapped
 from tsn_keras.lite.networks.rewriting import rewrite_network
@@ -34,7 +31,11 @@ from tsn_keras.lite.networks.run_with_values import (
     task_values,
     task_variables,
 )
-from tsn_keras.lite.precision import Precision, get_precision
+from tsn_keras.lite.precision import (
+    Precision,
+    check_compression,
+    get_precision,
+)
 from tsn_keras.lite.task_metadata import with_task_metadata
 from tsn_keras.lite.verification import Agreement, model_outputs, verify_content
 from tsn_keras.tables import Column, Table
@@ -49,6 +50,8 @@ class ExportReport:
 
     Args:
         precision: str, a key of `tsn_keras.lite.PRECISIONS`.
+        compression: str, `auto` if zeros are left out, or else `none`.
+        dense_bytes: int, the size of the file of the dense float32 network.
         removed_units: dict by layer name, dead units left out.
         samples: str, what the file was verified with: `verification_data`,
             `representative_data`, `validation_data` (a few examples that the
@@ -57,7 +60,9 @@ class ExportReport:
 
     path: pathlib.Path
     precision: str
+    compression: str
     bytes: int
+    dense_bytes: int
     removed_units: dict[str, int]
     samples: str
     agreement: Agreement
@@ -67,7 +72,9 @@ class ExportReport:
         return {
             "path": str(self.path),
             "precision": self.precision,
+            "compression": self.compression,
             "bytes": self.bytes,
+            "dense_bytes": self.dense_bytes,
             "removed_units": dict(self.removed_units),
             "samples": self.samples,
             "agreement": self.agreement.to_dict(),
@@ -91,14 +98,22 @@ class ExportReport:
         entries = {
             "file": self.path.name,
             "precision": self.precision,
+            "compression": self.compression,
             "bytes": self.bytes,
+            "of dense": self.fraction,
             "equal": self.agreement.agreement,
             "difference": self.agreement.largest_difference,
             "verified with": self.samples,
         }
-        forms = {"bytes": ",d", "equal": ".1%", "difference": ".1e"}
+        forms = {"bytes": ",d", "difference": ".1e"}
+        forms |= dict.fromkeys(("of dense", "equal"), ".1%")
         columns = [Column(name, forms.get(name, "")) for name in entries]
         return Table(columns, [list(entries.values())])
+
+    @property
+    def fraction(self) -> float:
+        """The size of the file, of that of the dense network's file."""
+        return self.bytes / self.dense_bytes
 
 
 def export_task(
@@ -106,6 +121,7 @@ def export_task(
     path: str | os.PathLike,
     task: str | None = None,
     precision: str = "float32",
+    compression: str = "auto",
     batch_size: int | None = 1,
     representative_data: Any = None,
     verification_data: Any = None,
@@ -124,10 +140,14 @@ def export_task(
         model: `tsn_keras.ContinualModel`.
         path: str or path, ending in `.tflite`.
         task: str, the active one by default.
-        precision: str, a key of `tsn_keras.lite.PRECISIONS`.
+        precision: str, a key of `tsn_keras.lite.PRECISIONS`, what numbers
+            the file has.
+        compression: str, `auto` leaves zeros out where LiteRT can take it and
+            the file gets smaller, `none` stores every weight, as
+            microcontrollers need it.
         batch_size: int, or `None` for a file that takes any.
         representative_data: arrays or dataset of the task's inputs, which
-            `int8` and `sparse_int8` take the ranges of activations from.
+            `int8` takes the ranges of activations from.
         verification_data: arrays or dataset, `(x, y)` or inputs alone, that
             the file is compared on. By default `representative_data`, or a few
             examples that the task was validated with, which the model keeps
@@ -147,6 +167,7 @@ def export_task(
     check_numbers(min_agreement=min_agreement)
     check_flags(remove_dead_units=remove_dead_units)
     kind = get_precision(precision)
+    check_compression(compression)
     if not 0 <= min_agreement <= 1:
         raise ValueError(
             "`min_agreement` is a fraction of the predictions, from 0 to 1. "
@@ -178,7 +199,7 @@ def export_task(
     if network is not model:
         check_alike(expected, model_outputs(model, samples, name))
     with network.switch.reading(name):
-        content, removed = task_content(
+        plain, removed = task_content(
             network,
             task_values(network, name),
             kind,
@@ -186,14 +207,41 @@ def export_task(
             representative,
             remove_dead_units,
         )
-    content = with_task_metadata(content, model, name, expected)
-    agreement = verify_content(
-        content, expected, samples, inputs, kind, min_agreement
+        is_dense = kind.weights == "float32" and not removed
+        size = dense_bytes(network, batch_size, plain if is_dense else None)
+    verify = functools.partial(
+        verify_content,
+        expected=expected,
+        samples=samples,
+        inputs=inputs,
+        precision=kind,
+        min_agreement=min_agreement,
     )
+    content = leave_out_zeros(plain) if compression == "auto" else plain
+    is_plain = content is plain
+    content, plain = (
+        with_task_metadata(form, model, name, expected)
+        for form in (content, plain)
+    )
+    try:
+        agreement = verify(content)
+    except checks.ExportError:
+        if is_plain:
+            raise
+        # Some runtime cannot take the sparse form of this network.
+        content, is_plain, agreement = plain, True, verify(plain)
     with complete_file(path) as file:
         file.write_bytes(content)
-    size, source = len(content), samples.source
-    return ExportReport(path, precision, size, removed, source, agreement)
+    return ExportReport(
+        path,
+        precision,
+        "none" if is_plain else "auto",
+        len(content),
+        size,
+        removed,
+        samples.source,
+        agreement,
+    )
 
 
 def export_dense(
@@ -219,19 +267,35 @@ def export_dense(
         )
     checks.check_no_text(model)
     model = in_float32(model)
-    random = np.random.default_rng(0)
     # Another thread may select another head meanwhile.
     with model.heads.reading(model.heads.selected):
-        values = [
-            random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
-            for variable in task_variables(model)
-        ]
-        content, _ = task_content(
-            model, values, get_precision("float32"), batch_size
-        )
+        content = _dense_content(model, batch_size)
     with complete_file(path) as file:
         file.write_bytes(content)
     return path
+
+
+def dense_bytes(
+    model: Any, batch_size: int | None, content: bytes | None = None
+) -> int:
+    """Returns the size of the dense network's file, for the head at work.
+
+    The file is made once, if no content that is as large is at hand.
+    """
+    return model.compiled_heads.kept(
+        f"dense bytes, batch of {batch_size}",
+        lambda: len(content or _dense_content(model, batch_size)),
+    )
+
+
+def _dense_content(model: Any, batch_size: int | None) -> bytes:
+    random = np.random.default_rng(0)
+    values = [
+        random.uniform(0.01, 0.1, variable.shape).astype(variable.dtype)
+        for variable in task_variables(model)
+    ]
+    precision = get_precision("float32")
+    return task_content(model, values, precision, batch_size)[0]
 
 
 def task_content(
@@ -283,16 +347,6 @@ def task_content(
 
     signatures = {"serving_default": function}
     content = convert(module, signatures, precision.settings(calibrate))
-    if precision.sparse and loses_weights(content):
-        warnings.warn(
-            "The file holds its zeros: the converter would lose weights, since "
-            "they lie in blocks that do not fill a layer's inputs.",
-            stacklevel=4,
-        )
-        precision = dataclasses.replace(precision, sparse=False)
-        content = convert(module, signatures, precision.settings(calibrate))
     if precision.weights == "int4":
         content = to_int4(content)
-    elif precision.weights == "int8" and precision.sparse:
-        content = guard_sparse_integers(content)
     return content, rewritten.removed if rewritten else {}

@@ -14,6 +14,7 @@ from keras import tree
 from tsn_keras.lite.checks import ExportError, check_model, read_file
 from tsn_keras.lite.files.conversion import flat_outputs
 from tsn_keras.lite.precision import Precision
+from tsn_keras.lite.quiet import quiet
 from tsn_keras.lite.runner import Network, make_interpreter
 from tsn_keras.lite.samples import Samples
 
@@ -150,9 +151,10 @@ def verify_content(
 
 @contextlib.contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Raises what LiteRT raises as an `ExportError`."""
+    """Raises what LiteRT raises as an `ExportError`, without its logs."""
     try:
-        yield
+        with quiet():
+            yield
     except ExportError:
         raise
     except (RuntimeError, ValueError) as error:

@@ -4,7 +4,8 @@ Keras would store the bank in an HDF5 file, which takes 7 kB for itself. In an
 archive of ours the bank is a file of its own among Keras' assets, and the
 weights are an empty `.npz`, so that the archive adds about 600 bytes. Whatever
 else Keras saves is kept: vocabularies, and variables of a user's subclass.
-`keras.saving.load_model` reads all forms.
+The architecture and vocabularies are text, and deflated; Keras stores all as
+it is. `keras.saving.load_model` reads all forms.
 """
 
 import contextvars
@@ -26,14 +27,20 @@ BANK_FILE = "bank"
 _BANK_MEMBER = f"assets/{BANK_FILE}"
 _NO_WEIGHTS_MEMBER = "model.weights.npz"
 _WEIGHTS_MEMBER = "model.weights.h5"
+_CONFIG_MEMBER = "config.json"
+_ASSETS = "assets/"
 # The model whose bank is being written beside what Keras writes, and the bank.
 _apart = contextvars.ContextVar("bank_written_apart", default=None)
 
 
 def _write(file, members: dict[str, bytes], bank: bytes) -> None:
     with zipfile.ZipFile(file, "w") as archive:
-        for name, content in {**members, _BANK_MEMBER: bank}.items():
-            archive.writestr(name, content)
+        for name, content in members.items():
+            is_text = name == _CONFIG_MEMBER or name.startswith(_ASSETS)
+            deflated = zipfile.ZIP_DEFLATED if is_text and content else None
+            archive.writestr(name, content, deflated)
+        # It has been coded already.
+        archive.writestr(_BANK_MEMBER, bank)
 
 
 def _no_weights() -> bytes:
@@ -62,7 +69,7 @@ def container_bytes() -> int:
     }
     members = {
         "metadata.json": json.dumps(metadata).encode(),
-        "config.json": b"",
+        _CONFIG_MEMBER: b"",
         _NO_WEIGHTS_MEMBER: _no_weights(),
     }
     archive = io.BytesIO()

@@ -124,6 +124,9 @@ class Training:
         hooks = _BetweenSteps(self._watch, self._updates)
         callbacks = [*given, hooks]
         self.arguments = {**arguments, "x": data.x, "callbacks": callbacks}
+        if not data.shuffled_by_keras:
+            # Keras would warn that it does not do what nobody asked for.
+            self.arguments.setdefault("shuffle", False)
 
     @property
     def stopped_by(self) -> str | None:

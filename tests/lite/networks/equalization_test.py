@@ -150,7 +150,7 @@ class EqualizationTest(parameterized.TestCase):
         network = rewritten(model, variables, values)
         np.testing.assert_allclose(network(x), expected, atol=1e-5)
 
-    @parameterized.parameters("dynamic_int8", "sparse_int8")
+    @parameterized.parameters("dynamic_int8", "int8")
     def test_integers_come_closer(self, precision):
         # LiteRT leaves kernels of fewer than 1,024 weights in float32.
         backbone = chain(

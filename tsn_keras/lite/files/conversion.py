@@ -6,6 +6,7 @@ import pathlib
 import re
 import tempfile
 import threading
+import warnings
 from typing import Any
 
 import tensorflow as tf
@@ -14,9 +15,12 @@ from keras import tree
 
 from tsn_keras.lite.checks import ExportError
 from tsn_keras.lite.files.flatbuffer import run_converter
+from tsn_keras.lite.quiet import quiet
 
 # How much is logged is the same for all threads.
 _converting = threading.Lock()
+# What the converter says of an interpreter that it uses itself.
+DEPRECATED = r"\s*Warning: tf\.lite\.Interpreter is deprecated"
 # The converter adds the whole program to its messages.
 MAX_MESSAGE = 1000
 UNSUPPORTED = re.compile(r"(?:Select|Flex|Custom) ops: ([\w, ]+)")
@@ -44,8 +48,10 @@ def convert(
     with _converting:
         verbosity = logging.get_verbosity()
         logging.set_verbosity(logging.ERROR)
+        # For good: other threads may change what is ignored for a while.
+        warnings.filterwarnings("ignore", DEPRECATED, UserWarning)
         try:
-            with tempfile.TemporaryDirectory() as folder:
+            with quiet(), tempfile.TemporaryDirectory() as folder:
                 path = str(pathlib.Path(folder) / "saved_model")
                 tf.saved_model.save(module, path, signatures=signatures)
                 return run_converter(path, list(signatures), settings or {})

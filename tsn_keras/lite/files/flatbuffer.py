@@ -24,6 +24,15 @@ from tsn_keras.lite.runner import IDENTIFIER, check_content
 BUILTIN = schema.BuiltinOperator
 FLOAT, INT = schema.TensorType.FLOAT32, schema.TensorType.INT32
 INT8 = schema.TensorType.INT8
+# The numbers that weights are stored in and that DENSIFY takes.
+NUMBERS = {
+    FLOAT: np.float32,
+    schema.TensorType.FLOAT16: np.float16,
+    INT8: np.int8,
+}
+# What the schema calls lists of places in sparse tensors, by their numbers.
+PLACES = {"uint8": "Uint8Vector", "uint16": "Uint16Vector"}
+PLACES["int32"] = "Int32Vector"
 OPERATOR_NAMES = {
     code: name
     for name, code in vars(BUILTIN).items()
@@ -35,6 +44,7 @@ OPTIONS = {
     BUILTIN.BITCAST: "BitcastOptions",
     BUILTIN.CONCATENATION: "ConcatenationOptions",
     BUILTIN.CONV_2D: "Conv2DOptions",
+    BUILTIN.DENSIFY: "DensifyOptions",
     BUILTIN.GATHER: "GatherOptions",
     BUILTIN.MUL: "MulOptions",
     BUILTIN.RESHAPE: "ReshapeOptions",
@@ -379,6 +389,40 @@ class Graph:
         count = len(tensor.quantization.scale)
         tensor.quantization.scale = np.full(count, scale, np.float32)
 
+    def store_sparse(
+        self,
+        index: int,
+        values: np.ndarray,
+        ends: np.ndarray,
+        places: np.ndarray,
+    ) -> None:
+        """Stores a constant as its values that are not zero.
+
+        Args:
+            values: array, of all rows of the last axis, one after another.
+            ends: array, the number of values in all rows before each, and at
+                the end of all.
+            places: array, where in its row each value is.
+        """
+        tensor = self.tensors[index]
+        tensor.buffer = self.model.add_buffer(values.tobytes())
+        axes = [schema.DimensionMetadataT() for _ in tensor.shape]
+        for axis, size in zip(axes, tensor.shape):
+            axis.format, axis.denseSize = schema.DimensionType.DENSE, int(size)
+        last = axes[-1]
+        last.format, last.denseSize = schema.DimensionType.SPARSE_CSR, 0
+        last.arraySegments, last.arraySegmentsType = _sparse_list(ends)
+        last.arrayIndices, last.arrayIndicesType = _sparse_list(places)
+        tensor.sparsity = schema.SparsityParametersT()
+        tensor.sparsity.dimMetadata = axes
+        tensor.sparsity.traversalOrder = np.arange(len(axes), dtype=np.int32)
+
+    def restore_from(self, index: int, source: int) -> None:
+        """Lets DENSIFY compute a constant from a sparse one, first of all."""
+        self.tensors[index].buffer = 0
+        densify = self.make_operator(BUILTIN.DENSIFY, [source], [index])
+        self.operators.insert(0, densify)
+
     def strip_tensors(self) -> None:
         """Removes names, and quantization that says nothing."""
         for tensor in self.tensors:
@@ -518,6 +562,14 @@ class Graph:
             follower.builtinOptions.fusedActivationFunction
         )
         self.drop_operators([follower])
+
+
+def _sparse_list(numbers: np.ndarray) -> tuple[Any, int]:
+    """Returns a list of a sparse tensor, and what the schema calls its type."""
+    name = PLACES[str(numbers.dtype)]
+    found = getattr(schema, f"{name}T")()
+    found.values = numbers
+    return found, getattr(schema.SparseIndexVector, name)
 
 
 def _builtin(operator_code: Any) -> int:

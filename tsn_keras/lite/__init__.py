@@ -30,6 +30,7 @@ from tsn_keras.lite.verification import verify_file as verify_file
 
 # For users: what completion shows and the reference describes.
 __all__ = [
+    "COMPRESSIONS",
     "Agreement",
     "BundleReport",
     "ExportError",

@@ -14,7 +14,7 @@ from examples.beside_dense import (
     training,
 )
 from examples.beside_dense.rows import ROWS
-from tests.examples.example_process import run_example
+from tests.example_process import run_example
 
 
 def make_line(row="wine", variant="default", seed=0, **values):

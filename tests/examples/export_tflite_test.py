@@ -4,7 +4,7 @@ import tempfile
 
 from absl.testing import absltest
 
-from tests.examples.example_process import run_example
+from tests.example_process import run_example
 from tests.lite import small_models
 
 

@@ -6,7 +6,7 @@ from absl.testing import absltest
 
 import tsn_keras
 from examples.demo_images import TASKS, make_demo
-from tests.examples.example_process import run_example
+from tests.example_process import run_example
 
 
 class OwnImagesTest(absltest.TestCase):

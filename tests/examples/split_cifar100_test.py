@@ -4,7 +4,7 @@ import tempfile
 
 from absl.testing import absltest
 
-from tests.examples.example_process import run_example
+from tests.example_process import run_example
 
 # Random images in the place of CIFAR-100, since tests download nothing, and a
 # short trial of what to share.

@@ -7,7 +7,7 @@ import warnings
 
 from absl.testing import absltest
 
-from tests.examples.example_process import run_example
+from tests.example_process import run_example
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tsn_keras import lite

@@ -361,7 +361,7 @@ def read_tasks(path: str | os.PathLike) -> tuple[bytes, dict | None]:
         )
     try:
         text = metadata_of(content).get(BUNDLE)
-    except (struct.error, UnicodeDecodeError) as error:
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise ValueError(
             f"'{path}' is truncated or damaged: its {len(content)} bytes "
             f"cannot be read ({error}). Copy it again, or export it anew."
@@ -465,13 +465,14 @@ def check_cast(array: np.ndarray, wanted: Any) -> None:
     >>> check_cast(np.array([0.25]), np.uint8)
     Traceback (most recent call last):
     ...
-    ValueError: `x` is float64, and the file takes uint8: 0.25 would become 0. \
-Convert the data as for training.
+    ValueError: `x` is float64, and the model's inputs are uint8: 0.25 would \
+become 0. Convert the data as for training, or export a model with \
+`keras.Input(shape, dtype='float32')`.
     """
     wanted = np.dtype(wanted)
     if np.can_cast(array.dtype, wanted):
         return
-    message = f"`x` is {array.dtype}, and the file takes {wanted}"
+    message = f"`x` is {array.dtype}, and the model's inputs are {wanted}"
     if array.dtype.kind in "OSU" or wanted.kind in "OSU":
         raise ValueError(f"{message}. Give data of that kind.")
     with np.errstate(all="ignore"):
@@ -483,9 +484,11 @@ Convert the data as for training.
         changed = (again != array) | ((cast < 0) != (array < 0))
     if changed.any():
         first = np.argmax(changed)
+        other = "float32" if array.dtype.kind == "f" else array.dtype
         raise ValueError(
             f"{message}: {array.flat[first]} would become {cast.flat[first]}. "
-            "Convert the data as for training."
+            "Convert the data as for training, or export a model with "
+            f"`keras.Input(shape, dtype='{other}')`."
         )
 
 

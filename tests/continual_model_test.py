@@ -396,7 +396,7 @@ class SummaryTest(parameterized.TestCase):
         make_model().summary(print_fn=lambda line, *_, **__: lines.append(line))
         self.assertNotIn("sparsity", "\n".join(lines))
 
-    @parameterized.parameters(None, "score")
+    @parameterized.parameters(None, "scores")
     def test_parameters_are_those_of_the_network(self, pruning):
         def network():
             return keras.Sequential(

@@ -491,10 +491,12 @@ class _Page:
         ]
         nothing = [None] * len(kinds)
         rows.append(["in common", *nothing, common, common / (total or 1)])
+        table, heading = Table(columns, rows), "Bytes of each task"
+        is_short = len(rows) <= MOST_NUMBERED
         return [
             "<h3>By task</h3>",
             _bar(sizes, full, colours),
-            _folded("Bytes of each task", Table(columns, rows)),
+            _scroll(table) if is_short else _folded(heading, table),
         ]
 
     def _settings(self) -> str:

@@ -79,7 +79,8 @@ class ImageData:
         object.__setattr__(self, "num_classes", int(num_classes))
         names = checked_class_names(self.class_names)
         if names is not None:
-            check_class_names_fit(names, [(None, num_classes)], "data")
+            shapes = [(None, num_classes)]
+            check_class_names_fit(names, shapes, "data", kind="class")
         object.__setattr__(self, "class_names", names)
 
     @property

@@ -1364,7 +1364,12 @@ TABLE = {
             bad(ValueError, "-1 to 0", (IMAGES, LABELS - 1), PAIR),
             *each("num_classes", ("a", 2.5, NAN, True), (), (PAIR, PAIR)),
             bad(ValueError, "num_classes - 1 = 0", PAIR, PAIR, 1),
-            *each("class_names", ("abc", 3), ([], ["a"]), (PAIR, PAIR, 3)),
+            *each("class_names", ("abc", 3), ([],), (PAIR, PAIR, 3)),
+            bad(
+                ValueError,
+                "`class_names`.*each class of the data.*3. Received 1 names",
+                *(PAIR, PAIR, 3, ["a"]),
+            ),
         ],
     ),
     "scenarios.ImageData.from_arrays": (

@@ -37,7 +37,8 @@ def checked_class_names(
     found = list(map(str, found))
     if not found:
         raise ValueError(
-            f"`{argument}` is empty. Give a name for each class, or `None`."
+            f"`{argument}` is empty. Give a name for each class, or `None`. "
+            f"Received: {argument}=[]"
         )
     if not all(name.strip() for name in found):
         raise ValueError(
@@ -63,6 +64,7 @@ def check_class_names_fit(
     shapes: Sequence[Sequence[int | None]],
     outputs: str,
     argument: str = "class_names",
+    kind: str = "output",
 ) -> None:
     """Refuses class names that are not as many as outputs.
 
@@ -71,7 +73,7 @@ def check_class_names_fit(
 
     Args:
         shapes: Of the outputs, batch first.
-        outputs: Whose they are, for errors.
+        outputs: Whose they are, for errors; `kind` is what these call them.
     """
     widths = [shape[-1] for shape in shapes if len(shape) > 1]
     fits = len(names) in widths or (len(names) == 2 and 1 in widths)
@@ -79,7 +81,7 @@ def check_class_names_fit(
     if not fits and None not in widths:
         wanted = " or ".join(map(str, dict.fromkeys(widths))) or "no"
         raise ValueError(
-            f"`{argument}` must have a name for each output of the {outputs}, "
+            f"`{argument}` must have a name for each {kind} of the {outputs}, "
             f"which has {wanted}. Received {len(names)} names: {list(names)}. "
             "Give the names of all classes, in the order of the labels."
         )

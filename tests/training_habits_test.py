@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import tempfile
+import warnings
 
 import keras
 import numpy as np
@@ -245,6 +246,25 @@ class TrainingTest(parameterized.TestCase):
             self.assertLess(np.max(gammas), 0.9)
             for model in models:
                 consolidate(model)
+
+    def test_shuffling_that_nobody_asked_for(self):
+        """Keras warns of it wherever a data set is given."""
+        data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(32)
+        # The second task tries the first one's plane with `fit`, too.
+        sharing = tsn_keras.sharing.ActivationSimilarity(
+            threshold=1e6, doubt=1e7, trial_steps=2
+        )
+        model = make_model(pruning="magnitude", sharing=sharing)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "`shuffle=True`")
+            for name in "ab":
+                model.add_task(name, head=keras.layers.Dense(10))
+                model.fit(data, verbose=0)
+                if name == "a":
+                    model.consolidate(data, verbose=0)
+            model.fit(X, Y, verbose=0)
+        with self.assertWarnsRegex(UserWarning, "`shuffle=True`"):
+            model.fit(data, shuffle=True, verbose=0)
 
     def test_data_that_never_end(self):
         data = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(32)

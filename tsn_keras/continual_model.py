@@ -423,7 +423,7 @@ class ContinualModel(keras.Model):
     def capacity(self) -> Capacity:
         """Returns the bytes of the whole saved bank, by kind.
 
-        A saved `.keras` file has `total_bytes` and the architecture's JSON.
+        A saved `.keras` file has `total_bytes` and the architecture, deflated.
         """
         return archive.capacity_of(self)
 

@@ -53,8 +53,8 @@ SETTABLE = {"learning_rate", "trainable"} | {
     "sharing",
 }
 
-# What the default pruning took: five files and eleven hundred lines.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 133, 22_100, 700
+# The lists of public names took a hundred and fifty lines.
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 133, 22_250, 720
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 8, 450, 36
 
 

@@ -23,9 +23,12 @@ ROOT = pathlib.Path(__file__).resolve().parent
 # What the second part of .ci/run runs. It takes minutes, a browser, and other
 # environments; `pytest` alone leaves it out, `pytest PATH` does not.
 SECOND_PART = {
-    ROOT / "tests" / name
-    for name in ("browser", "device", "guides_test.py", "packaging_test.py")
-} | {ROOT / "tests" / "site_test.py"}
+    *(ROOT / "tests" / folder for folder in ("browser", "device")),
+    *(
+        ROOT / "tests" / f"{name}_test.py"
+        for name in ("guides", "packaging", "reference", "site")
+    ),
+}
 
 
 def pytest_configure(config):

@@ -38,8 +38,8 @@ def learn(tasks, **choices):
     backbone = keras.Sequential(
         [
             keras.Input((64,)),
-            keras.layers.Dense(64, activation="relu"),
-            keras.layers.Dense(64, activation="relu"),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(128, activation="relu"),
         ]
     )
     model = tsn_keras.ContinualModel(backbone, seed=0, **choices)

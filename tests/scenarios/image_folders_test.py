@@ -1,5 +1,6 @@
 """Tests of tasks from folders of images."""
 
+import io
 import pathlib
 import tempfile
 import warnings
@@ -11,7 +12,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import tsn_keras
-from tsn_keras.scenarios import from_image_folders, image_folders
+from tsn_keras.scenarios import from_image_folders, image_files, image_folders
 
 ENCODE = {"png": tf.io.encode_png, "jpg": tf.io.encode_jpeg}
 
@@ -219,6 +220,19 @@ class FromImageFoldersTest(ImageFoldersTestCase):
         self.assertIn("damaged", scenario.skipped[str(folder / "cut.png")])
         self.assertIn("no image", scenario.skipped[str(folder / "page.jpg")])
         self.assertEqual(sum(len(y) for _, y in scenario[0].train), 6)
+
+    @parameterized.parameters((True, True), (True, False), (False, True))
+    def test_a_bar_is_shown_in_terminals_only(self, verbose, is_terminal):
+        self.write_task("a")
+        seconds = mock.patch.object(image_files, "SECONDS_WITHOUT_BAR", 0.0)
+        with seconds, mock.patch("sys.stdout", io.StringIO()) as printed:
+            with mock.patch.object(
+                printed, "isatty", return_value=is_terminal
+            ):
+                self.read(verbose=verbose)
+        shown = "10/10" in printed.getvalue()
+        self.assertEqual(shown, verbose and is_terminal)
+        self.assertEqual(bool(printed.getvalue()), shown)
 
     def test_nothing_is_said_of_sound_folders(self):
         self.write_task("a")

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 
@@ -136,11 +137,11 @@ def read_pixels(
 
 
 def _with_bar(results: Iterator, total: int) -> Iterator:
-    """Passes results on, and shows how many came if it takes long."""
-    start, bar = time.monotonic(), None
+    """Passes results on; a terminal shows how many, if it takes long."""
+    is_live = sys.stdout.isatty() or "ipykernel" in sys.modules
+    start = time.monotonic()
+    bar = keras.utils.Progbar(total, unit_name="image")
     for count, result in enumerate(results, 1):
         yield result
-        if bar is None and time.monotonic() - start > SECONDS_WITHOUT_BAR:
-            bar = keras.utils.Progbar(total, unit_name="image")
-        if bar is not None:
+        if is_live and time.monotonic() - start > SECONDS_WITHOUT_BAR:
             bar.update(count)

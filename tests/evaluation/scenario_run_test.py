@@ -355,7 +355,7 @@ class ResumeTest(parameterized.TestCase):
 
     def check_refused(self, message, **arguments):
         before = contents(self.folder)
-        with self.assertRaisesRegex(ValueError, f"{message}.*`resume=False`"):
+        with self.assertRaisesRegex(ValueError, f"{message}.*another `output_dir`"):
             self.resume(**arguments)
         self.assertEqual(contents(self.folder), before)
 
@@ -420,6 +420,15 @@ class ResumeTest(parameterized.TestCase):
         learn(run, 1)
         names = {path.name for path in self.folder.iterdir()}
         self.assertEqual(names, {"model.keras", "progress.json"})
+
+    def test_another_run_is_not_replaced(self):
+        before = contents(self.folder)
+        with self.assertRaisesRegex(ValueError, "sparsity.*`output_dir`"):
+            ScenarioRun(make_model(sparsity=0.6), make_tasks(), self.folder)
+        with self.assertRaisesRegex(ValueError, "data.*another `output_dir`"):
+            ScenarioRun(make_model(), make_tasks(seed=5), self.folder)
+        self.assertEqual(contents(self.folder), before)
+        ScenarioRun(make_model(), make_tasks(), self.folder)
 
     def test_stopped_in_the_first_save(self):
         shutil.rmtree(self.folder)

@@ -43,9 +43,13 @@ PAGE_FILE = "report.html"
 MATRIX_FILE = "accuracy_matrix.png"
 CAPACITY_FILE = "capacity.png"
 REMEDY = (
-    "Give it what it was begun with, or another `output_dir`, or begin anew "
-    "with `resume=False`. Nothing was changed on disk."
+    "Give it what it was begun with, or another `output_dir`, or delete what "
+    "that one holds. Nothing was changed on disk."
 )
+
+
+class DamagedRunError(ValueError):
+    """What a run saved cannot be read."""
 
 
 def _one_at_a_time(method: Callable) -> Callable:
@@ -81,14 +85,15 @@ class ScenarioRun:
         output_dir: Folder for `model.keras`, `report.json`, `report.html` and
             the plots.
         metric: Name of the compiled metric that is the accuracy.
-        resume: Whether to go on with what `output_dir` holds.
+        resume: Whether to go on with what `output_dir` holds, instead of
+            beginning anew. A folder with another run's files is refused.
         verbose: 0 prints nothing, 2 a row as each task ends, 1 also a line with
             the time left of what takes over five seconds; `"auto"` is 1 in
             terminals and notebooks, else 2.
 
     Raises:
-        ValueError: If `output_dir` holds another run, or files of several, and
-            is to be resumed.
+        ValueError: If `output_dir` holds another run, or is to be resumed and
+            holds files of several.
 
     Example:
 
@@ -142,6 +147,8 @@ class ScenarioRun:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         if resume:
             self._resume()
+        else:
+            self._refuse_another_run()
         for task in self._tasks:
             if "shuffled" in task["test"]:
                 warnings.warn(
@@ -344,12 +351,23 @@ class ScenarioRun:
             # the measurements. How long the task took is not known.
             self._account(self.remaining[0])
 
+    def _refuse_another_run(self) -> None:
+        """Refuses a folder with the files of a run of other tasks or settings.
+
+        Those of the same run are replaced.
+        """
+        if (self.output_dir / PROGRESS_FILE).exists():
+            # What nobody can go on with is no loss.
+            with contextlib.suppress(DamagedRunError):
+                self._check_identity(self._saved_progress())
+
     def _saved_run(self) -> tuple[dict[str, Any] | None, Any]:
         """Reads what a run saved; `None` if it saved no task."""
         folder, progress, saved = self.output_dir, None, None
         if (folder / PROGRESS_FILE).exists():
             progress = self._saved_progress()
             self._check_identity(progress)
+            self._check_comparable(len(progress["hashes"]))
         if (folder / MODEL_FILE).exists():
             saved = keras.models.load_model(folder / MODEL_FILE)
         if progress is None and saved is not None:
@@ -385,7 +403,7 @@ class ScenarioRun:
             progress = None
         is_whole = isinstance(progress, dict) and "checksum" in progress
         if not is_whole or progress.pop("checksum") != _checksum(progress):
-            raise ValueError(
+            raise DamagedRunError(
                 f"'{path}' is damaged, was edited, or was written by another "
                 f"version. {REMEDY}"
             )
@@ -409,7 +427,10 @@ class ScenarioRun:
                 f"The run in '{self.output_dir}' was begun with other data or "
                 f"settings: {'; '.join(found)}. {REMEDY}"
             )
-        for task in self._tasks[: len(learned)]:
+
+    def _check_comparable(self, learned: int) -> None:
+        """Refuses to go on where bits cannot be compared."""
+        for task in self._tasks[:learned]:
             if "examples" not in task["test"]:
                 raise ValueError(
                     f"The `test` data of task '{task['name']}' come in another "

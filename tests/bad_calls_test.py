@@ -73,7 +73,9 @@ class Stage:
         (self / "empty.tflite").touch()
         for name in ("folder.keras", "folder.tflite", "folder.png"):
             (self / name).mkdir()
-        lite.export_task(self.stored, self / "task.tflite")
+        lite.export_task(
+            self.stored, self / "task.tflite", compression="none"
+        )
         lite.export_bundle(self.stored, self / "bundle.tflite")
         self.content = (self / "task.tflite").read_bytes()
         self.asleep = lite.TaskRunner(self / "bundle.tflite")

@@ -75,7 +75,9 @@ class Stage:
             (self / name).mkdir()
         (self / "own").mkdir()
         (self / "own" / "runner.py").write_text("print('mine')")
-        lite.export_task(self.stored, self / "task.tflite")
+        lite.export_task(
+            self.stored, self / "task.tflite", compression="none"
+        )
         lite.export_bundle(self.stored, self / "bundle.tflite")
         self.content = (self / "task.tflite").read_bytes()
         self.asleep = lite.TaskRunner(self / "bundle.tflite")

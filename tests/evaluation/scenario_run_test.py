@@ -355,7 +355,9 @@ class ResumeTest(parameterized.TestCase):
 
     def check_refused(self, message, **arguments):
         before = contents(self.folder)
-        with self.assertRaisesRegex(ValueError, f"{message}.*another `output_dir`"):
+        with self.assertRaisesRegex(
+            ValueError, f"{message}.*(another `output_dir`|anew)"
+        ):
             self.resume(**arguments)
         self.assertEqual(contents(self.folder), before)
 
@@ -423,7 +425,9 @@ class ResumeTest(parameterized.TestCase):
 
     def test_another_run_is_not_replaced(self):
         before = contents(self.folder)
-        with self.assertRaisesRegex(ValueError, "sparsity.*`output_dir`"):
+        with self.assertRaisesRegex(
+            ValueError, "settings: `pruning`. Give.*`output_dir`"
+        ):
             ScenarioRun(make_model(sparsity=0.6), make_tasks(), self.folder)
         with self.assertRaisesRegex(ValueError, "data.*another `output_dir`"):
             ScenarioRun(make_model(), make_tasks(seed=5), self.folder)

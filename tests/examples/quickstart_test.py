@@ -1,14 +1,27 @@
 import json
 import pathlib
+import subprocess
+import sys
 import tempfile
 
 from absl.testing import absltest
 
-from tests.example_process import run_example
+from tests.example_process import ROOT, run_example
 from tsn_keras import lite
 
 
 class QuickstartTest(absltest.TestCase):
+    def test_help_prints_help_only(self):
+        shown = subprocess.run(
+            [sys.executable, "-m", "examples.quickstart", "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(shown.stderr, "")
+        self.assertStartsWith(shown.stdout, "Learns six tasks")
+        self.assertIn("--output_dir", shown.stdout)
+
     def test_learns_ships_and_reports(self):
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         printed = run_example(

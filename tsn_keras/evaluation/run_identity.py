@@ -1,6 +1,7 @@
 """What a run was begun with, so that it is resumed with nothing else."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ SHUFFLED_EXAMPLES = 1 << 16
 PARTS = ("train", "validation", "test")
 # Characters of a setting that is kept as it is, not as a digest.
 LONGEST_SETTING = 200
+DIGEST = re.compile("[0-9a-f]{64}")
 MOST_TASKS_TOLD = 3
 # Arguments of `fit` that do not say what is learned, or have no content.
 NOT_COMPARED = ("verbose", "callbacks")
@@ -186,10 +188,17 @@ def differing_settings(
 ) -> list[str]:
     """Returns a text for each setting that is not as it was."""
     return [
-        f"`{name}` ({now.get(name)} instead of {before.get(name)})"
+        f"`{name}`{_values(now.get(name), before.get(name))}"
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]
+
+
+def _values(now: str | None, before: str | None) -> str:
+    # A digest tells nobody anything.
+    if any(DIGEST.fullmatch(str(value)) for value in (now, before)):
+        return ""
+    return f" ({now} instead of {before})"
 
 
 def differing_tasks(before: Sequence[dict], now: Sequence[dict]) -> list[str]:

@@ -20,7 +20,9 @@ from tsn_keras.lite.quiet import quiet
 # How much is logged is the same for all threads.
 _converting = threading.Lock()
 # What the converter says of an interpreter that it uses itself.
-DEPRECATED = r"\s*Warning: tf\.lite\.Interpreter is deprecated"
+DEPRECATED = re.compile(
+    r"\s*Warning: tf\.lite\.Interpreter is deprecated", re.IGNORECASE
+)
 # The converter adds the whole program to its messages.
 MAX_MESSAGE = 1000
 UNSUPPORTED = re.compile(r"(?:Select|Flex|Custom) ops: ([\w, ]+)")
@@ -48,8 +50,10 @@ def convert(
     with _converting:
         verbosity = logging.get_verbosity()
         logging.set_verbosity(logging.ERROR)
-        # For good: other threads may change what is ignored for a while.
-        warnings.filterwarnings("ignore", DEPRECATED, UserWarning)
+        # For good: other threads may change what is ignored for a while. Once:
+        # any change lets warnings come again that came already.
+        if DEPRECATED not in [entry[1] for entry in warnings.filters]:
+            warnings.filterwarnings("ignore", DEPRECATED.pattern, UserWarning)
         try:
             with quiet(), tempfile.TemporaryDirectory() as folder:
                 path = str(pathlib.Path(folder) / "saved_model")

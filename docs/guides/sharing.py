@@ -83,6 +83,10 @@ show(learn(tasks))
 A task that shares *reads* the earlier task's weights and adds own ones. It can
 never change them: the earlier task answers as before, to the bit.
 
+With so few images a trial can go either way, and from run to run; the line above has
+the loss of both. It is there so that sharing never costs accuracy for bytes. With ten
+tasks of turned MNIST, sharing halves the bytes: [results](../results.md).
+
 ## Never
 
 Every task for itself. That is what to compare with, and what to take if tasks are

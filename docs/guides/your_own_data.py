@@ -231,4 +231,16 @@ a report and the bundle to a folder:
 ```bash
 python -m examples.own_images --images=FOLDER --output_dir=/tmp/own_images
 ```
+
+Without `--images` it draws the folder of above. Open `report.html`, then take
+the bundle to where nothing but LiteRT and NumPy is installed:
+
+```bash
+python -c "import tsn_keras; tsn_keras.lite.copy_runner('/tmp/own_images')"
+python3 -m venv /tmp/device && /tmp/device/bin/pip install -q ai-edge-litert numpy
+cd /tmp/own_images && /tmp/device/bin/python runner.py all_tasks.tflite
+```
+
+`tools/first_hour.sh` plays all of it, from the README's commands on, in an empty
+folder and fresh environments, and tells how long each step takes.
 """

@@ -2,11 +2,14 @@
 
 import ast
 import asyncio
+import contextlib
 import functools
 import importlib.util
+import io
 import json
 import os
 import pathlib
+import runpy
 import sys
 import tempfile
 import zipfile
@@ -57,6 +60,25 @@ class RunnerFileTest(LiteTestCase):
         tops = {name.partition(".")[0] for name in imported}
         others = tops - set(sys.stdlib_module_names)
         self.assertEqual(others, {"ai_edge_litert", "numpy"})
+
+    def test_as_a_program_it_says_what_a_file_holds(self):
+        model = small_models.make_model(tasks=2)
+        names = {"task 1": ["a", "b", "c", "d"]}
+        lite.export_bundle(model, self.path, class_names=names)
+        path, printed = lite.copy_runner(self.folder), io.StringIO()
+        with (
+            mock.patch.object(sys, "argv", ["runner.py", str(self.path)]),
+            contextlib.redirect_stdout(printed),
+        ):
+            runpy.run_path(str(path), run_name="__main__")
+        self.assertEqual(
+            printed.getvalue().splitlines(),
+            [
+                "task 0",
+                "task 1: a, b, c, d",
+                "takes float32 [20] for each example",
+            ],
+        )
 
     def test_a_copy_does_the_same(self):
         model = small_models.make_model(tasks=2)

@@ -11,6 +11,8 @@ there), and in tsn_keras it is `tsn_keras.lite.TaskRunner`:
     runner.select("a")
     scores = runner.predict(x)       # array, batch first
     runner.labels                    # names of the classes, or None
+
+`python runner.py all_tasks.tflite` lists what a file holds.
 """
 
 import contextlib
@@ -24,6 +26,7 @@ import numbers
 import os
 import pathlib
 import struct
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -585,3 +588,20 @@ def _refuse(argument: str, wanted: str, value: Any) -> None:
         f"`{argument}` must be {wanted}. Received: {argument}="
         f"{repr(value)[:120]} (of type {type(value).__name__})"
     )
+
+
+def _describe(path: str) -> str:
+    """Returns a line for each task of a file, and one for its inputs."""
+    runner = TaskRunner(path)
+    lines = [
+        f"{name}: {', '.join(runner.class_names.get(name, []))}".rstrip(": ")
+        for name in runner.tasks
+    ]
+    inputs = [f"{one['dtype']} {one['shape'][1:]}" for one in runner.inputs]
+    return "\n".join([*lines, f"takes {', '.join(inputs)} for each example"])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Usage: python runner.py FILE.tflite")
+    print(_describe(sys.argv[1]))

@@ -30,7 +30,7 @@ REQUIRED = [
     "tensorflow-model-optimization>=0.8.1",
 ]
 PLOTS = ["matplotlib>=3.8"]
-TABLES = ["pandas"]
+TABLES = ["pandas>=2.1"]
 LITE = ["ai-edge-litert>=2.1", "flatbuffers>=24.3.25"]
 EXAMPLES = PLOTS + LITE + ["scikit-learn"]
 # kmeans1d is the reference that our clustering is tested against.

@@ -392,6 +392,13 @@ class FreshModelTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "no maskable kernels.*Dense"):
             model.fit(X, Y)
 
+    @parameterized.parameters("line\n", "a\0b", "\ud800", "\u200d\x7f")
+    def test_names_that_no_file_can_hold(self, name):
+        model = make_model()
+        with self.assertRaisesRegex(ValueError, "control characters"):
+            model.add_task(name, keras.layers.Dense(10))
+        self.assertEqual(model.tasks, ())
+
     @parameterized.parameters(
         ({"pruning": "magnitud"}, ValueError, "'scores'.*pruning='magnitud'"),
         ({"pruning": "never"}, ValueError, "`pruning` must be"),

@@ -32,7 +32,7 @@ flags.DEFINE_list(
     "What runs there.",
 )
 # What the tests need, in any version.
-BESIDE = ["kmeans1d", "pandas", "pytest", "pytest-xdist", "scikit-learn"]
+BESIDE = ["kmeans1d", "pytest", "pytest-xdist", "scikit-learn"]
 
 
 def lowest(requirements: list[str]) -> dict[str, str]:
@@ -50,7 +50,8 @@ def lowest(requirements: list[str]) -> dict[str, str]:
 
 def main(_) -> None:
     setup = runpy.run_path(str(ROOT / "setup.py"), run_name="setup")
-    versions = lowest(setup["REQUIRED"] + setup["PLOTS"] + setup["LITE"])
+    parts = "REQUIRED", "PLOTS", "TABLES", "LITE"
+    versions = lowest(sum((setup[part] for part in parts), []))
     folder = pathlib.Path(FLAGS.folder)
     python = folder / "bin" / "python"
     if not python.exists():

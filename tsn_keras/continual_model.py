@@ -370,7 +370,7 @@ class ContinualModel(keras.Model):
 
     def report(self, task: str) -> TaskReport:
         """Returns the report of a consolidated task."""
-        checks.check_consolidated(self, task)
+        task = checks.consolidated_task(self, task)
         return make_report(self.bank, task)
 
     def task(self, name: str) -> TaskView:

@@ -57,6 +57,7 @@ report = model.export(
     format="litert",
     task="digits",
     precision="int8",
+    compression="none",
     representative_data=images[:256],
     verification_data=(images[1400:], labels[1400:]),
 )

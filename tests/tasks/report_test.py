@@ -79,6 +79,18 @@ class TaskReportTest(parameterized.TestCase):
         report = learn(make_model(pruning=MagnitudePruning(0.995)))
         self.assertRegex(report.warnings[0], "Over-pruned: .*Lower `sparsity`")
 
+    def test_units_that_nobody_needs_are_no_matter(self):
+        """The default leaves them out, and holds the quality without them."""
+        model = make_model(pruning=MagnitudePruning(0.995))
+        learn(model)
+        facts = {"finds_sparsity": True, "before": 0.5, "allowed": 0.01}
+        for after, count in ((0.5, 0), (0.4, 1)):
+            report = report_with(
+                model.bank, "task 0", **facts, pruned=0.5, after=after
+            )
+            units = [w for w in report.warnings if "units of kernel" in w]
+            self.assertLen(units, count)
+
     @parameterized.parameters(
         ((0.85, 0.85, 0.85), ["Over-pruned"]),
         ((0.9, 0.85, 0.85), ["Over-quantized"]),

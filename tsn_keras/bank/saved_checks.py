@@ -1,7 +1,6 @@
 """What the metadata of a saved bank can honestly say."""
 
 import math
-import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from tsn_keras.bank.records import (
     PrivateCode,
 )
 from tsn_keras.files import DamagedFileError
+from tsn_keras.names import is_plain, normal_form
 
 # Bounds that no network reaches which fits into a machine of today.
 MOST_ENTRIES = 2**40
@@ -31,20 +31,6 @@ DTYPES = frozenset(
 FACT_DEPTH = 2
 CODE_WIDTHS = frozenset((*range(1, packing.MAX_WIDTH + 1), FLOAT_WIDTH))
 PRIVATE_WIDTHS = CODE_WIDTHS | {CONSTANT_WIDTH, HALF_WIDTH}
-
-
-def is_name(text: Any) -> bool:
-    """Tells whether a text can name a task: NFC, printable, not empty.
-
-    >>> is_name("Straße 7"), is_name("line\\n"), is_name("")
-    (True, False, False)
-    """
-    return (
-        isinstance(text, str)
-        and bool(text)
-        and unicodedata.is_normalized("NFC", text)
-        and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
-    )
 
 
 def check_metadata(metadata: Any, num_bytes: int) -> None:
@@ -103,7 +89,7 @@ class _Metadata:
 
     def _check_tasks(self, names: Any, heads: Any, references: Any) -> None:
         count = len(self._list(names))
-        self._column(names, count, "name of a task", is_name)
+        self._column(names, count, "name of a task", _is_name)
         _require(len(set(names)) == count, "names of tasks", names)
         self._column(heads, count, "head", lambda h: _is_count(h, MOST_HEADS))
         self._list(references)
@@ -188,6 +174,11 @@ def _require(is_valid: bool, what: str, value: Any) -> None:
             f"tsn_keras: it says what cannot be of a {what}: "
             f"{repr(value)[:MOST_SHOWN]}. Load another copy of the file."
         )
+
+
+def _is_name(value: Any) -> bool:
+    is_text = isinstance(value, str) and bool(value)
+    return is_text and is_plain(value) and normal_form(value) == value
 
 
 def _is(value: Any, among: frozenset | set) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tsn_keras.data.arguments import shown
+from tsn_keras.names import is_plain, normal_form
 
 
 def checked_class_names(
@@ -34,7 +35,7 @@ def checked_class_names(
                 f"{argument}=['cat', 'dog']."
             )
     # NumPy has strings of its own.
-    found = list(map(str, found))
+    found = [normal_form(str(name)) for name in found]
     if not found:
         raise ValueError(
             f"`{argument}` is empty. Give a name for each class, or `None`. "
@@ -45,10 +46,11 @@ def checked_class_names(
             f"`{argument}` has an empty name. Received: {found}. Name each "
             "class, or give `None`."
         )
-    if any("\n" in name or "\r" in name for name in found):
+    if not all(map(is_plain, found)):
         raise ValueError(
-            f"A name in `{argument}` goes over several lines, and files have "
-            f"one on each line. Received: {found}"
+            f"A name in `{argument}` has control characters, such as a line "
+            "break, or halves of characters, which files cannot hold. "
+            f"Received: {found}"
         )
     twice = sorted({name for name in found if found.count(name) > 1})
     if twice:

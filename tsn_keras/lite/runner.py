@@ -28,6 +28,7 @@ import pathlib
 import struct
 import sys
 import threading
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -152,6 +153,7 @@ class TaskRunner:
         Raises:
             ValueError: If the file has no such task.
         """
+        name = self._resolve(name)
         with self._network(name):
             # It is decoded now, and not by the first prediction.
             self._selected.set(name)
@@ -178,8 +180,10 @@ class TaskRunner:
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def _resolve(self, task: str | None) -> str:
-        """Returns a task's name, or that of the selected one."""
+        """Returns a task's name as it is kept, or that of the selected one."""
         name = self.selected if task is None else task
+        if isinstance(name, str):
+            name = unicodedata.normalize("NFC", name)
         if name is None:
             raise ValueError(
                 "No task is selected. Call `select(name)` first, with one of "

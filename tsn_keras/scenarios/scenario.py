@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tsn_keras import data
 from tsn_keras.data import shown
+from tsn_keras.names import normal_form
 
 # What random numbers are drawn for. Each is the last number of a generator's
 # seed, so that no two of them see the same random numbers.
@@ -61,6 +62,11 @@ class Task:
     num_classes: int | None
     input_shape: tuple[int, ...] | None
     class_names: list[str] | None = dataclasses.field(default=None, hash=False)
+
+    def __post_init__(self):
+        # Folders are named in other forms of Unicode on some systems.
+        if isinstance(self.name, str):
+            object.__setattr__(self, "name", normal_form(self.name))
 
 
 class Scenario(collections.abc.Sequence, abc.ABC):

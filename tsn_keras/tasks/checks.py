@@ -26,6 +26,7 @@ from tsn_keras.data import (
 )
 from tsn_keras.layers import MaskedKernel, is_named_as_kernel
 from tsn_keras.layers.given_values import LayerScope
+from tsn_keras.names import is_plain, normal_form
 
 # What TensorFlow notes of a call of another function: the inputs that it only
 # reads.
@@ -226,12 +227,22 @@ def check_new_task(
     name: Any,
     head: Any,
     class_names: list[str] | None = None,
-) -> None:
-    """Refuses a task that cannot be added to a model."""
+) -> str:
+    """Refuses a task that cannot be added to a model.
+
+    Returns:
+        The task's name in Unicode's normal form C, in which all names are kept.
+    """
     known = list(model.tasks)
     if not isinstance(name, str) or not name:
         raise ValueError(
             f"A task's name must be a non-empty string. Received: {name!r}"
+        )
+    name = normal_form(name)
+    if not is_plain(name):
+        raise ValueError(
+            "A task's name must have no control characters, such as line "
+            f"breaks, and no halves of characters. Received: {name!r}"
         )
     if name in known:
         raise ValueError(
@@ -251,6 +262,7 @@ def check_new_task(
     if model.switch.is_built:
         check_head(head, model.switch.features)
         check_class_count(class_names, head, model.switch.features)
+    return name
 
 
 def check_class_count(
@@ -273,15 +285,17 @@ def check_running(model: keras.Model) -> None:
         )
 
 
-def check_known(name: str, known: list[str], to_train: bool = False) -> None:
-    """Refuses the name of a task that was never added.
+def known_task(name: str, known: list[str], to_train: bool = False) -> str:
+    """Returns the name that a task was added with, or refuses it.
+
+    It may be given in any normal form of Unicode, as file systems do.
 
     Args:
         to_train: Whether it is to be trained, and not to be served.
     """
     check_strings(task=name)
-    if name in known:
-        return
+    if (normal := normal_form(name)) in known:
+        return normal
     if to_train:
         remedy = f"Add a task with `model.add_task('{name}', head)`."
     elif known:
@@ -297,14 +311,15 @@ def check_known(name: str, known: list[str], to_train: bool = False) -> None:
     raise ValueError(f"{unknown_task(name, known, 'The model')} {remedy}")
 
 
-def check_consolidated(model: keras.Model, name: str) -> None:
-    """Refuses the name of a task that is not consolidated."""
-    check_known(name, list(model.tasks))
+def consolidated_task(model: keras.Model, name: str) -> str:
+    """Returns the name of a task as `known_task`, if it is consolidated."""
+    name = known_task(name, list(model.tasks))
     if name not in model.bank:
         raise ValueError(
             f"Task '{name}' is not consolidated yet. Call "
             "`model.consolidate(validation_data)` first."
         )
+    return name
 
 
 def checked_seed(seed: int | None) -> int | None:

@@ -463,6 +463,8 @@ class Consolidation:
             "after": after,
             "allowed": round(self._tolerance.allowed(), 6),
         }
+        if self._finds_sparsity:
+            facts["finds_sparsity"] = True
         if self._validation.loss is not None:
             facts["loss"] = float(f"{self._validation.loss:.4g}")
         if self._validation.chance is not None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tsn_keras.bank import SLOT_BITS, KernelUsage, TaskRecord, WeightBank
@@ -48,6 +48,7 @@ FACTS = {
     "losses": (list, type(None)),
     "monitor": (str,),
     "validated_on_training_data": (bool, type(None)),
+    "finds_sparsity": (bool, type(None)),
     **dict.fromkeys(("before", "after"), NUMBERS),
     **dict.fromkeys(
         ("better", "pruned", "quantized", "allowed")
@@ -178,6 +179,9 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
     joined = any(kernel.num_shared for kernel in usage)
     lost = facts.get("better", 1) * (facts["before"] - facts["after"])
     lost, allowed = round(lost, 6), facts.get("allowed", 0.0)
+    kept = lost <= allowed + ROUNDING
+    # What was found to be needed by nobody is no matter.
+    is_fine = kept and facts.get("finds_sparsity")
     return TaskReport(
         name=task,
         plane=record.plane,
@@ -193,12 +197,12 @@ def make_report(bank: WeightBank, task: str) -> TaskReport:
         quality_after=facts["after"],
         allowed_loss=allowed,
         loss=lost,
-        kept=lost <= allowed + ROUNDING,
+        kept=kept,
         effects=effects,
         warnings=[
             *_chance_warnings(facts),
             *_stage_warnings(effects, allowed),
-            *_unit_warnings(usage),
+            *_unit_warnings(() if is_fine else usage),
             *_sharing_warnings(bank, record, joined),
         ],
         class_names=record.class_names,
@@ -279,7 +283,7 @@ def _stage_warnings(effects: dict, allowed: float) -> list[str]:
     return [STAGE_WARNINGS[s].format(cost=costs[s]) for s in worst_first]
 
 
-def _unit_warnings(usage: list[KernelUsage]) -> list[str]:
+def _unit_warnings(usage: Sequence[KernelUsage]) -> list[str]:
     return [
         f"Over-pruned: {kernel.dead_units:.0%} of the units of kernel "
         f"'{kernel.path}' have no incoming weight. Lower `sparsity`, or raise "

@@ -41,7 +41,7 @@ def add_task(
     # Before the checks, which may build the head.
     keeps_weights = getattr(head, "built", False)
     class_names = checked_class_names(class_names)
-    checks.check_new_task(model, name, head, class_names)
+    name = checks.check_new_task(model, name, head, class_names)
     check_compiled({"loss": loss, "metrics": metrics})
     model.compiled_heads.add_task(name, loss, metrics)
     task = RunningTask(name, model.heads.add(head), keeps_weights, class_names)

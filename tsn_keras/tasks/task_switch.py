@@ -322,7 +322,7 @@ class TaskSwitch:
                 "`model.add_task(name, head)`."
             )
         name = known[-1] if task is None else task
-        checks.check_known(name, known)
+        name = checks.known_task(name, known)
         running = self.running
         if running is not None and name == running.name and not running.begun:
             raise ValueError(

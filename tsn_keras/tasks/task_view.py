@@ -45,7 +45,7 @@ class TaskView:
     """
 
     def __init__(self, model: keras.Model, name: str):
-        checks.check_consolidated(model, name)
+        name = checks.consolidated_task(model, name)
         self._model = model
         self._name = name
         self._record = model.bank[name]

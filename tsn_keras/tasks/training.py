@@ -294,7 +294,7 @@ def check_trainable(model: keras.Model, task: str | None) -> None:
         twin.build([keras.Variable(0.0)])
         check_second_moments(twin)
     if task is not None:
-        checks.check_known(task, list(model.tasks), to_train=True)
+        task = checks.known_task(task, list(model.tasks), to_train=True)
     running = model.running_task
     if running is None and not model.tasks:
         raise ValueError(

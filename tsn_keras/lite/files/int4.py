@@ -39,7 +39,7 @@ def to_int4(content: bytes) -> bytes:
         raise ValueError(
             "Precision 'int4' needs weights from a linear codebook of at most "
             "4 bits, and this task has none. Train it with quantization="
-            "AdaptiveCodebook(kind='linear', max_width=4), or export it as "
+            "AdaptiveCodebook(codebook='linear', max_width=4), or export it as "
             "'dynamic_int8'."
         )
     return model.to_bytes()

@@ -111,5 +111,5 @@ class ClassSplitsTest(parameterized.TestCase):
         for classes, task in zip(scenario.task_classes, scenario):
             self.assertEqual(task.class_names, [names[c] for c in classes])
         self.assertIsNone(ClassSplits(plain, num_tasks=4)[0].class_names)
-        with self.assertRaisesRegex(ValueError, "has 12. Received 11 names"):
+        with self.assertRaisesRegex(ValueError, "11 names for 12 classes"):
             ImageData(plain.train, plain.test, class_names=names[1:])

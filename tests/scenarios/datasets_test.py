@@ -224,7 +224,7 @@ class BadDataTest(parameterized.TestCase):
             {"class_names": {"a": ["x", "y"]}, "num_classes": 3},
             "`class_names` of task 'a' has 2 names for 3 classes",
         ),
-        ("twice", {"class_names": {"a": ["x", "x", "y"]}}, "every class once"),
+        ("twice", {"class_names": {"a": ["x", "x", "y"]}}, "all be different"),
         ("unknown", {"class_names": {"b": ["x"]}}, r"unknown tasks \['b'\]"),
         ("few", {"num_classes": 2}, r"labels \[2\], outside of the 2"),
         ("split", {"test_split": 1.5}, "`test_split` must lie"),

@@ -58,10 +58,11 @@ class ImageData:
             )
         num_classes = self.num_classes
         check_integers(num_classes=num_classes, or_none=True)
-        if num_classes is None and self.class_names is not None:
-            num_classes = len(self.class_names)
         if num_classes is None:
             num_classes = int(max(train[1].max(), test[1].max())) + 1
+            # There may be no image of the last ones.
+            names = checked_class_names(self.class_names, None) or ()
+            num_classes = max(num_classes, len(names))
         for name, (_, labels) in (("train", train), ("test", test)):
             low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= num_classes:

@@ -20,10 +20,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 ROOT = pathlib.Path(__file__).resolve().parent
-# What the second part of .ci/run runs. It takes minutes, a browser, and other
-# environments; `pytest` alone leaves it out, `pytest PATH` does not.
+# What the second part of .ci/run runs. It takes minutes, whole runs of the
+# examples, a browser, and other environments; `pytest` alone leaves it out,
+# `pytest PATH` does not.
 SECOND_PART = {
-    *(ROOT / "tests" / folder for folder in ("browser", "device")),
+    *(ROOT / "tests" / folder for folder in ("browser", "device", "examples")),
     *(
         ROOT / "tests" / f"{name}_test.py"
         for name in ("guides", "packaging", "reference", "site")

@@ -242,5 +242,6 @@ cd /tmp/own_images && /tmp/device/bin/python runner.py all_tasks.tflite
 ```
 
 `tools/first_hour.sh` plays all of it, from the README's commands on, in an empty
-folder and fresh environments, and tells how long each step takes.
+folder and fresh environments, and tells how long each step takes: 4 minutes on
+two cores, of which installing is one.
 """

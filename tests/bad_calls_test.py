@@ -570,7 +570,7 @@ ADD_TASK = [
             (TypeError, "None", ["a", None, "c"]),
             (ValueError, "empty", []),
             (ValueError, "empty name", ["a", " ", "c"]),
-            (ValueError, "several lines", ["a", "b\n", "c"]),
+            (ValueError, "control characters", ["a", "b\n", "c"]),
             (ValueError, r"\['b'\] more than once", ["a", "b", "b"]),
             (ValueError, "has 3. Received 2 names", ["a", "b"]),
         )

@@ -250,7 +250,7 @@ class TaskFileTest(LiteTestCase):
         ({"precision": "int8"}, "needs `representative_data`"),
         ({"representative_data": np.zeros((3, 9))}, r"\(None, 60\).*\(3, 9\)"),
         ({"verification_data": np.zeros((0, 60))}, "no examples"),
-        ({"precision": "int4"}, "kind='linear'"),
+        ({"precision": "int4"}, "codebook='linear'"),
         ({"batch_size": 0}, "`batch_size`.*positive.*Received: 0"),
         ({"batch_size": "two"}, "`batch_size`.*Received: 'two'"),
         ({"min_agreement": 90}, "`min_agreement`.*Received: 90"),

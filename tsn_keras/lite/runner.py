@@ -153,7 +153,7 @@ class TaskRunner:
         Raises:
             ValueError: If the file has no such task.
         """
-        name = self._resolve(name)
+        name = _normal_form(name)
         with self._network(name):
             # It is decoded now, and not by the first prediction.
             self._selected.set(name)
@@ -182,15 +182,13 @@ class TaskRunner:
     def _resolve(self, task: str | None) -> str:
         """Returns a task's name as it is kept, or that of the selected one."""
         name = self.selected if task is None else task
-        if isinstance(name, str):
-            name = unicodedata.normalize("NFC", name)
         if name is None:
             raise ValueError(
                 "No task is selected. Call `select(name)` first, with one of "
                 f"{list(self.tasks)}, in this thread or in the one that made "
                 "the runner. Or give `predict` its `task`."
             )
-        return name
+        return _normal_form(name)
 
     def _entry(self, name: str) -> dict:
         """Returns what the file says of a task."""
@@ -418,6 +416,12 @@ def _task_text(content: bytes) -> dict:
     except (zipfile.BadZipFile, KeyError):
         # Other files say nothing of that kind.
         return {}
+
+
+def _normal_form(name: Any) -> Any:
+    """Returns a name in the form of Unicode in which names are kept."""
+    is_text = isinstance(name, str)
+    return unicodedata.normalize("NFC", name) if is_text else name
 
 
 def _class_names(entry: dict) -> list[str] | None:

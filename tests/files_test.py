@@ -70,7 +70,7 @@ class FilesTest(absltest.TestCase):
         rename = pathlib.Path.rename
 
         def failing(path, target):
-            if target == self.path and path.parent.name != "before":
+            if target == self.path and path.parent.name != "old":
                 raise OSError("no")
             return rename(path, target)
 
@@ -110,9 +110,8 @@ with complete(sys.argv[2]) as unfinished:
     unfinished.write_text("half")
     if sys.argv[1] == "folder":
         # In the middle of the exchange.
-        before = unfinished.parent.parent / "before"
-        before.mkdir()
-        os.rename(sys.argv[2], before / "made")
+        old = unfinished.parent.parent.parent / "old"
+        os.rename(sys.argv[2], old / "made")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -146,6 +145,44 @@ class KilledTest(parameterized.TestCase):
             os.listdir(folder),
             ["made", "beside", *(other.name for other in others)],
         )
+
+    @parameterized.parameters("old", "new", "lock", "n" * 220)
+    def test_any_name(self, name):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        path = pathlib.Path(folder) / name
+        for text in ("one", "two"):
+            with complete_folder(path) as unfinished:
+                unfinished.mkdir()
+                (unfinished / text).write_text(text)
+        self.assertCountEqual(os.listdir(path), ["one", "two"])
+        self.assertEqual(os.listdir(folder), [name])
+
+    def test_what_another_process_writes_stays(self):
+        """Whatever its number; and its leftovers go once it has ended."""
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        path = pathlib.Path(folder) / "made"
+        program = (
+            "import sys\n"
+            "from tsn_keras.files import complete_file\n"
+            "with complete_file(sys.argv[1]) as unfinished:\n"
+            "    unfinished.write_text('other')\n"
+            "    print('writing', flush=True)\n"
+            "    sys.stdin.readline()\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as other:
+            self.assertEqual(other.stdout.readline(), "writing\n")
+            with complete_file(path) as unfinished:
+                unfinished.write_text("mine")
+            self.assertLen(os.listdir(folder), 2)
+            other.communicate("\n")
+        self.assertEqual(other.returncode, 0)
+        self.assertEqual(path.read_text(), "other")
+        self.assertEqual(os.listdir(folder), ["made"])
 
     def test_what_is_being_written_stays(self):
         folder = self.enterContext(tempfile.TemporaryDirectory())

@@ -5,14 +5,22 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import tempfile
+import time
 from collections.abc import Iterator
 
-# Folders that this process writes to.
-_open: set[str] = set()
-# What stood under the name, while something else takes its place.
-_BEFORE = "before"
+try:
+    import fcntl
+except ImportError:
+    # Windows has none. Nothing is swept there.
+    fcntl = None
+
+# In the folder where something is written: what is new, what stood under the
+# name before, and a file that is locked as long as somebody writes.
+_NEW, _OLD, _LOCK = "new", "old", "lock"
+_SUFFIX = ".unfinished"
+# The folder of a process that was killed before it had a lock.
+_FORGOTTEN_SECONDS = 60.0
 
 
 class DamagedFileError(ValueError):
@@ -33,7 +41,7 @@ def complete_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     if target.is_dir():
         raise IsADirectoryError(f"'{path}' is a folder. Choose another name.")
     with _beside(target, path) as folder:
-        unfinished = folder / target.name
+        unfinished = folder / _NEW / target.name
         yield unfinished
         _write_through(unfinished)
         unfinished.replace(target)
@@ -50,10 +58,11 @@ def complete_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     target = pathlib.Path(path)
     with _beside(target, path) as folder:
-        unfinished = folder / target.name
+        unfinished = folder / _NEW / target.name
         yield unfinished
-        made = [part for part in folder.iterdir() if part != unfinished]
-        for part in (*made, unfinished):
+        made = set(unfinished.parent.iterdir()) - {unfinished}
+        # What the others belong to comes last.
+        for part in (*sorted(made), unfinished):
             if part.is_dir():
                 _replace_folder(part, target.with_name(part.name), folder)
             elif part.exists():
@@ -77,8 +86,7 @@ def _replace_folder(
         for name in names:
             _write_through(pathlib.Path(root, name))
         _write_through(pathlib.Path(root))
-    before = folder / _BEFORE / target.name
-    before.parent.mkdir(exist_ok=True)
+    before = folder / _OLD / target.name
     try:
         if target.is_dir():
             target.rename(before)
@@ -91,8 +99,9 @@ def _replace_folder(
 
 def _write_through(path: pathlib.Path) -> None:
     """Waits until a file or a folder is on the disk."""
-    # Not every system lets a folder be opened.
-    with contextlib.suppress(PermissionError):
+    # Not every system can do it with folders.
+    ignored = (OSError,) if path.is_dir() else ()
+    with contextlib.suppress(*ignored):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -110,53 +119,65 @@ def _beside(
             f"The folder of '{os.fspath(given)}' does not exist. Create it, "
             "or choose another one."
         )
-    _sweep(target)
-    prefix = f".{target.name}.{_host()}-{os.getpid()}-"
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=prefix, suffix=".unfinished"
-    ) as folder:
-        _open.add(folder)
+    # Others may sweep as well, or the folder cannot be listed.
+    with contextlib.suppress(OSError):
+        _sweep(target)
+    with (
+        tempfile.TemporaryDirectory(
+            dir=target.parent, prefix=f".{target.name}.", suffix=_SUFFIX
+        ) as name,
+        contextlib.ExitStack() as stack,
+    ):
+        folder = pathlib.Path(name)
+        for part in (_NEW, _OLD):
+            (folder / part).mkdir()
+        # It gets its name when it is locked.
+        early = folder / f"{_LOCK}{_SUFFIX}"
+        early.touch()
+        stack.enter_context(_locked(early))
+        early.rename(folder / _LOCK)
+        yield folder
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[bool]:
+    """Locks a file, until the process ends at the latest; tells whether.
+
+    Nobody else has it locked then, in this process or in another one.
+    """
+    if fcntl is None:
+        yield False
+        return
+    with open(path, "rb") as file:
         try:
-            yield pathlib.Path(folder)
-        finally:
-            _open.discard(folder)
-
-
-def _host() -> str:
-    return re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # Somebody has, or the file system knows no locks.
+            yield False
+            return
+        yield True
 
 
 def _sweep(target: pathlib.Path) -> None:
-    """Removes what killed processes of this machine have left of a target.
+    """Removes what killed processes have left of a target.
 
     What stood under the target's name, and was on its way out, comes back.
     """
-    name = re.escape(f".{target.name}.{_host()}-")
-    pattern = re.compile(name + r"(\d+)-[^.]*\.unfinished")
+    name, suffix = re.escape(f".{target.name}."), re.escape(_SUFFIX)
+    pattern = re.compile(f"{name}[a-z0-9_]{{8}}{suffix}")
     for folder in target.parent.iterdir():
-        found = pattern.fullmatch(folder.name)
-        if not found or not folder.is_dir() or _is_open(folder, int(found[1])):
+        if not pattern.fullmatch(folder.name) or not folder.is_dir():
             continue
-        before = folder / _BEFORE
-        for part in before.iterdir() if before.is_dir() else ():
-            place = target.with_name(part.name)
-            if not place.exists():
-                part.rename(place)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_open(folder: pathlib.Path, process: int) -> bool:
-    """Tells whether the process of a number may be writing to a folder."""
-    if process == os.getpid():
-        # Numbers come again, as in a container that was started anew.
-        return str(folder) in _open
-    if os.name != "posix":
-        # There is no question that does no harm.
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        lock = folder / _LOCK
+        if not lock.exists():
+            if time.time() - folder.stat().st_mtime > _FORGOTTEN_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+            continue
+        with _locked(lock) as is_left:
+            if not is_left:
+                continue
+            for part in (folder / _OLD).iterdir():
+                place = target.with_name(part.name)
+                if not place.exists():
+                    part.rename(place)
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Tables of results, as text, as HTML, as CSV and as a DataFrame."""
 
+import abc
 import csv
 import dataclasses
 import html
@@ -165,6 +166,32 @@ class Table:
             else [column.cell(v) for column, v in zip(self.columns, row)]
             for row in _ends(self.rows, most_rows)
         ]
+
+
+class Tabular(abc.ABC):
+    """What prints as a short table, in notebooks too, and leaves as rows."""
+
+    @abc.abstractmethod
+    def _table(self) -> Table:
+        """Returns all rows."""
+
+    def _shown(self) -> Table:
+        """Returns what is printed, if that is not all."""
+        return self._table()
+
+    def __str__(self) -> str:
+        return str(self._shown())
+
+    def _repr_html_(self) -> str:
+        return self._shown().to_html()
+
+    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
+        """Writes all rows to a file, or returns them as text without a path."""
+        return self._table().to_csv(path)
+
+    def to_dataframe(self) -> Any:
+        """Returns a `pandas.DataFrame` of all rows."""
+        return self._table().to_dataframe()
 
 
 def aligned(

@@ -109,6 +109,10 @@ class FileFormatTest(parameterized.TestCase):
         with self.assertRaisesRegex(DamagedFileError, message):
             bank.load_bytes(saved)
         self.assertEqual(bank.to_bytes(), before)
+        # Its checksum was another one before version 6.
+        older = b"TSNB\5" + random_bank(1).to_bytes()[5:]
+        with self.assertRaisesRegex(DamagedFileError, "format version 5"):
+            bank.load_bytes(older)
         damaged = bytearray(random_bank(1).to_bytes())
         damaged[4] = version
         with self.assertRaisesRegex(DamagedFileError, "damaged"):

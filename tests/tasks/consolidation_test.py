@@ -391,7 +391,7 @@ class InterruptTest(parameterized.TestCase):
         self.assertAlmostEqual(report.quality_after, quality, places=5)
 
 
-    def test_a_fault_at_any_line(self):
+    def test_a_fault_in_between(self):
         model = make_model(mlp(extra=[keras.layers.BatchNormalization()]))
         learn(model, 0)
         x, _ = digits(1, TEST)

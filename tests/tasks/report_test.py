@@ -238,7 +238,10 @@ class SavedFactsTest(parameterized.TestCase):
         ("nearest", 3),
         ("reason", "because"),
         ("losses", [1.0]),
+        ("losses", 3),
+        ("class_names", 3),
         ("better", [1]),
+        ("class_names", [1]),
     )
     def test_facts_that_no_report_has_are_refused(self, name, value):
         model = make_model(sharing="activation_similarity")

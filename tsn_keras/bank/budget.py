@@ -1,12 +1,10 @@
 """What a slot may hold, in bits, and what the bank takes, in bytes."""
 
 import dataclasses
-import os
-from typing import Any
 
 import numpy as np
 
-from tsn_keras.tables import Column, Table
+from tsn_keras.tables import Column, Table, Tabular
 
 SLOT_BITS = 32
 
@@ -54,7 +52,7 @@ def widest_width(
 
 
 @dataclasses.dataclass(frozen=True)
-class Capacity:
+class Capacity(Tabular):
     """The size of the saved bank against one dense network.
 
     `fraction = total_bytes / dense_bytes`
@@ -89,20 +87,6 @@ class Capacity:
             "dense_bytes": self.dense_bytes,
             "fraction": self.fraction,
         }
-
-    def __str__(self) -> str:
-        return str(self._table())
-
-    def _repr_html_(self) -> str:
-        return self._table().to_html()
-
-    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
-        """Writes a row for each kind to a file, or returns it as text."""
-        return self._table().to_csv(path)
-
-    def to_dataframe(self) -> Any:
-        """Returns a `pandas.DataFrame` with a row for each kind."""
-        return self._table().to_dataframe()
 
     def _table(self) -> Table:
         total = self.total_bytes

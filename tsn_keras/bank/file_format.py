@@ -51,6 +51,8 @@ from tsn_keras.files import DamagedFileError
 
 MAGIC = b"TSNB"
 VERSION = 6
+# Versions before this had another checksum.
+FIRST_DIGEST = 6
 HEADER = struct.Struct("<4sB32s")
 LENGTH = struct.Struct("<I")
 # Metadata are at most so many times as long as the bank that they describe, and
@@ -163,9 +165,16 @@ def _check_header(data: bytes) -> None:
         )
     _, version, found = HEADER.unpack(_take(io.BytesIO(data), HEADER.size))
     if digest(version, data[HEADER.size :]) != found:
+        older = ""
+        if version < FIRST_DIGEST:
+            older = (
+                f" Or it has format version {version}, and this tsn_keras "
+                f"reads version {VERSION}: load it with the release that wrote "
+                "it."
+            )
         raise DamagedFileError(
             f"The saved weight bank is damaged: its {len(data)} bytes are not "
-            "those that were written. Load another copy of the file."
+            f"those that were written. Load another copy of the file.{older}"
         )
     if version != VERSION:
         raise DamagedFileError(

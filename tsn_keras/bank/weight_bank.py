@@ -199,11 +199,13 @@ class WeightBank:
         return task in self._records
 
     def __getitem__(self, task: str) -> TaskRecord:
-        if not isinstance(task, str) or task not in self._records:
+        # Another bank may be loaded meanwhile.
+        records = self._records
+        if not isinstance(task, str) or task not in records:
             raise KeyError(
                 f"Unknown task {task!r}. The bank holds: {list(self.tasks)}"
             )
-        return self._records[task]
+        return records[task]
 
     @_alone
     def used_bits(self, kernel: int) -> np.ndarray:

@@ -1,19 +1,18 @@
 """The quality on every task after every task."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tsn_keras.data import check_integers, check_numbers, check_strings, shown
-from tsn_keras.tables import ELLIPSIS, Column, Table
+from tsn_keras.tables import ELLIPSIS, Column, Table, Tabular
 
 # A larger matrix is shown without the tasks in the middle.
 MOST_SHOWN = 8
 
 
-class AccuracyMatrix:
+class AccuracyMatrix(Tabular):
     """Holds the quality on task j after task i was learned.
 
     Entry `R[i, j]` is the test quality on task `j` (column) right after task
@@ -147,20 +146,6 @@ class AccuracyMatrix:
 
     def __repr__(self) -> str:
         return f"AccuracyMatrix({len(self) if not self.names else self.names})"
-
-    def __str__(self) -> str:
-        return str(self._shown())
-
-    def _repr_html_(self) -> str:
-        return self._shown().to_html()
-
-    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
-        """Writes a row for each task to a file, or returns it as text."""
-        return self._table().to_csv(path)
-
-    def to_dataframe(self) -> Any:
-        """Returns a `pandas.DataFrame` with a row for each task."""
-        return self._table().to_dataframe()
 
     def _table(self) -> Table:
         names = [str(name) for name in self.names or range(len(self))]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tsn_keras.data import TrainingData, check_shapes, shown
+from tsn_keras.names import normal_form
 
 PARTS = ("train", "validation", "test")
 WANTED = (
@@ -25,6 +26,13 @@ def check_run_tasks(model: Any, tasks: Sequence) -> None:
             raise TypeError(
                 f"Task {number} of `tasks` has no `{'`, `'.join(missing)}`. "
                 f"{WANTED} Received: {shown(task)}"
+            )
+        if isinstance(task.name, str) and normal_form(task.name) != task.name:
+            raise ValueError(
+                f"The name of task {number} of `tasks` is not in Unicode's "
+                "normal form C, in which models keep names. Give it as "
+                "`unicodedata.normalize('NFC', name)`. Received: "
+                f"{ascii(task.name)}"
             )
         for part in PARTS:
             _check_batches(task.name, part, getattr(task, part))

@@ -28,11 +28,11 @@ from tsn_keras.lite.verification import (
     explained,
     model_outputs,
 )
-from tsn_keras.tables import Column, Table
+from tsn_keras.tables import Column, Table, Tabular
 
 
 @dataclasses.dataclass(frozen=True)
-class BundleReport:
+class BundleReport(Tabular):
     """What was exported, and how each task compares with the model.
 
     Printed, it is a short table, and so at the end of a notebook's cell.
@@ -63,20 +63,6 @@ class BundleReport:
             "tasks": list(self.tasks),
             "agreements": {task: each.to_dict() for task, each in agreements},
         }
-
-    def __str__(self) -> str:
-        return str(self._table())
-
-    def _repr_html_(self) -> str:
-        return self._table().to_html()
-
-    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
-        """Writes a row for each task to a file, or returns it as text."""
-        return self._table().to_csv(path)
-
-    def to_dataframe(self) -> Any:
-        """Returns a `pandas.DataFrame` with a row for each task."""
-        return self._table().to_dataframe()
 
     def _table(self) -> Table:
         rows = [

@@ -38,11 +38,11 @@ from tsn_keras.lite.precision import (
 )
 from tsn_keras.lite.task_metadata import with_task_metadata
 from tsn_keras.lite.verification import Agreement, model_outputs, verify_content
-from tsn_keras.tables import Column, Table
+from tsn_keras.tables import Column, Table, Tabular
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportReport:
+class ExportReport(Tabular):
     """What was exported, and how it compares with the model.
 
     Printed, it is a short table, and so at the end of a notebook's cell.
@@ -79,20 +79,6 @@ class ExportReport:
             "samples": self.samples,
             "agreement": self.agreement.to_dict(),
         }
-
-    def __str__(self) -> str:
-        return str(self._table())
-
-    def _repr_html_(self) -> str:
-        return self._table().to_html()
-
-    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
-        """Writes one row to a file, or returns it as text."""
-        return self._table().to_csv(path)
-
-    def to_dataframe(self) -> Any:
-        """Returns a `pandas.DataFrame` of one row."""
-        return self._table().to_dataframe()
 
     def _table(self) -> Table:
         entries = {

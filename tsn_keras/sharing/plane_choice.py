@@ -52,6 +52,11 @@ class PlaneChoice:
     warm_start: float = 0.0
 
     def __post_init__(self):
+        if self.reason not in REASONS:
+            raise ValueError(
+                f"`reason` must be one of {list(REASONS)}. Received: "
+                f"reason={self.reason!r}"
+            )
         check_numbers(depth=self.depth, trial_depth=self.trial_depth)
         for name in ("depth", "trial_depth"):
             if not 0.0 < getattr(self, name) <= 1.0:

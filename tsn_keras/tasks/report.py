@@ -1,14 +1,13 @@
 """What `consolidate` tells about a task, and the table of `summary`."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tsn_keras.bank import SLOT_BITS, KernelUsage, TaskRecord, WeightBank
 from tsn_keras.files import DamagedFileError
 from tsn_keras.sharing import REASONS
-from tsn_keras.tables import Column, Table
+from tsn_keras.tables import Column, Table, Tabular
 
 # Qualities are stored with six digits.
 ROUNDING = 1e-6
@@ -49,6 +48,7 @@ FACTS = {
     "monitor": (str,),
     "validated_on_training_data": (bool, type(None)),
     "finds_sparsity": (bool, type(None)),
+    "class_names": (list, type(None)),
     **dict.fromkeys(("before", "after"), NUMBERS),
     **dict.fromkeys(
         ("better", "pruned", "quantized", "allowed")
@@ -60,7 +60,7 @@ REQUIRED_FACTS = "nearest", "divergence", "monitor", "before", "after"
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskReport:
+class TaskReport(Tabular):
     """The outcome of a task's consolidation.
 
     Printed, it is a short table, and so at the end of a notebook's cell.
@@ -113,21 +113,10 @@ class TaskReport:
         """Returns the task's entry in `report.json`."""
         return dataclasses.asdict(self)
 
-    def __str__(self) -> str:
-        return str(self._table())
-
-    def _repr_html_(self) -> str:
-        return self._table().to_html()
-
-    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
-        """Writes a row for each kernel to a file, or returns it as text."""
-        return self._table().labelled(task=self.name).to_csv(path)
-
-    def to_dataframe(self) -> Any:
-        """Returns a `pandas.DataFrame` with a row for each kernel."""
-        return self._table().labelled(task=self.name).to_dataframe()
-
     def _table(self) -> Table:
+        return self._shown().labelled(task=self.name)
+
+    def _shown(self) -> Table:
         kept = "kept" if self.kept else "MISSED"
         title = (
             f"Task '{self.name}': {self.monitor} {self.quality_before:.4f} "
@@ -162,7 +151,13 @@ def check_facts(bank: WeightBank) -> None:
             wrong.append("reason")
         if nearest is not None and nearest not in earlier:
             wrong.append("nearest")
-        if losses and [type(loss) for loss in losses] != [float, float]:
+        for name, kind in (("losses", float), ("class_names", str)):
+            parts = facts.get(name)
+            if isinstance(parts, list) and any(
+                type(part) is not kind for part in parts
+            ):
+                wrong.append(name)
+        if isinstance(losses, list) and len(losses) != 2:
             wrong.append("losses")
         if wrong:
             raise DamagedFileError(

@@ -269,6 +269,9 @@ class TasksOfOnesOwnTest(parameterized.TestCase):
     def test_two_of_one_name(self):
         self.check(self.task(), ValueError, "name every task once.*'a', 'a'")
 
+    def test_a_name_in_another_form_of_unicode(self):
+        self.check(self.task("e\u0301"), ValueError, "task 1.*NFC.*u0301")
+
     def test_other_shape(self):
         task = self.task(
             "b", validation=dataset().map(lambda x, y: (x[:, :1], y))

@@ -29,6 +29,10 @@ class StrategiesTest(parameterized.TestCase):
         )
         self.assertFalse(Always().needs_statistics)
 
+    def test_a_reason_that_no_report_knows(self):
+        with self.assertRaisesRegex(ValueError, "'trial'.*reason='because'"):
+            PlaneChoice(None, reason="because")
+
     @parameterized.parameters(0.0, 1.1, float("nan"))
     def test_bad_depth(self, depth):
         with self.assertRaisesRegex(ValueError, f"`depth`.*depth={depth}"):

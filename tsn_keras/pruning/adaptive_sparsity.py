@@ -33,8 +33,9 @@ class AdaptiveSparsity(PruningStrategy):
     a while on the data of the last `fit`, at a falling learning rate. In its
     first half slots go step by step, on a cubic schedule of TF Model
     Optimization (Zhu & Gupta, "To prune, or not to prune", 2017). The first
-    round whose validated quality is not within tolerance ends the search, and
-    a sparsity between that round and the one before is tried.
+    round whose validated quality is not within tolerance ends the search, or
+    the third in a row where validation examples are so few that it may be
+    chance. Then a sparsity between that round and the one before is tried.
 
     The slots of all kernels are ranked together. The score of a slot is the
     part that its squared importance has of those that are no smaller in its

@@ -24,6 +24,8 @@ FIRST_RATE = 0.5
 # How often a sparsity is tried between one that held and one that did not, if
 # the first that is tried does not hold either.
 BISECTIONS = 2
+# Rounds in a row that may fail by chance.
+PATIENCE = 2
 # Qualities are sums of float32.
 ROUNDING = 1e-6
 
@@ -74,7 +76,8 @@ class PruningRounds:
     """Finds the sparsest masks of the running task that hold its quality.
 
     Each round removes slots, trains the rest for a while, and is validated.
-    The first that does not hold ends them. Then a sparsity between that round
+    The first that does not hold ends them, or the third in a row where that may
+    be chance. Then a sparsity between that round
     and the last that held is tried.
 
     Args:
@@ -131,7 +134,7 @@ class PruningRounds:
     def _search(self, training: Retraining) -> None:
         failed: list[float] = []
         # Dips that may be chance do not end the search at once.
-        patience = 2 if self._tolerance.is_chance else 0
+        patience = 0 if self._tolerance.is_clear else PATIENCE
         for sparsity in self._strategy.sparsities():
             if self._holds(training, sparsity):
                 failed.clear()

@@ -6,12 +6,14 @@ import math
 # Each part of a consolidation may lose so much of all that may be lost, from
 # the quality that it finds: what an earlier part has won is not spent. Without
 # rounds of pruning their share is the quantization's.
-PRUNING_SHARE = 0.6
+PRUNING_SHARE = 0.7
 QUANTIZATION_SHARE = 0.2
 PRIVATE_SHARE = 0.1
 # An accuracy above this may lose less, in proportion to the mistakes left:
 # one point of 99 % would double them.
 NEARLY_PERFECT = 0.98
+# A loss of quality is clear where it is so many deviations of chance.
+CLEAR = 3.0
 # Where a loss of quality cannot be told from chance, the validated loss must
 # not rise by more than this part either.
 RAISED_LOSS = 0.05
@@ -60,15 +62,24 @@ class Tolerance:
 
     @property
     def is_chance(self) -> bool:
-        """Whether so small a loss of quality cannot be told from chance.
+        """Whether so small a loss of quality cannot be told from chance."""
+        return self.allowed() < self._deviation
 
-        Half of the mistakes of two networks are taken to be the same.
+    @property
+    def is_clear(self) -> bool:
+        """Whether so large a loss of quality is hardly ever chance."""
+        return self.allowed() >= CLEAR * self._deviation
+
+    @property
+    def _deviation(self) -> float:
+        """What two networks that are equally good differ by.
+
+        Half of their mistakes are taken to be the same.
         """
         if not self.is_fraction:
-            return False
+            return 0.0
         mistakes = max(1.0 - self.quality, 1.0 / self.num_examples)
-        chance = math.sqrt(0.5 * mistakes / self.num_examples)
-        return self.allowed() < chance
+        return math.sqrt(0.5 * mistakes / self.num_examples)
 
     def keeps_loss(self, loss: float | None) -> bool:
         """Tells whether a validated loss is no reason to refuse."""

@@ -1,0 +1,47 @@
+"""Tests of what a task may lose, and of when that can be told from chance."""
+
+import math
+
+from absl.testing import absltest, parameterized
+
+from tsn_keras.tasks.tolerance import Tolerance
+
+
+def make(quality, num_examples, part=0.01, lower_is_better=False):
+    return Tolerance(part, quality, lower_is_better, 1.0, num_examples)
+
+
+class ToleranceTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (60, True, False), (600, False, False), (6000, False, True)
+    )
+    def test_chance(self, num_examples, is_chance, is_clear):
+        """One point of 90 %, where a tenth of the examples are mistakes."""
+        tolerance = make(0.9, num_examples)
+        self.assertEqual(tolerance.is_chance, is_chance)
+        self.assertEqual(tolerance.is_clear, is_clear)
+
+    def test_errors_come_in_any_steps(self):
+        tolerance = make(-3.0, 10, lower_is_better=True)
+        self.assertFalse(tolerance.is_chance)
+        self.assertTrue(tolerance.is_clear)
+
+    @parameterized.parameters(1e-3, 0.01, 0.03, 0.2)
+    def test_more_examples_never_make_it_less_clear(self, part):
+        seen = []
+        for power in range(14):
+            tolerance = make(0.8, 2**power, part)
+            seen.append(tolerance.is_clear - tolerance.is_chance)
+        self.assertEqual(seen, sorted(seen))
+
+    def test_allowed(self):
+        self.assertAlmostEqual(make(0.5, 10).allowed(), 0.01)
+        self.assertAlmostEqual(make(0.99, 10).allowed(), 0.005)
+        self.assertAlmostEqual(make(0.5, 10).allowed(0.5), 0.01)
+        self.assertAlmostEqual(make(0.5, 10).allowed(0.002), 0.002)
+        error = make(-math.e, 10, lower_is_better=True)
+        self.assertAlmostEqual(error.allowed(), 0.01 * math.e)
+
+
+if __name__ == "__main__":
+    absltest.main()

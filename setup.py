@@ -24,6 +24,8 @@ REQUIRED = [
     # Earlier versions cannot load the vocabularies that they wrote.
     "keras>=3.14,<4",
     "numpy>=1.26",
+    # Patterns in files of others: its searches end in time.
+    "regex>=2023.12.25",
     "tensorflow>=2.20",
     "tensorflow-datasets>=4.9.7",
     # 0.8.0 needs tf_keras and does not declare it: the first schedule fails.
@@ -35,6 +37,7 @@ LITE = ["ai-edge-litert>=2.1", "flatbuffers>=24.3.25"]
 EXAMPLES = PLOTS + LITE + ["scikit-learn"]
 # kmeans1d is the reference that our clustering is tested against.
 TEST = EXAMPLES + TABLES + [
+    "hypothesis>=6.100",
     "kmeans1d>=0.5",
     "pytest>=8.2",
     "pytest-xdist",

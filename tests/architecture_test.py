@@ -53,8 +53,12 @@ SETTABLE = {"learning_rate", "trainable"} | {
     "sharing",
 }
 
-# What own data, results as tables and pages, and bundles of all heads took.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 160, 29_500, 760
+# An attribute of `zipfile` that it documents as one to set.
+SETTABLE_ANYWHERE = {"comment"}
+
+# What own data, results as tables and pages, bundles of all heads, removal of
+# tasks and checksums took.
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 165, 29_500, 760
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 10, 450, 36
 
 
@@ -179,8 +183,8 @@ def test_nothing_reaches_into_other_objects(tree):
         and finding.path not in EXEMPT
         and not (
             finding.kind == "assignment"
-            and finding.name in SETTABLE
-            and tree != PACKAGE
+            and finding.name in (SETTABLE if tree != PACKAGE else set())
+            | SETTABLE_ANYWHERE
         )
     ]
     assert not found, _listed(found)

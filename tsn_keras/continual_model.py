@@ -33,7 +33,7 @@ from tsn_keras.quantization import AdaptiveCodebook
 from tsn_keras.saving import archive, model_file, refusals, seal, stores
 from tsn_keras.sharing import Never, Sharing
 from tsn_keras.strategies import PRUNING, get_strategy
-from tsn_keras.tasks import checks, start, training
+from tsn_keras.tasks import checks, removal, start, training
 from tsn_keras.tasks.call_arguments import (
     checked_call,
     compile_arguments,
@@ -189,12 +189,10 @@ class ContinualModel(keras.Model):
             self.build_for(inputs_from_config(config))
 
     def call(self, inputs, training=None):
-        if self.heads.selected is None:
-            # Keras calls models that it loads within others.
+        if self.heads.selected is None:  # In a model that Keras loads.
             self.switch.select_head(self.seal.head())
         self.switch.check_computes(inputs)
-        inputs = self.switch.taken(inputs)
-        return self.heads(call_given(self.backbone, inputs))
+        return self.heads(call_given(self.backbone, self.switch.taken(inputs)))
 
     @property
     def losses(self) -> list:
@@ -332,8 +330,7 @@ class ContinualModel(keras.Model):
 
         Callbacks of the last `fit` get `on_consolidate_stage(done, stages)` and
         then `on_consolidate_end(report)`, if they have them. Ctrl-C ends a
-        search with the best that was found; if nothing has held until then, the
-        task is as it was.
+        search with the best that was found, or leaves the task as it was.
 
         Args:
             validation_data: As in `keras.Model.fit`: tuple of arrays,
@@ -365,6 +362,18 @@ class ContinualModel(keras.Model):
             )
             self.bank.add(record)
         return announced(self.report(task.name), task.callbacks)
+
+    @changes_model
+    @in_strategy_scope
+    def remove_task(self, name: str) -> None:
+        """Forgets a consolidated task; all others keep every bit.
+
+        What they share of it stays theirs. Files saved before still hold it.
+
+        Raises:
+            ValueError: If it is the only task, or another one is running.
+        """
+        removal.remove_task(self, name)
 
     # What was learned.
 

@@ -94,15 +94,15 @@ class FileFormatTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "never changes"):
             bank.set_base(base)
 
-    @parameterized.parameters(0, 1, 5, 7, 99, 255)
+    @parameterized.parameters(0, 1, 5, 8, 99, 255)
     def test_other_versions_are_refused(self, version):
         """And told apart from a version byte that was damaged."""
         with mock.patch.object(file_format, "VERSION", version):
             saved = random_bank(1).to_bytes()
         self.assertEqual(saved[4], version)
         message = (
-            f"format version {version}; this tsn_keras reads version 6. "
-            "Load it with the release that wrote it"
+            f"format version {version}; this tsn_keras reads version "
+            f"{file_format.VERSION}. Load it with the release that wrote it"
         )
         bank = random_bank(2)
         before = bank.to_bytes()

@@ -1,6 +1,5 @@
 """Banks that were made to do harm: with a right digest, and wrong contents."""
 
-import copy
 import json
 import time
 import zlib
@@ -9,10 +8,8 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from tests.bank.random_tasks import PATHS, SHAPES, random_bank, random_record
+from tests.odd_values import ODD, changed, places
 from tsn_keras.bank import DamagedFileError, WeightBank, file_format
-
-ODD = (None, True, -1, 0, 1, 7, 2**31, 2**60, 10**30, 0.5, float("nan"), "")
-ODD += ("task 0", "\ud800", "a\nb", "float32", "object", [], {}, [[]], [1, [2]])
 
 
 def parts(saved):
@@ -41,28 +38,6 @@ def saved_as(metadata, rest):
     )
     text = json.dumps(metadata).encode()
     return signed(compressor.compress(text) + compressor.flush(), rest)
-
-
-def places(value, path=()):
-    """Yields the path of each value in nested lists and dicts."""
-    yield path
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from places(part, (*path, key))
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from places(part, (*path, index))
-
-
-def changed(metadata, path, value):
-    metadata = copy.deepcopy(metadata)
-    if not path:
-        return value
-    inner = metadata
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = value
-    return metadata
 
 
 def use(saved):

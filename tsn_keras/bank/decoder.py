@@ -144,7 +144,7 @@ class KernelDecoder:
         used_bits: np.ndarray | None = None,
         kept: Kept | None = None,
     ):
-        self._shape = shape
+        self.shape = shape
         self._entries = list(entries)
         # The numbers of the tasks on each plane, in order.
         self._members: dict[int, list[int]] = {}
@@ -166,17 +166,22 @@ class KernelDecoder:
         """
         # What was decoded is true of the same tasks there.
         entries = [*self._entries, entry]
-        return KernelDecoder(self._shape, entries, used_bits, self._kept)
+        return KernelDecoder(self.shape, entries, used_bits, self._kept)
 
     @property
     def num_planes(self) -> int:
         return len(self._members)
 
     @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What all tasks have in the kernel, in order."""
+        return tuple(self._entries)
+
+    @property
     def used_bits(self) -> np.ndarray:
         """The used bits of every slot, counted when they are first needed."""
         if self._used_bits is None:
-            used = np.zeros(self._shape, np.uint8)
+            used = np.zeros(self.shape, np.uint8)
             for entry in self._entries:
                 used[self.own_slots(entry)] += np.uint8(entry.component.width)
                 if used.max(initial=0) > SLOT_BITS:
@@ -207,7 +212,7 @@ class KernelDecoder:
         Only tasks with a number below `before` count.
         """
         rank = bisect.bisect_left(self._members.get(plane, ()), before)
-        laid = self._laid(plane, rank) if rank else Plane(self._shape)
+        laid = self._laid(plane, rank) if rank else Plane(self.shape)
         owned, frozen = laid.owned(rank), laid.frozen.copy()
         if laid.count > rank:
             frozen[~owned] = 0
@@ -217,7 +222,7 @@ class KernelDecoder:
         """The state of a plane with at least `count` components laid."""
         laid = self._kept.planes.get(plane)
         if laid is None:
-            laid = Plane(self._shape)
+            laid = Plane(self.shape)
         while laid.count < count:
             entry = self._entries[self._members[plane][laid.count]]
             own = self.own_slots(entry), entry.component.own_values()
@@ -239,7 +244,7 @@ class KernelDecoder:
         component = entry.component
         owned = self._owned(entry) if component.needs_owned else None
         reference = self._reference(entry)
-        own = component.own_slots(self._shape, owned, reference)
+        own = component.own_slots(self.shape, owned, reference)
         if (found := np.count_nonzero(own)) != component.own_count:
             raise DamagedFileError(
                 f"A task has {component.own_count} own slots in a kernel, and "
@@ -251,7 +256,7 @@ class KernelDecoder:
     def shared_slots(self, entry: Entry) -> np.ndarray:
         """Returns the bool mask of earlier tasks' slots that a task uses."""
         if not entry.component.shares:
-            return np.zeros(self._shape, bool)
+            return np.zeros(self.shape, bool)
         owned, reference = self._owned(entry), self._reference(entry)
         return entry.component.shared_slots(owned, reference)
 
@@ -295,5 +300,5 @@ class KernelDecoder:
             if bits is None:
                 bits = np.packbits(self.used_mask(self._entries[number]))
                 self._kept.references.put(number, bits)
-        flat = np.unpackbits(bits, count=math.prod(self._shape))
-        return flat.view(bool).reshape(self._shape)
+        flat = np.unpackbits(bits, count=math.prod(self.shape))
+        return flat.view(bool).reshape(self.shape)

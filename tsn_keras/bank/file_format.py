@@ -16,7 +16,8 @@ do not know.
 | --- | --- |
 | `shapes` | of each kernel |
 | `base` | of each frozen weight: width, shape, dtype, length |
-| `tasks` | columns: name, head, reference |
+| `tasks` | columns: name, head, reference; no name: what others share of a |
+| | removed task |
 | `planes` | a column for each kernel |
 | `components` | for each kernel, columns: width, own slots, bytes of the own |
 | | mask, of the shared mask, and of the codebook |
@@ -50,9 +51,10 @@ from tsn_keras.bank.saved_checks import check_metadata
 from tsn_keras.files import DamagedFileError
 
 MAGIC = b"TSNB"
-VERSION = 6
-# Versions before this had another checksum.
-FIRST_DIGEST = 6
+VERSION = 7
+# Versions before this had another checksum. The next one had no records without
+# a name, and is read as well.
+FIRST_DIGEST = FIRST_READ = 6
 HEADER = struct.Struct("<4sB32s")
 LENGTH = struct.Struct("<I")
 # Metadata are at most so many times as long as the bank that they describe, and
@@ -176,7 +178,7 @@ def _check_header(data: bytes) -> None:
             f"The saved weight bank is damaged: its {len(data)} bytes are not "
             f"those that were written. Load another copy of the file.{older}"
         )
-    if version != VERSION:
+    if not FIRST_READ <= version <= VERSION:
         raise DamagedFileError(
             f"The weight bank has format version {version}; this tsn_keras "
             f"reads version {VERSION}. Load it with the release that wrote it."

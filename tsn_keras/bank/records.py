@@ -76,14 +76,58 @@ class Component:
             codebook = np.zeros(0, np.float32)
         else:
             stream = packing.pack_codes(codes, width).tobytes()
-        free = ~owned if owned.any() else None
         return cls(
             width,
             int(own_mask.sum()),
-            mask_coding.encode_mask(own_mask, reference, free),
-            mask_coding.encode_shared(shared_mask, owned, reference),
+            *_coded_masks(own_mask, shared_mask, owned, reference),
             stream,
             np.float32(codebook),
+        )
+
+    def with_masks(
+        self,
+        own_mask: np.ndarray,
+        shared_mask: np.ndarray,
+        owned: np.ndarray,
+        reference: np.ndarray | None = None,
+    ) -> "Component":
+        """Returns the same component for a plane with other earlier tasks.
+
+        The masks mark the same slots as before; they are coded anew.
+
+        Args:
+            own_mask: As in `encode`, as is all that follows.
+        """
+        masks = _coded_masks(own_mask, shared_mask, owned, reference)
+        own_mask, shared_mask = masks
+        return dataclasses.replace(
+            self, own_mask=own_mask, shared_mask=shared_mask
+        )
+
+    def reduced(
+        self, own_mask: np.ndarray, kept: np.ndarray, owned: np.ndarray
+    ) -> "Component":
+        """Returns a component of a part of the own slots, with their values.
+
+        Nothing is left of the others: the codebook holds no centroid that was
+        theirs alone, so the width may be smaller. It shares no slots.
+
+        Args:
+            own_mask: bool array of the own slots.
+            kept: bool array, the part of them.
+            owned: As in `encode`.
+        """
+        values, nothing = self.own_values()[kept[own_mask]], np.zeros_like(kept)
+        width, codebook, codes = FLOAT_WIDTH, None, None
+        if self.width != FLOAT_WIDTH:
+            # By their bits: -0.0 and 0.0 are two values.
+            bits, codes = np.unique(values.view(np.uint32), return_inverse=True)
+            codebook = bits.view(np.float32)
+            width = max(1, (len(codebook) - 1).bit_length())
+        placed = np.zeros(kept.shape, np.float32)
+        placed[kept] = values
+        return Component.encode(
+            kept, nothing, owned, placed, width, codebook, codes
         )
 
     @property
@@ -143,6 +187,20 @@ class Component:
         if self.width == FLOAT_WIDTH:
             return np.frombuffer(self.codes, np.float32)
         return self.codebook[self.own_codes()]
+
+
+def _coded_masks(
+    own_mask: np.ndarray,
+    shared_mask: np.ndarray,
+    owned: np.ndarray,
+    reference: np.ndarray | None,
+) -> tuple[bytes, bytes]:
+    """Returns the coded masks of own and of shared slots."""
+    free = ~owned if owned.any() else None
+    return (
+        mask_coding.encode_mask(own_mask, reference, free),
+        mask_coding.encode_shared(shared_mask, owned, reference),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,10 +288,10 @@ class PrivateCode:
 
 @dataclasses.dataclass(frozen=True)
 class TaskRecord:
-    """A consolidated task.
+    """A consolidated task, or what others share of one that was removed.
 
     Args:
-        name: The task's name.
+        name: The task's name; `None` if the task was removed.
         planes: For each kernel, the plane that its component lies on.
         head: Index of the head that the task uses.
         components: One a kernel.
@@ -241,11 +299,11 @@ class TaskRecord:
         statistics: Activation statistics that later tasks are compared with;
             the code of an empty array if none are kept.
         facts: Numbers and strings for the task's report.
-        reference: The number of an earlier task (0 for the first) or `None`.
-            Masks may be coded by the slots that it uses.
+        reference: The number of an earlier record (`WeightBank.number`) or
+            `None`. Masks may be coded by the slots that it uses.
     """
 
-    name: str
+    name: str | None
     planes: tuple[int, ...]
     head: int
     components: tuple[Component, ...]
@@ -258,6 +316,18 @@ class TaskRecord:
     def plane(self) -> int:
         """The plane of all kernels, the highest if they lie on several."""
         return max(self.planes, default=0)
+
+    @property
+    def is_task(self) -> bool:
+        """Whether the task is still there."""
+        return self.name is not None
+
+    def is_same(self, other: "TaskRecord | None") -> bool:
+        """Tells whether both are of one consolidation.
+
+        Masks are coded anew when another task is removed.
+        """
+        return other is not None and self.statistics is other.statistics
 
     @property
     def class_names(self) -> list[str] | None:

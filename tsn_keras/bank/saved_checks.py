@@ -89,8 +89,12 @@ class _Metadata:
 
     def _check_tasks(self, names: Any, heads: Any, references: Any) -> None:
         count = len(self._list(names))
-        self._column(names, count, "name of a task", _is_name)
-        _require(len(set(names)) == count, "names of tasks", names)
+        self._column(
+            names, count, "name of a task", lambda n: n is None or _is_name(n)
+        )
+        # What is left of a removed task has none.
+        known = [name for name in names if name is not None]
+        _require(len(set(known)) == len(known), "names of tasks", names)
         self._column(heads, count, "head", lambda h: _is_count(h, MOST_HEADS))
         self._list(references)
         _require(len(references) == count, "references", references)

@@ -13,6 +13,7 @@ from tsn_keras.bank import file_format
 from tsn_keras.bank.budget import SLOT_BITS, BudgetError
 from tsn_keras.bank.decoder import Entry, KernelDecoder, RecentlyUsed
 from tsn_keras.bank.records import FLOAT_WIDTH, PrivateCode, TaskRecord
+from tsn_keras.bank.removal import without_task
 
 # Used slots of the tasks that were put to work last, in all kernels.
 KEPT_SLOTS_BYTES = 64 * 2**20
@@ -79,15 +80,17 @@ class _Contents:
 
     Args:
         base: The frozen weights that all tasks share.
-        records: Of all tasks, by name.
-        entries: What each task has in each kernel.
+        records: Of all tasks, and of what others share of removed ones.
+        tasks: The numbers of tasks among the records, by name.
+        entries: What each record has in each kernel.
         kernels: One decoder a kernel.
         used_slots: Of the tasks that were put to work last.
     """
 
     base: tuple[PrivateCode, ...]
-    records: dict[str, TaskRecord]
-    entries: dict[str, list[Entry]]
+    records: tuple[TaskRecord, ...]
+    tasks: dict[str, int]
+    entries: tuple[list[Entry], ...]
     kernels: list[KernelDecoder]
     used_slots: RecentlyUsed
 
@@ -99,23 +102,31 @@ class _Contents:
         base: Iterable[PrivateCode],
     ) -> "_Contents":
         """Returns contents of which nothing is decoded yet."""
-        records = {record.name: record for record in records}
+        records = tuple(records)
         counts = [collections.Counter() for _ in shapes]
-        entries = {}
-        for number, (name, record) in enumerate(records.items()):
-            entries[name] = []
+        entries = tuple([] for _ in records)
+        for number, record in enumerate(records):
             for component, plane, count in zip(
                 record.components, record.planes, counts, strict=True
             ):
                 where = number, plane, count[plane], record.reference
-                entries[name].append(Entry(component, *where))
+                entries[number].append(Entry(component, *where))
                 count[plane] += 1
-        columns = list(zip(*entries.values())) or [()] * len(shapes)
+        columns = list(zip(*entries)) or [()] * len(shapes)
         used_slots = RecentlyUsed(
             KEPT_SLOTS_BYTES, lambda used: sum(s.num_bytes for s in used)
         )
         kernels = [KernelDecoder(*pair) for pair in zip(shapes, columns)]
-        return cls(tuple(base), records, entries, kernels, used_slots)
+        tasks = {r.name: n for n, r in enumerate(records) if r.is_task}
+        return cls(tuple(base), records, tasks, entries, kernels, used_slots)
+
+
+def _number(contents: _Contents, task: str) -> int:
+    if not isinstance(task, str) or task not in contents.tasks:
+        raise KeyError(
+            f"Unknown task {task!r}. The bank holds: {list(contents.tasks)}"
+        )
+    return contents.tasks[task]
 
 
 def _alone(method: Callable) -> Callable:
@@ -132,12 +143,13 @@ def _alone(method: Callable) -> Callable:
 class WeightBank:
     """Holds what every consolidated task stores, and never changes it.
 
-    Any number of threads may read a bank, also while a task is added.
+    A task can be removed as a whole. Any number of threads may read a bank,
+    also while a task is added or removed.
 
     Args:
         shapes: The kernels' shapes.
         paths: The kernels' names for messages.
-        records: Tasks that were checked before.
+        records: Those of another bank, or others that were checked before.
         base: The frozen weights that all tasks share.
 
     Example:
@@ -163,11 +175,11 @@ class WeightBank:
                 f"Received: {len(self.shapes)} shapes, {len(self.paths)} paths"
             )
         self._contents = _Contents.of(self.shapes, records, base)
-        # Tasks, and the metadata that are saved with them.
-        self._written: tuple[list[TaskRecord], bytes] | None = None
+        # Records, and the metadata that are saved with them.
+        self._written: tuple[tuple[TaskRecord, ...], bytes] | None = None
 
     def __reduce__(self):
-        parts = self.shapes, self.paths, list(self._records.values()), self.base
+        parts = self.shapes, self.paths, list(self.records), self.base
         return WeightBank, parts
 
     # Those who only look up a record need no lock.
@@ -178,7 +190,11 @@ class WeightBank:
         return self._contents.base
 
     @property
-    def _records(self) -> dict[str, TaskRecord]:
+    def records(self) -> tuple[TaskRecord, ...]:
+        """All that is stored, in order.
+
+        That are the tasks, and the slots of removed tasks that others share.
+        """
         return self._contents.records
 
     @property
@@ -188,7 +204,7 @@ class WeightBank:
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the consolidated tasks, in order."""
-        return tuple(self._records)
+        return tuple(self._contents.tasks)
 
     @property
     def num_planes(self) -> int:
@@ -196,16 +212,19 @@ class WeightBank:
         return max((kernel.num_planes for kernel in self._kernels), default=0)
 
     def __contains__(self, task: str) -> bool:
-        return task in self._records
+        return task in self._contents.tasks
 
     def __getitem__(self, task: str) -> TaskRecord:
         # Another bank may be loaded meanwhile.
-        records = self._records
-        if not isinstance(task, str) or task not in records:
-            raise KeyError(
-                f"Unknown task {task!r}. The bank holds: {list(self.tasks)}"
-            )
-        return records[task]
+        contents = self._contents
+        return contents.records[_number(contents, task)]
+
+    def number(self, task: str) -> int:
+        """Returns the number of a task among all records, from 0.
+
+        It is the `reference` of another one that is coded by the task.
+        """
+        return _number(self._contents, task)
 
     @_alone
     def used_bits(self, kernel: int) -> np.ndarray:
@@ -223,7 +242,7 @@ class WeightBank:
     @_alone
     def set_base(self, values: list[np.ndarray]) -> None:
         """Stores the frozen weights that all tasks share, exactly and once."""
-        if self._records:
+        if self.records:
             raise ValueError("The base of a bank with tasks never changes.")
         base = [PrivateCode.encode(v, FLOAT_WIDTH) for v in values]
         self._written = None
@@ -246,7 +265,7 @@ class WeightBank:
             raise TypeError(
                 f"`record` must be a TaskRecord. Received: {record!r}"
             )
-        if record.name in self._records:
+        if record.is_task and record.name in self:
             raise ValueError(f"Task '{record.name}' is in the bank already.")
         self._check_reference(record)
         before = self._contents
@@ -262,21 +281,25 @@ class WeightBank:
         ]
         parts = list(zip(before.kernels, entries, decoded))
         used = [k.used_slots(entry, own) for k, entry, (own, _) in parts]
+        number = len(before.records)
+        name = {record.name: number} if record.is_task else {}
         after = dataclasses.replace(
             before,
-            records={**before.records, record.name: record},
-            entries={**before.entries, record.name: entries},
+            records=(*before.records, record),
+            tasks={**before.tasks, **name},
+            entries=(*before.entries, entries),
             kernels=[
                 k.followed_by(entry, bits) for k, entry, (_, bits) in parts
             ],
         )
         # Here, so that saving takes no longer with more tasks.
-        written = self._write(list(after.records.values()))
+        written = self._write(after.records)
         # Up to here nothing of the bank has changed, and this is one step.
         self._contents = after
         self._written = written
         # It need not be decoded again.
-        after.used_slots.put(record.name, used)
+        if record.is_task:
+            after.used_slots.put(record.name, used)
         for kernel, entry, (own, _) in parts:
             kernel.keep_laid(entry, own)
 
@@ -304,12 +327,32 @@ class WeightBank:
                     f"Task '{record.name}' is coded by reference to another "
                     "task and does not say which. Give its `reference`."
                 )
-        elif not 0 <= reference < len(self._records):
+        elif not 0 <= reference < len(self.records):
             raise ValueError(
                 f"The `reference` of task '{record.name}' must be the number "
-                f"of an earlier task, below {len(self._records)}. Received: "
+                f"of an earlier task, below {len(self.records)}. Received: "
                 f"{reference}."
             )
+
+    @_alone
+    def remove(self, task: str) -> None:
+        """Removes a task; all others keep every bit.
+
+        Slots that other tasks share stay, without the task's name and with
+        those of its centroids that they read. All other bits are free again.
+        Masks of later tasks are coded anew. If that is interrupted, the bank
+        is as it was.
+
+        Raises:
+            KeyError: If there is no such task.
+        """
+        before = self._contents
+        number = _number(before, task)
+        records = without_task(before.records, before.kernels, number)
+        after = _Contents.of(self.shapes, records, before.base)
+        written = self._write(after.records)
+        self._contents = after
+        self._written = written
 
     @_alone
     def plane_view(
@@ -321,9 +364,9 @@ class WeightBank:
             planes: One a kernel.
             before: A task to leave out, with all after it.
         """
-        end = len(self._records)
+        end = len(self.records)
         if before is not None:
-            end = self._contents.entries[self[before].name][0].number
+            end = self.number(before)
         pairs = zip(self._kernels, planes)
         parts = [kernel.plane(plane, end) for kernel, plane in pairs]
         return PlaneView(*map(list, zip(*parts)))
@@ -331,7 +374,7 @@ class WeightBank:
     @_alone
     def own_slots(self, task: str, kernel: int) -> np.ndarray:
         """Returns the bool mask of the slots that a task owns in a kernel."""
-        entries = self._contents.entries[self[task].name]
+        entries = self._contents.entries[self.number(task)]
         return self._kernel(kernel).own_slots(entries[kernel])
 
     @_alone
@@ -358,7 +401,7 @@ class WeightBank:
         """Returns the bool masks of the slots that a task uses, one a kernel.
 
         Each one is the `reference` to give to `Component.encode` for a task
-        whose record has `reference=bank.tasks.index(task)`.
+        whose record has `reference=bank.number(task)`.
         """
         entries = self._in_kernels(task)
         return [kernel.used_mask(entry) for kernel, entry in entries]
@@ -376,7 +419,7 @@ class WeightBank:
 
     def _in_kernels(self, task: str) -> Iterable[tuple[KernelDecoder, Entry]]:
         """The decoder of each kernel, and what a task has there."""
-        return zip(self._kernels, self._contents.entries[self[task].name])
+        return zip(self._kernels, self._contents.entries[self.number(task)])
 
     def private(self, task: str) -> list[np.ndarray]:
         """Returns the private variables of a task, in the model's order."""
@@ -395,15 +438,15 @@ class WeightBank:
         return file_format.to_bytes(records, self.base, self.shapes, metadata)
 
     def _write(
-        self, records: list[TaskRecord]
-    ) -> tuple[list[TaskRecord], bytes]:
-        """Returns tasks, and the metadata that are saved with them."""
+        self, records: tuple[TaskRecord, ...]
+    ) -> tuple[tuple[TaskRecord, ...], bytes]:
+        """Returns records, and the metadata that are saved with them."""
         return records, file_format.write_metadata(
             records, self.base, self.shapes
         )
 
-    def _as_written(self) -> tuple[list[TaskRecord], bytes]:
-        records, written = list(self._records.values()), self._written
+    def _as_written(self) -> tuple[tuple[TaskRecord, ...], bytes]:
+        records, written = self.records, self._written
         # Another thread may have added a task, or noted fewer.
         is_known = written is not None and len(written[0]) == len(records)
         if not is_known or not all(map(operator.is_, written[0], records)):

@@ -80,9 +80,9 @@ def _given_names(config: dict[str, Any]) -> list[str | None]:
     classes = {layer["name"]: layer["class_name"] for layer in config["layers"]}
     ends = tree.flatten([config["input_layers"], config["output_layers"]])
     names = [entry for entry in ends if isinstance(entry, str)]
+    given = {n: re.escape(_snake(classes[n])) for n in names}
     return [
-        None if re.fullmatch(rf"{_snake(classes[n])}(_\d+)?", n) else n
-        for n in names
+        None if re.fullmatch(rf"{given[n]}(_\d+)?", n) else n for n in names
     ]
 
 

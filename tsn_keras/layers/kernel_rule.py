@@ -1,6 +1,5 @@
 """Which weights of a layer are kernels."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import keras
 
 from tsn_keras.keras_internals import check_layer, flatten_layers
 from tsn_keras.layers.weight_paths import weight_paths
+from tsn_keras.names import check_pattern, matches
 
 CLASSES_KEY = "layer_classes"
 
@@ -41,8 +41,8 @@ class KernelRule:
         kernels: which of these weights are kernels:
             - `None`: those whose name is `embeddings` or ends in `kernel`,
               such as `recurrent_kernel`.
-            - str: those in whose path (see `weight_paths`) `re.search` finds
-              the regular expression.
+            - str: those in whose path (see `weight_paths`) a regular expression
+              is found.
             - layer class or tuple of them: all in layers of these classes.
             - function of a `keras.Variable`: those it returns `True` for.
 
@@ -73,7 +73,7 @@ class KernelRule:
             return is_named_as_kernel
         if isinstance(self.config, str):
             paths = weight_paths(layer)
-            return lambda w: re.search(self.config, paths[id(w)]) is not None
+            return lambda w: matches(self.config, paths[id(w)], "kernels")
         if isinstance(self.config, dict):
             names = set(self.config[CLASSES_KEY])
             registered = keras.saving.get_registered_name
@@ -97,14 +97,7 @@ def _normalized(kernels: Any) -> Any:
             return kernels
         kernels = keras.saving.deserialize_keras_object(kernels)
     if isinstance(kernels, str):
-        try:
-            re.compile(kernels)
-        except re.error as error:
-            raise ValueError(
-                f"`kernels` is no regular expression: {error}. Received: "
-                f"kernels='{kernels}'. Escape special characters with a "
-                "backslash."
-            ) from error
+        check_pattern(kernels, "kernels")
         return kernels
     classes = (kernels,) if isinstance(kernels, type) else kernels
     if isinstance(classes, (tuple, list)):

@@ -30,6 +30,7 @@ import sys
 import threading
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,8 +48,9 @@ VERSION = 1
 # No name in the text can hold this, since quotes are escaped there.
 MARK = b'"file_sha256":"'
 BLANK = b"0" * 64
-# Where a task file has its JSON text.
+# Where a task file has its JSON text, and what says that it has a checksum.
 TASK = "task.json"
+SIGNED = "TSN_KERAS_SIGNED"
 
 
 class TaskRunner:
@@ -365,34 +367,83 @@ def read_tasks(path: str | os.PathLike) -> tuple[bytes, dict | None]:
             "it with `tsn_keras.lite.export_bundle`, or `model.export`."
         )
     try:
-        text = metadata_of(content).get(BUNDLE)
+        metadata = metadata_of(content)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise ValueError(
             f"'{path}' is truncated or damaged: its {len(content)} bytes "
             f"cannot be read ({error}). Copy it again, or export it anew."
         ) from error
+    text = metadata.get(BUNDLE)
+    _check_sum(path, content, BUNDLE in metadata or SIGNED in metadata)
+    return content, None if text is None else _checked_text(path, text)
+
+
+def _check_sum(
+    path: str | os.PathLike, content: bytes, must_have_one: bool
+) -> None:
+    """Refuses a file of ours whose bytes are not those that were written."""
     place = content.rfind(MARK) + len(MARK)
-    is_marked = place >= len(MARK)
-    # One of both is enough: a damaged bundle is no task file.
-    if text is None and not is_marked:
-        return content, None
+    # One of both is enough: a damaged file is no file of others.
+    if place < len(MARK) and not must_have_one:
+        return
     checksum = content[place : place + len(BLANK)]
     blank = content[:place] + BLANK + content[place + len(BLANK) :]
-    computed = hashlib.sha256(blank).hexdigest().encode()
-    if not is_marked or computed != checksum:
+    if hashlib.sha256(blank).hexdigest().encode() != checksum:
         raise ValueError(
-            f"The bundle '{path}' is truncated or damaged: its {len(content)} "
-            "bytes are not those that were written. Copy it again, or export "
-            "it anew."
+            f"'{path}' is truncated or damaged: its {len(content)} bytes are "
+            "not those that were written. Copy it again, or export it anew."
         )
-    metadata = json.loads(text)
-    if metadata["version"] != VERSION:
+
+
+def _checked_text(path: str | os.PathLike, text: bytes) -> dict:
+    """Returns what a bundle says of itself, if a bundle can say that."""
+    try:
+        found = json.loads(text)
+        version = found["version"]
+        if version == VERSION and type(version) is int and _is_whole(found):
+            return found
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        version = VERSION
+    if version != VERSION:
         raise ValueError(
-            f"The bundle '{path}' has version {metadata['version']}, and this "
+            f"The bundle '{path}' has version {str(version)[:20]}, and this "
             f"runner reads version {VERSION}. Take the runner of the tsn_keras "
             "that wrote the bundle."
         )
-    return content, metadata
+    raise ValueError(
+        f"The bundle '{path}' is damaged, or was not written by tsn_keras: "
+        "what it says of its tasks cannot be. Export it anew."
+    )
+
+
+def _is_whole(text: dict) -> bool:
+    """Tells whether tasks, inputs and outputs are described as they must be."""
+    entries, common = text["tasks"], text["outputs"]
+    names = [entry["name"] for entry in entries]
+    of_tasks = [entry["outputs"] for entry in entries] if not common else []
+    labels = [_class_names(entry) for entry in entries]
+    return (
+        type(entries) is list
+        and bool(entries)
+        and all(type(name) is str and bool(name) for name in names)
+        and len(set(names)) == len(names)
+        and all(map(_is_specs, (text["inputs"], common or [], *of_tasks)))
+        and bool(text["inputs"])
+        and all(one is None or _is_list(one, str) for one in labels)
+    )
+
+
+def _is_specs(parts: Any) -> bool:
+    """Tells whether inputs or outputs have a name, a shape and a dtype."""
+    return _is_list(parts, dict) and all(
+        type(part["name"]) is type(part["dtype"]) is str
+        and _is_list(part["shape"], int, type(None))
+        for part in parts
+    )
+
+
+def _is_list(value: Any, *kinds: type) -> bool:
+    return type(value) is list and all(type(part) in kinds for part in value)
 
 
 def _of_a_task(
@@ -400,7 +451,8 @@ def _of_a_task(
 ) -> dict:
     """Returns for a task file what a bundle says of itself."""
     task = _task_text(content)
-    entry = {"name": task.pop("task", pathlib.Path(path).stem), **task}
+    name = task.pop("task", pathlib.Path(path).stem)
+    entry = {**task, "name": name}
     return {
         "tasks": [entry],
         "inputs": list(map(_summary, network.inputs.items())),
@@ -412,10 +464,27 @@ def _task_text(content: bytes) -> dict:
     """Returns the JSON text of a task file, in a ZIP archive at its end."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return json.loads(archive.read(TASK))
-    except (zipfile.BadZipFile, KeyError):
+            text = archive.getinfo(TASK)
+            # A deflated text may be of any size.
+            found = {}
+            if text.file_size <= len(content):
+                found = json.loads(archive.read(text))
+    except (ValueError, RecursionError, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"The file is damaged: its '{TASK}' cannot be read ({error}). "
+            "Export it anew."
+        ) from error
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError):
         # Other files say nothing of that kind.
         return {}
+    name = found.get("task", "") if type(found) is dict else None
+    names = found.get("class_names") if type(found) is dict else None
+    if type(name) is not str or not (names is None or _is_list(names, str)):
+        raise ValueError(
+            f"The file is damaged, or was not written by tsn_keras: its "
+            f"'{TASK}' says what cannot be. Export it anew."
+        )
+    return found
 
 
 def _normal_form(name: Any) -> Any:

@@ -4,7 +4,6 @@ import abc
 import dataclasses
 import math
 import numbers
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,10 +15,10 @@ from tsn_keras.data import (
     check_integers,
     check_numbers,
     check_tolerance,
-    shown,
 )
 from tsn_keras.keras_internals import index_of_variable, second_moments
 from tsn_keras.layers.masked_kernel import read
+from tsn_keras.names import check_pattern, matches
 from tsn_keras.pruning.budget import (
     SMALLEST_DENSITY,
     divide_budget,
@@ -51,13 +50,7 @@ def _check_patterns(sparsity: Mapping[str, float]) -> None:
             "{'.*': 0.9}. Received: sparsity={}"
         )
     for pattern in sparsity:
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError) as error:
-            raise ValueError(
-                "The keys of `sparsity` must be regular expressions over the "
-                f"kernels' paths. Received: {shown(pattern)}: {error}"
-            ) from error
+        check_pattern(pattern, "sparsity")
 
 
 class PruningStrategy(abc.ABC):
@@ -171,7 +164,7 @@ class Pruning(PruningStrategy):
         if not isinstance(self.sparsity, dict):
             return self.sparsity
         for pattern, value in self.sparsity.items():
-            if re.search(pattern, path):
+            if matches(pattern, path, "sparsity"):
                 return value
         raise ValueError(
             f"No pattern of `sparsity` matches kernel '{path}'. Received: "

@@ -13,6 +13,7 @@ REASONS = {
     "trial": "a trial on held-out data decided",
     "warm": "a similar task's values are where it started",
     "untried": "in doubt, and the data cannot be split for a trial",
+    "removed": "the task that decided it has been removed",
 }
 
 

@@ -322,6 +322,24 @@ def consolidated_task(model: keras.Model, name: str) -> str:
     return name
 
 
+def removable_task(model: keras.Model, name: str) -> str:
+    """Returns the name of a task as `consolidated_task`, if it can go."""
+    running = model.running_task
+    if running is not None:
+        raise ValueError(
+            f"Task '{running.name}' is running, and may share slots with any "
+            f"other. Call `model.consolidate(validation_data)` or "
+            f"`model.discard_task()` before removing '{name}'."
+        )
+    name = consolidated_task(model, name)
+    if len(model.tasks) == 1:
+        raise ValueError(
+            f"Task '{name}' is the only one, and a model keeps at least one. "
+            "Make another ContinualModel, and delete this one and its files."
+        )
+    return name
+
+
 def checked_seed(seed: int | None) -> int | None:
     """Returns a seed that all others can be derived from."""
     check_integers(lowest=0, or_none=True, seed=seed)

@@ -303,7 +303,7 @@ class CompiledHeads:
         return Compilation(self._latest.arguments, own) if own else self._latest
 
     def drop_task(self, name: str) -> None:
-        """Forgets a task that was given up."""
+        """Forgets a task that was given up or removed."""
         self._of_task.pop(name, None)
 
     def compiled_alike(self, task: str) -> bool:

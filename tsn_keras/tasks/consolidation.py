@@ -116,7 +116,7 @@ def consolidate_task(
         record = dataclasses.replace(record, facts=facts)
     nearest = task.choice.nearest
     if nearest is not None:
-        number = model.bank.tasks.index(nearest)
+        number = model.bank.number(nearest)
         record = dataclasses.replace(record, reference=number)
     if model.sharing.needs_statistics:
         sample = validation.sample(model.sharing.sample_size)

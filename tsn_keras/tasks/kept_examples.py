@@ -37,6 +37,11 @@ class KeptExamples:
             first = next(iter(self._kept))
             taken -= _num_bytes(self._kept.pop(first)[1])
 
+    def drop(self, name: str) -> None:
+        """Forgets the examples of a task."""
+        kept = self._kept.items()
+        self._kept = {task: pair for task, pair in kept if task != name}
+
     def of(self, record: TaskRecord) -> Any:
         """Returns the examples of a task, `None` if there are none.
 
@@ -44,7 +49,7 @@ class KeptExamples:
         since, are none of its own.
         """
         kept, examples = self._kept.get(record.name, (None, None))
-        return examples if kept is record else None
+        return examples if record.is_same(kept) else None
 
 
 def rows_to_keep(example: Any) -> int:

@@ -123,11 +123,11 @@ class TaskView:
     def _check_bank(self) -> None:
         """Refuses what would be told of another task of the same name."""
         bank = self._model.bank
-        if self._name not in bank or bank[self._name] is not self._record:
+        if self._name not in bank or not self._record.is_same(bank[self._name]):
             raise ValueError(
-                f"The model has loaded another bank since this view of task "
-                f"'{self._name}' was made. Take `model.task('{self._name}')` "
-                "again."
+                "The model has loaded another bank, or removed the task, "
+                f"since this view of task '{self._name}' was made. Take "
+                f"`model.task('{self._name}')` again."
             )
 
     def __repr__(self) -> str:

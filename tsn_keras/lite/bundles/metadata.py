@@ -6,8 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tsn_keras.lite.files.checksum import signed
 from tsn_keras.lite.files.flatbuffer import FlatModel
-from tsn_keras.lite.runner import BLANK, BUNDLE, MARK, VERSION
+from tsn_keras.lite.runner import BLANK, BUNDLE, VERSION
 
 
 def describe(
@@ -67,7 +68,4 @@ def sign(content: bytes, metadata: dict) -> bytes:
     )
     model = FlatModel.from_bytes(content)
     model.add_metadata(BUNDLE, text.encode())
-    blank = model.to_bytes()
-    place = blank.rindex(MARK) + len(MARK)
-    checksum = hashlib.sha256(blank).hexdigest().encode()
-    return blank[:place] + checksum + blank[place + len(checksum) :]
+    return signed(model.to_bytes())

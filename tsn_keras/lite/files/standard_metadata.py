@@ -14,8 +14,10 @@ from typing import Any
 
 import flatbuffers
 
+from tsn_keras.lite.files.checksum import UNSIGNED, signed
 from tsn_keras.lite.files.cleanup import STAYS
 from tsn_keras.lite.files.flatbuffer import FlatModel
+from tsn_keras.lite.runner import SIGNED
 
 NAME = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -91,17 +93,22 @@ def tensor_names(content: bytes) -> tuple[list[str], list[str]]:
 
 
 def with_metadata(content: bytes, network: Network) -> bytes:
-    """Returns a file with metadata, and with all parts behind it."""
+    """Returns a file with metadata, and with all parts behind it.
+
+    A checksum of all is the comment of the ZIP archive that the parts are in.
+    """
     builder = flatbuffers.Builder(1024)
     builder.Finish(_network(network).write(builder), IDENTIFIER)
     model = FlatModel.from_bytes(content)
     model.add_metadata(NAME, bytes(builder.Output()))
+    model.add_metadata(SIGNED, b"\1")
     file = io.BytesIO(model.to_bytes())
     # Appended to what is there. The Task Library reads no compressed parts.
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         for part in network.all_parts:
             archive.writestr(zipfile.ZipInfo(part.name, DATE), part.content)
-    return file.getvalue()
+        archive.comment = UNSIGNED
+    return signed(file.getvalue())
 
 
 def without_metadata(content: bytes) -> bytes:

@@ -41,8 +41,7 @@ def in_float32(model: Any) -> Any:
         ]
         other.bank.set_base(model.bank.base_values())
         other.switch.install_base(model.switch.base_values())
-        for task in model.bank.tasks:
-            record = model.bank[task]
+        for record in model.bank.records:
             number = numbers[record.head]
             other.bank.add(dataclasses.replace(record, head=number))
         if model.heads.selected is not None:

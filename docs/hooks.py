@@ -1,7 +1,7 @@
 """What `mkdocs build` does beside its usual work.
 
 The guides, which are Python files, become pages and notebooks, and get their
-place in the navigation. CONTRIBUTING.md and CHANGELOG.md become pages.
+place in the navigation. CONTRIBUTING.md, CHANGELOG.md and SECURITY.md become pages.
 """
 
 import pathlib
@@ -46,7 +46,7 @@ def on_files(files, config):
     for guide in ordered_guides(config):
         made[f"guides/{guide.name}.md"] = guide.page()
         made[f"guides/{guide.name}.ipynb"] = guide.notebook()
-    for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
+    for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         made[name.lower()] = text.replace("](docs/", "](")
     for path, content in made.items():

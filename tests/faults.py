@@ -57,3 +57,47 @@ def _traced(call: Callable[[], object], folder: str, last: int) -> int:
     finally:
         sys.settrace(before)
     return count
+
+
+def calls_of(call: Callable[[], object]) -> list[str]:
+    """Returns where a call calls what the package defines, in order."""
+    sites: dict[str, None] = {}
+    _at_calls(call, lambda site: sites.setdefault(site))
+    return list(sites)
+
+
+def interrupted_at(call: Callable[[], object], site: str) -> bool:
+    """Raises `Fault` where a site of `calls_of` is reached first.
+
+    Returns:
+        Whether the fault came out of the call.
+    """
+
+    def look(found):
+        if found == site:
+            raise Fault
+
+    try:
+        _at_calls(call, look)
+    except Fault:
+        return True
+    return False
+
+
+def _at_calls(
+    call: Callable[[], object], look: Callable[[str], object]
+) -> None:
+    """Calls `look` with each call of a function of the package."""
+
+    def trace(frame, event, argument):
+        code, caller = frame.f_code, frame.f_back
+        if code.co_filename.startswith(PACKAGE):
+            line = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+            look(f"{line.removeprefix(PACKAGE)} {code.co_qualname}")
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)

@@ -100,6 +100,19 @@ assert (np.asarray(views["digit"](x)) == before).all()
 print(served.tasks)
 
 """
+## When a task has to go
+
+`remove_task` forgets a task: its bytes are gone from memory and from the next file, and
+all other tasks keep every bit. [What stays](../reliability.md#forgetting-a-task) are
+slots that others share, files that were saved before, and the values of views that you
+hold.
+"""
+
+served.remove_task("large")
+assert (np.asarray(views["digit"](x)) == before).all()
+print(served.tasks)
+
+"""
 ## Which task is it?
 
 The model does not guess: a request must say which task it is for. A name that it

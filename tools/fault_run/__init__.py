@@ -1,0 +1,1 @@
+"""Does to saved files and running calls what may happen to them."""

@@ -1,7 +1,8 @@
 """What `mkdocs build` does beside its usual work.
 
 The guides, which are Python files, become pages and notebooks, and get their
-place in the navigation. CONTRIBUTING.md, CHANGELOG.md and SECURITY.md become pages.
+place in the navigation. CONTRIBUTING.md, CHANGELOG.md and SECURITY.md become
+pages.
 """
 
 import pathlib

@@ -18,9 +18,9 @@ FLOORS = (
     ("distribution", "files", "names", "tfmot", "version"),
     ("keras_internals", "tables"),
     ("bank", "data", "layers"),
-    ("pruning", "quantization", "sharing"),
+    ("inference", "pruning", "quantization", "sharing"),
     ("strategies",),
-    ("inference", "tasks"),
+    ("tasks",),
     ("saving",),
     ("continual_model",),
     ("__init__",),
@@ -48,6 +48,7 @@ EXEMPT = {
 SETTABLE = {"learning_rate", "trainable"} | {
     *("stop_training", "stop_evaluating", "stop_predicting"),
     # And what users of a `ContinualModel` may exchange between tasks.
+    "inference",
     "pruning",
     "quantization",
     "sharing",
@@ -58,8 +59,9 @@ SETTABLE_ANYWHERE = {"comment"}
 
 # What own data, results as tables and pages, bundles of all heads, removal of
 # tasks and checksums took.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 165, 29_500, 760
-MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 10, 450, 36
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 172, 30_500, 780
+# Two methods that say which task it is.
+MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 10, 485, 38
 
 
 def package_files():

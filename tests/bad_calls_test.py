@@ -26,6 +26,7 @@ from tsn_keras import (
     bank,
     callbacks,
     evaluation,
+    inference,
     layers,
     lite,
     pruning,
@@ -602,6 +603,7 @@ TABLE = {
             *each("pruning", (True, pruning.MagnitudePruning, {"a": 1})),
             *each("quantization", ([], True)),
             *each("sharing", ({}, 3)),
+            *each("inference", (3, len), ("energy",)),
         ],
     ),
     "ContinualModel of a backbone": (
@@ -806,6 +808,59 @@ TABLE = {
     "capacity without a bank": (
         lambda s: s.unbuilt.capacity,
         [bad(ValueError, "bank is empty")],
+    ),
+    "remove_task": (
+        lambda s: s.stored.remove_task,
+        [
+            bad(TypeError, "`task` must be a string", 3),
+            bad(ValueError, "Unknown task 'x'", "x"),
+            bad(ValueError, "'task 0' is the only one", "task 0"),
+        ],
+    ),
+    "remove_task while one is running": (
+        lambda s: s.running.remove_task,
+        [
+            bad(ValueError, "'task 1' is running", "task 0"),
+            bad(ValueError, "'task 1' is running", "task 1"),
+        ],
+    ),
+    "infer_task": (
+        lambda s: s.stored.infer_task,
+        [
+            bad(ValueError, "no `inference`.*learn_inference", X),
+            bad(ValueError, "`batch` must be one of", X, batch="all"),
+            bad(TypeError, "`tasks` must be a list", X, tasks="task 0"),
+            bad(ValueError, "Unknown task 'x'", X, tasks=["x"]),
+            *each("max_tasks", (*NO_NUMBERS[1:], 1.5), (0, -1), args=(X,)),
+        ],
+    ),
+    "learn_inference": (
+        lambda s: s.stored.learn_inference,
+        [
+            bad(ValueError, "Unknown task 'x'", "x", (X, Y)),
+            bad(ValueError, "no `inference`", "task 0", (X, Y)),
+        ],
+    ),
+    "inference.InputMeans": (
+        lambda s: inference.InputMeans,
+        [
+            *each("width", (*NO_NUMBERS, 1.5), (0, 9)),
+            *each("most", (*NO_NUMBERS, 1.5), (0,)),
+        ],
+    ),
+    "inference.Confidence": (
+        lambda s: inference.Confidence,
+        [bad(TypeError, "x", x=3)],
+    ),
+    "inference.Inference": (
+        lambda s: inference.Inference,
+        [bad(TypeError, "abstract.*learn")],
+    ),
+    "inference.detect_task_change": (
+        lambda s: lambda model: list(
+            inference.detect_task_change(model, [X])
+        ),
+        [bad(TypeError, "`model` must be a", 3)],
     ),
     "discard_task when none is running": (
         lambda s: s.stored.discard_task,
@@ -1639,6 +1694,8 @@ NOT_CALLED = {
     "bank": "BudgetError Capacity Component ComponentDraft DamagedFileError "
     "KernelUsage "
     "PlaneView PrivateCode TaskRecord widest_width",
+    "inference": "InferredTasks Known get_scores known_of learned "
+    "needs_outputs",
     "layers": "MaskedKernel assign call_given computing_with "
     "computing_with_own_values counting_parameters given_value "
     "has_given_values "
@@ -1691,7 +1748,7 @@ class BadCallsTest(parameterized.TestCase):
         called = {".".join(name.split()[0].split(".")[:2]) for name in TABLE}
         rooms = bank, callbacks, evaluation, layers, lite, pruning
         missing = []
-        for room in (*rooms, quantization, scenarios, sharing):
+        for room in (*rooms, inference, quantization, scenarios, sharing):
             short = room.__name__.partition(".")[2]
             known = NOT_CALLED.get(short, "").split()
             missing += [

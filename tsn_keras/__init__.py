@@ -19,6 +19,7 @@ if _backend != "tensorflow":
 from tsn_keras import bank as bank  # noqa: E402
 from tsn_keras import callbacks as callbacks  # noqa: E402
 from tsn_keras import evaluation as evaluation  # noqa: E402
+from tsn_keras import inference as inference  # noqa: E402
 from tsn_keras import layers as layers  # noqa: E402
 from tsn_keras import lite as lite  # noqa: E402
 from tsn_keras import pruning as pruning  # noqa: E402
@@ -37,6 +38,7 @@ __all__ = [
     "bank",
     "callbacks",
     "evaluation",
+    "inference",
     "layers",
     "lite",
     "pruning",

@@ -16,6 +16,7 @@ from tsn_keras.data import (
     dtype_name,
 )
 from tsn_keras.distribution import in_strategy_scope
+from tsn_keras.inference import InferredTasks, get_scores
 from tsn_keras.layers import (
     Heads,
     Kernels,
@@ -47,10 +48,16 @@ from tsn_keras.tasks.consolidation import (
     check_consolidatable,
     consolidate_task,
 )
+from tsn_keras.tasks.inferred_prediction import (
+    evaluate_inferred,
+    or_inferred,
+    predict_inferred,
+)
 from tsn_keras.tasks.kept_examples import KeptExamples
 from tsn_keras.tasks.optimizer import OptimizerFactory
 from tsn_keras.tasks.report import TaskReport, make_report, print_tasks
 from tsn_keras.tasks.running_task import RunningTask
+from tsn_keras.tasks.task_inference import infer_task, learn_inference
 from tsn_keras.tasks.task_switch import TaskSwitch, inputs_from_config
 from tsn_keras.tasks.task_view import TaskView
 from tsn_keras.tasks.train_function import TrainFunction
@@ -98,6 +105,8 @@ class ContinualModel(keras.Model):
         tolerance: What `consolidate` may lose of the quality that `fit`
             reached, on the validation data: 0.01 is one percentage point of an
             accuracy or the like, and 1 % of the value of a loss or an error.
+        inference: `tsn_keras.inference` score, its name, or a list of them,
+            which tell what task an input is of; see `infer_task`.
         **kwargs: Base model keyword arguments, such as `name`.
 
     `pruning`, `quantization` and `sharing` may be exchanged between two tasks.
@@ -134,6 +143,7 @@ class ContinualModel(keras.Model):
         seed: int | None = None,
         kernels: Kernels = None,
         tolerance: float = 0.01,
+        inference: Any = None,
         **kwargs: Any,
     ):
         heads = Heads()
@@ -146,6 +156,7 @@ class ContinualModel(keras.Model):
             "quantization", quantization, AdaptiveCodebook
         )
         self.sharing = get_strategy("sharing", sharing, Sharing) or Never()
+        self.inference = get_scores(inference)
         self.seed = checks.checked_seed(seed)
         self.tolerance = check_tolerance(tolerance)
         checks.check_backbone(backbone)
@@ -375,7 +386,21 @@ class ContinualModel(keras.Model):
         """
         removal.remove_task(self, name)
 
+    @changes_model
+    def learn_inference(self, task: str, validation_data: Any) -> None:
+        """Stores what tells a consolidated task apart, by `inference`."""
+        learn_inference(self, task, validation_data)
+
     # What was learned.
+
+    def infer_task(self, x: Any, *args, **kwargs) -> InferredTasks:
+        """Finds the task of each example, for a model with `inference`.
+
+        Args:
+            x: Inputs as in `predict`.
+            *args: As in `tsn_keras.inference.infer_task`, as is all else.
+        """
+        return infer_task(self, x, *args, **kwargs)
 
     def report(self, task: str) -> TaskReport:
         """Returns the report of a consolidated task."""
@@ -387,16 +412,25 @@ class ContinualModel(keras.Model):
         return TaskView(self, name)
 
     @in_strategy_scope
+    @or_inferred(evaluate_inferred)
     @checked_call
     def evaluate(self, *args, task: str | None = None, **kwargs):
-        """Evaluates a task, by default the latest; see `keras.Model`."""
+        """Evaluates a task, by default the latest; see `keras.Model`.
+
+        `task="infer"` is the most likely one of each example.
+        """
         with self.switch.answering(task):
             return super().evaluate(*args, **kwargs)
 
     @in_strategy_scope
+    @or_inferred(predict_inferred)
     @checked_call
     def predict(self, *args, task: str | None = None, **kwargs):
-        """Predicts as a task, by default the latest; see `keras.Model`."""
+        """Predicts as a task, by default the latest; see `keras.Model`.
+
+        `task="infer"` is the most likely one of each example; then
+        `return_tasks=True` returns `(outputs, tasks)`.
+        """
         with self.switch.answering(task):
             return super().predict(*args, **kwargs)
 
@@ -464,6 +498,7 @@ class ContinualModel(keras.Model):
             "seed": self.seed,
             "kernels": kernels,
             "tolerance": self.tolerance,
+            "inference": list(map(serialize, get_scores(self.inference))),
             "inputs": self.switch.undeclared_inputs(),
         }
         return seal.sealed(config, self)

@@ -115,8 +115,9 @@ print(served.tasks)
 """
 ## Which task is it?
 
-The model does not guess: a request must say which task it is for. A name that it
-does not know is a `ValueError` that lists the known ones:
+A request says which task it is for; where nobody knows, a model can
+[find out](which_task.md). A name that it does not know is a `ValueError` that lists the
+known ones:
 """
 
 try:

@@ -3,7 +3,7 @@
     magic "TSNB" | version, 1 byte | SHA-256 of all but itself, 32 bytes
     | length of metadata, 4 bytes | metadata | base
     | for each task: of each kernel own mask, shared mask, codes, codebook;
-    |     private variables; statistics
+    |     private variables; statistics; what tells the task apart
 
 All numbers are little-endian. The metadata say what the parts are: names,
 widths, lengths. They are JSON, compressed by raw deflate with a dictionary of
@@ -24,6 +24,8 @@ do not know.
 | `private` | all lists of (shape, dtype) that occur; a column that says which |
 | | of them a task has; a column of widths for each variable; the last |
 | | one are the statistics |
+| `inference` | how many of a task's last codes tell it from others; left out |
+| | if no task has any |
 | `facts` | all lists of names that occur; a column that says which of them a |
 | | task has; a column of values for each name |
 """
@@ -95,7 +97,7 @@ def to_bytes(
             codebook = c.codebook.tobytes()
             parts += [c.own_mask, c.shared_mask, c.codes, codebook]
         parts += [code.data for code in record.private]
-        parts.append(record.statistics.data)
+        parts += [code.data for code in (record.statistics, *record.inference)]
     body = b"".join(parts)
     return HEADER.pack(MAGIC, VERSION, digest(VERSION, body)) + body
 
@@ -112,7 +114,8 @@ def count_bytes(
     """Returns the number of bytes of `to_bytes(...)` by kind."""
     components = [c for record in records for c in record.components]
     private = [code for record in records for code in record.private]
-    return {
+    apart = [code for record in records for code in record.inference]
+    kinds = {
         "codes": sum(len(c.codes) for c in components),
         "masks": sum(len(c.own_mask + c.shared_mask) for c in components),
         "codebooks": sum(c.codebook.nbytes for c in components),
@@ -121,6 +124,9 @@ def count_bytes(
         "base": sum(len(code.data) for code in base),
         "metadata": HEADER.size + LENGTH.size + len(metadata),
     }
+    if apart:
+        kinds["inference"] = sum(len(code.data) for code in apart)
+    return kinds
 
 
 def from_bytes(
@@ -213,7 +219,10 @@ def write_metadata(
         ]
         for record in records
     ]
-    private = [[*record.private, record.statistics] for record in records]
+    private = [
+        [*record.private, record.statistics, *record.inference]
+        for record in records
+    ]
     kinds = [[[code.shape, code.dtype] for code in codes] for codes in private]
     widths = [[code.width for code in codes] for codes in private]
     facts = [record.facts for record in records]
@@ -233,6 +242,8 @@ def write_metadata(
             _transposed([list(values.values()) for values in facts]),
         ],
     }
+    if any(record.inference for record in records):
+        metadata["inference"] = [len(record.inference) for record in records]
     text = json.dumps(metadata, separators=(",", ":"))
     compressor = zlib.compressobj(9, wbits=WINDOW, zdict=DICTIONARY)
     return compressor.compress(text.encode()) + compressor.flush()
@@ -279,10 +290,12 @@ def _read_record(metadata: dict, index: int, file: io.BytesIO) -> TaskRecord:
         _check_codes(component)
         components.append(component)
     kinds, numbers, widths = metadata["private"]
-    *private, statistics = (
+    codes = [
         _read_code(width[index], shape, dtype, file)
         for (shape, dtype), width in zip(kinds[numbers[index]], widths)
-    )
+    ]
+    apart = metadata["inference"][index] if "inference" in metadata else 0
+    *private, statistics = codes[: len(codes) - apart]
     names, named, values = metadata["facts"]
     fact_values = (value[index] for value in values)
     return TaskRecord(
@@ -294,6 +307,7 @@ def _read_record(metadata: dict, index: int, file: io.BytesIO) -> TaskRecord:
         statistics=statistics,
         facts=dict(zip(names[named[index]], fact_values)),
         reference=reference,
+        inference=tuple(codes[len(codes) - apart :]),
     )
 
 

@@ -301,6 +301,7 @@ class TaskRecord:
         facts: Numbers and strings for the task's report.
         reference: The number of an earlier record (`WeightBank.number`) or
             `None`. Masks may be coded by the slots that it uses.
+        inference: What tells the task apart from others, if anything does.
     """
 
     name: str | None
@@ -311,6 +312,7 @@ class TaskRecord:
     statistics: PrivateCode
     facts: dict
     reference: int | None = None
+    inference: tuple[PrivateCode, ...] = ()
 
     @property
     def plane(self) -> int:

@@ -143,6 +143,13 @@ class _Metadata:
             _require(0 < len(kind) <= len(widths), "private variables", kind)
             for (shape, dtype), column in zip(kind, widths):
                 self._check_code(column[index], shape, dtype)
+        if "inference" in self._metadata:
+            # Their statistics are before them.
+            most = [len(kinds[number]) - 1 for number in numbers]
+            column = self._list(self._metadata["inference"])
+            _require(len(column) == count, "inference", column)
+            for found, limit in zip(column, most):
+                _require(_is_count(found, limit), "inference", found)
 
     def _check_code(self, width: Any, shape: Any, dtype: Any) -> None:
         _require(_is_shape(shape), "shape", shape)

@@ -335,6 +335,26 @@ class WeightBank:
             )
 
     @_alone
+    def set_inference(
+        self, task: str, codes: Iterable[PrivateCode], facts: dict[str, str]
+    ) -> None:
+        """Stores what tells a task apart from others, in place of any before.
+
+        Args:
+            facts: They become facts of the task.
+        """
+        before = self._contents
+        number, records = _number(before, task), list(before.records)
+        record = records[number]
+        records[number] = dataclasses.replace(
+            record, inference=tuple(codes), facts={**record.facts, **facts}
+        )
+        after = dataclasses.replace(before, records=tuple(records))
+        written = self._write(after.records)
+        self._contents = after
+        self._written = written
+
+    @_alone
     def remove(self, task: str) -> None:
         """Removes a task; all others keep every bit.
 

@@ -32,6 +32,8 @@ from tsn_keras.names import is_plain, normal_form
 # reads.
 READ_ONLY = "_read_only_resource_inputs"
 TABLE_WRITES = ("LookupTableInsert", "LookupTableImport", "LookupTableRemove")
+# What `predict` and `evaluate` take in place of a task's name.
+RESERVED = "infer"
 STEPS = ("train_step", "test_step", "compute_loss")
 _OWNERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -239,6 +241,11 @@ def check_new_task(
             f"A task's name must be a non-empty string. Received: {name!r}"
         )
     name = normal_form(name)
+    if name == RESERVED:
+        raise ValueError(
+            f"A task cannot be named '{RESERVED}': `predict` and `evaluate` "
+            "infer the task then. Give it another name."
+        )
     if not is_plain(name):
         raise ValueError(
             "A task's name must have no control characters, such as line "

@@ -9,15 +9,18 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import tree
 
 from tsn_keras.bank import FLOAT_WIDTH, PrivateCode, TaskRecord
 from tsn_keras.data import (
     check_strings,
     check_verbose,
+    in_full_batches,
     joined,
     num_rows,
     take_rows,
 )
+from tsn_keras.inference import get_scores, learned, needs_outputs
 from tsn_keras.pruning import AdaptiveSparsity, largest, refine
 from tsn_keras.quantization import (
     Codebook,
@@ -37,6 +40,10 @@ from tsn_keras.tasks.pruning_rounds import (
 from tsn_keras.tasks.quality import Quality, Validation, evaluation_loop
 from tsn_keras.tasks.report import TaskReport
 from tsn_keras.tasks.stage_progress import StageProgress
+from tsn_keras.tasks.task_inference import (
+    MOST_EXAMPLES,
+    check_probabilities,
+)
 from tsn_keras.tasks.tolerance import (
     PRIVATE_SHARE,
     PRUNING_SHARE,
@@ -123,9 +130,30 @@ def consolidate_task(
         statistics = model.switch.activation_statistics(sample)
         code = PrivateCode.encode(statistics, STATISTICS_WIDTH)
         record = dataclasses.replace(record, statistics=code)
+    record = _told_apart(model, record, validation)
     rows = rows_to_keep(validation.examples(1))
     model.kept_examples.keep(record, validation.examples(rows))
     return record
+
+
+def _told_apart(
+    model: keras.Model, record: TaskRecord, validation: Validation
+) -> TaskRecord:
+    """Returns a record with what tells the task apart from others."""
+    scores = get_scores(model.inference)
+    if not scores:
+        return record
+    rows = min(MOST_EXAMPLES, validation.num_examples)
+    x, outputs = validation.examples(rows)[0], None
+    if needs_outputs(scores):
+        check_probabilities(model, record.name)
+        batches = in_full_batches(x, model.switch.batch_size)
+        outputs = [model(batch, training=False) for batch in batches]
+        outputs = [np.asarray(o) for o in tree.flatten(joined(outputs))]
+        x = take_rows(x, slice(len(outputs[0])))
+    codes, facts = learned(scores, x, outputs)
+    facts = {**record.facts, **facts}
+    return dataclasses.replace(record, inference=codes, facts=facts)
 
 
 def announced(report: TaskReport, callbacks: list) -> TaskReport:

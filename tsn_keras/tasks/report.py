@@ -45,6 +45,7 @@ FACTS = {
     "divergence": (*NUMBERS, type(None)),
     "reason": (str, type(None)),
     "losses": (list, type(None)),
+    "inference": (str,),
     "monitor": (str,),
     "validated_on_training_data": (bool, type(None)),
     "finds_sparsity": (bool, type(None)),

@@ -1,0 +1,152 @@
+"""What is learned and stored of a task, so that it can be told from others."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tsn_keras.bank import FLOAT_WIDTH, PrivateCode, TaskRecord
+from tsn_keras.inference.scores import (
+    Confidence,
+    Inference,
+    InputMeans,
+    Outputs,
+)
+
+NAMES = {"confidence": Confidence, "input_means": InputMeans}
+# The fact that says which scores a task was learned with.
+FACT = "inference"
+# The part of a task's own validation data that is called none of its own.
+FALSE_ALARMS = 0.05
+# A score that is the same for all validation data tells them well apart.
+SMALLEST_DEVIATION = 1e-6
+
+
+def get_scores(value: Any) -> list[Inference]:
+    """Returns the scores that the argument `inference` means.
+
+    Args:
+        value: A score, its name or its configuration, a list of them, or
+            `None`.
+    """
+    if value is None:
+        return []
+    if isinstance(value, (list, tuple)):
+        return [score for one in value for score in get_scores(one)]
+    if isinstance(value, str):
+        if value not in NAMES:
+            raise ValueError(
+                "`inference` must be a tsn_keras.inference.Inference, a list "
+                f"of them, None, or one of {list(NAMES)}. Received: "
+                f"inference='{value}'"
+            )
+        return [NAMES[value]()]
+    if isinstance(value, dict):
+        value = keras.saving.deserialize_keras_object(value)
+    if not isinstance(value, Inference):
+        raise TypeError(
+            "`inference` must be a tsn_keras.inference.Inference, a list of "
+            f"them, a name or None. Received: inference={value!r}"
+        )
+    return [value]
+
+
+def _signature(scores: Sequence[Inference]) -> str:
+    """Returns a text that is equal for scores that store the same."""
+    return "; ".join(
+        f"{type(score).__name__} {score.get_config()}" for score in scores
+    )
+
+
+def needs_outputs(scores: Sequence[Inference]) -> bool:
+    """Whether a task has to predict examples before they are scored."""
+    return any(score.needs_outputs for score in scores)
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known of a task: of each score its arrays, and its scale.
+
+    Args:
+        arrays: Of each score, as it is stored.
+        means: Of each score on the validation data.
+        deviations: Likewise.
+        lowest: All but `FALSE_ALARMS` of the validation data are above it, in
+            deviations, summed over scores.
+    """
+
+    arrays: list[list[np.ndarray]]
+    means: np.ndarray
+    deviations: np.ndarray
+    lowest: float
+
+    def standard(
+        self, index: int, score: Inference, x: Any, outputs: Outputs
+    ) -> np.ndarray:
+        """Returns one of the scores, in deviations from the task's mean."""
+        found = score.score(self.arrays[index], x, outputs)
+        return (found - self.means[index]) / self.deviations[index]
+
+
+def learned(
+    scores: Sequence[Inference], x: Any, outputs: Outputs
+) -> tuple[tuple[PrivateCode, ...], dict[str, str]]:
+    """Returns what is stored of a task, and the fact that says with what.
+
+    Args:
+        x: Inputs of its validation data, a nest of arrays.
+        outputs: The task's for them, one array for each output of its head;
+            `None` if they are not needed.
+    """
+    return _codes(scores, x, outputs), {FACT: _signature(scores)}
+
+
+def known_of(scores: Sequence[Inference], record: TaskRecord) -> Known:
+    """Returns what is known of a task.
+
+    Raises:
+        ValueError: If other scores were learned of it, or none.
+    """
+    if record.facts.get(FACT) != _signature(scores):
+        raise ValueError(
+            f"Task '{record.name}' was consolidated without the `inference` "
+            "that the model has now. Call "
+            f"`model.learn_inference('{record.name}', validation_data)`."
+        )
+    return _decoded(scores, record.inference)
+
+
+def _codes(
+    scores: Sequence[Inference], x: Any, outputs: Outputs
+) -> tuple[PrivateCode, ...]:
+    """Returns what is stored. Scores are scaled as they are with it."""
+    codes, found = [], []
+    for score in scores:
+        arrays = score.learn(x, outputs)
+        pairs = zip(arrays, score.widths, strict=True)
+        coded = [PrivateCode.encode(np.float32(a), w) for a, w in pairs]
+        codes += coded
+        decoded = [code.decode() for code in coded]
+        found.append(np.float64(score.score(decoded, x, outputs)))
+    means = np.array([values.mean() for values in found])
+    deviations = np.array([values.std() for values in found])
+    deviations = np.maximum(deviations, SMALLEST_DEVIATION)
+    standard = [(v - m) / d for v, m, d in zip(found, means, deviations)]
+    lowest = np.quantile(np.sum(standard, axis=0), FALSE_ALARMS)
+    scale = np.float32([*means, *deviations, lowest])
+    return (*codes, PrivateCode.encode(scale, FLOAT_WIDTH))
+
+
+def _decoded(
+    scores: Sequence[Inference], codes: Sequence[PrivateCode]
+) -> Known:
+    *arrays, scale = (code.decode() for code in codes)
+    of_scores = []
+    for score in scores:
+        count = len(score.widths)
+        of_scores.append(arrays[:count])
+        arrays = arrays[count:]
+    means, deviations = scale[:-1].reshape(2, -1)
+    return Known(of_scores, means, deviations, float(scale[-1]))

@@ -46,9 +46,10 @@ class Outcomes:
             outcome = "other error"
             example = f"{example}: {type(error).__name__}: {error}"[:200]
         else:
-            outcome = "the same" if found == expected else "changed"
             if expected is None:
                 outcome = "decoded"
+            else:
+                outcome = "the same" if found == expected else "changed"
         if time.monotonic() - start > MOST_SECONDS:
             outcome = "hang"
         self.add(outcome, example)

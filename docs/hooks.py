@@ -49,7 +49,9 @@ def on_files(files, config):
         made[f"guides/{guide.name}.ipynb"] = guide.notebook()
     for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
-        made[name.lower()] = text.replace("](docs/", "](")
+        made[name.lower()] = text.replace("](docs/", "](").replace(
+            "](CHANGELOG.md", "](changelog.md"
+        )
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files

@@ -66,7 +66,10 @@ class NamesTest(parameterized.TestCase):
             self.assertLess(time.monotonic() - start, 2.0)
 
     def test_a_pattern_that_is_none(self):
-        for pattern in ("(", "a" * 1001, "(" * 450 + "a" + ")" * 450):
+        for pattern in (
+            *("(", "a" * 1001, "(" * 450 + "a" + ")" * 450, "(?R)"),
+            *("(((a{1000}){1000}){1000})", "a{9}" * 20, "a{99999999999999}"),
+        ):
             with self.assertRaisesRegex(ValueError, "no regular expression"):
                 make_model(kernels=pattern)
 

@@ -1,5 +1,7 @@
 """Names: the form in which they are kept, and patterns that they match."""
 
+import math
+import re
 import unicodedata
 
 import regex
@@ -10,6 +12,10 @@ _REFUSED = ("Cc", "Cs")
 # a lifetime.
 LONGEST_PATTERN = 1000
 MOST_SECONDS = 1.0
+# What counted repetitions, such as {3}, may come to if all are within others:
+# they are written out when the pattern is compiled.
+MOST_COPIES = 10_000
+_COUNTS = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 
 
 def normal_form(name: str) -> str:
@@ -40,10 +46,19 @@ def check_pattern(pattern: str, argument: str) -> None:
         ValueError: If it is none, or too long.
     """
     try:
-        if isinstance(pattern, str) and len(pattern) > LONGEST_PATTERN:
+        # What only the other library knows, such as recursion, is refused.
+        re.compile(pattern)
+        found = [n for pair in _COUNTS.findall(pattern) for n in pair if n]
+        counts = map(int, found)
+        if len(pattern) > LONGEST_PATTERN:
             raise ValueError(f"more than {LONGEST_PATTERN} characters")
+        if math.prod(max(1, count) for count in counts) > MOST_COPIES:
+            raise ValueError(f"repetitions of more than {MOST_COPIES} in all")
         regex.compile(pattern)
-    except (regex.error, TypeError, ValueError, RecursionError) as error:
+    except (
+        *(re.error, regex.error, TypeError, ValueError, OverflowError),
+        *(RecursionError, MemoryError),
+    ) as error:
         raise ValueError(
             f"`{argument}` is no regular expression, or has one that is none: "
             f"{error}. Received: {repr(pattern)[:80]}. Escape special "
@@ -62,7 +77,7 @@ def matches(pattern: str, name: str, argument: str) -> bool:
     """
     try:
         return regex.search(pattern, name, timeout=MOST_SECONDS) is not None
-    except TimeoutError as error:
+    except (TimeoutError, MemoryError) as error:
         raise ValueError(
             f"`{argument}`: it takes more than {MOST_SECONDS:.0f} second to "
             f"look for {repr(pattern)[:80]} in '{name[:80]}'. Write it without "

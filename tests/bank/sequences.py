@@ -1,7 +1,7 @@
 """Random lives of a bank beside a model of it in plain NumPy.
 
 `BankMachine` is a state machine of Hypothesis. `sequences_test` runs a
-few hundred; `python -m tools.fault_run --parts=sequences` runs 10,000.
+few hundred; `python -m tools.fault_run --parts=banks` runs 10,000.
 """
 
 import copy

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from absl.testing import absltest, parameterized
 
+import tsn_keras
 from tests import faults
 from tests.digits_tasks import (
     TEST,
@@ -24,7 +25,8 @@ from tests.digits_tasks import (
 )
 from tests.threads import at_once
 from tsn_keras.bank import BudgetError
-from tsn_keras.pruning import MagnitudePruning
+from tsn_keras.evaluation.occupancy import bytes_by_task, occupancy
+from tsn_keras.pruning import MagnitudePruning, ScorePruning
 
 
 def learned(count=3, sharing="always", **arguments):
@@ -90,6 +92,8 @@ class RemovalTest(parameterized.TestCase):
         private = [code.data for code in model.bank["secret"].private]
         own_codes = [c.codes for c in model.bank["secret"].components]
         head = model.heads
+        with head.reading(1):
+            weights = [np.array(weight) for weight in head.head.weights]
         model.remove_task("secret")
         saved = saved_bytes(model) + model.bank.to_bytes()
         self.assertNotIn(b"secret", saved)
@@ -98,12 +102,76 @@ class RemovalTest(parameterized.TestCase):
                 self.assertNotIn(part, saved)
         # Nor in the variables: its head is nobody else's.
         with head.reading(1):
-            for weight in head.head.weights:
-                np.testing.assert_array_equal(weight, 0)
+            for weight, before in zip(head.head.weights, weights):
+                self.assertGreater(np.abs(weight - before).max(), 0)
         for optimizer in model.compiled_heads.optimizers:
             for variable in optimizer.variables:
                 if variable.ndim:
                     np.testing.assert_array_equal(variable, 0)
+
+    @parameterized.parameters(MagnitudePruning, ScorePruning)
+    def test_nothing_of_the_latest_stays_in_the_variables(self, pruning):
+        model = learned(2, pruning=pruning(0.7))
+        kernels = [np.array(v) for v in model.switch.trained]
+        model.remove_task("task 1")
+        for variable, before in zip(model.switch.trained, kernels):
+            self.assertGreater(np.abs(before).max(), 0)
+            np.testing.assert_array_equal(variable, 0)
+        x, _ = digits(0, TEST)
+        np.testing.assert_allclose(model(x), logits(model, 0), atol=1e-5)
+        model.add_task("c", head=keras.layers.Dense(10))
+        for kernel in reloaded(model).switch.kernels:
+            np.testing.assert_array_equal(kernel.kernel, 0)
+
+    def test_its_head_can_be_used_again(self):
+        model = learned(1)
+        layers = [keras.layers.Dense(16, "relu"), keras.layers.Dense(10)]
+        head = keras.Sequential(layers)
+        for name in ("a", "b"):
+            model.add_task(name, head=head)
+            history = fit(model, 1, epochs=4).history
+            self.assertLess(history["loss"][-1], history["loss"][0] - 0.3)
+            consolidate(model, 1)
+            model.remove_task(name)
+
+    def test_bundles_and_files_after_it(self):
+        model = learned(3)
+        x, _ = digits(2, TEST)
+        before = logits(model, 2)
+        model.remove_task("task 0")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "all.tflite")
+            tsn_keras.lite.export_bundle(model, path)
+            found = tsn_keras.lite.TaskRunner(path)
+            self.assertEqual(found.tasks, model.tasks)
+            np.testing.assert_allclose(
+                found.predict(x, task="task 2"), before, atol=1e-4
+            )
+            path = os.path.join(folder, "one.tflite")
+            model.export(path, format="litert", task="task 2")
+
+    def test_what_was_compiled_and_traced_for_it_is_gone(self):
+        model = learned(2, "never")
+        parts = len(model.compiled_heads.optimizers)
+        for name in ("a", "b", "c"):
+            model.add_task(name, keras.layers.Dense(10), metrics=["accuracy"])
+            fit(model, 0, epochs=1)
+            consolidate(model, 0)
+            logits(model, 0, task=name)
+            model.remove_task(name)
+        self.assertLen(model.compiled_heads.optimizers, parts)
+
+    def test_who_owns_what(self):
+        model = learned(3)
+        model.remove_task("task 0")
+        (kernel,) = occupancy(model.bank)
+        self.assertEqual(sum(kernel.bits), model.bank.used_bits(0).sum())
+        self.assertLen(kernel.bits, 3)
+        by_task = bytes_by_task(model.bank)
+        self.assertEqual([*by_task][:2], [*model.tasks])
+        stored = sum(by_task["(removed tasks)"].values())
+        self.assertBetween(stored, 1, 500)
+        self.assertIn("only this is left", model.report("task 1").sharing)
 
     def test_its_slots_can_be_used_again(self):
         half = MagnitudePruning(0.5, frequency=5)
@@ -124,6 +192,7 @@ class RemovalTest(parameterized.TestCase):
         before = view.predict(x, verbose=0)
         others = model.task("task 2")
         model.remove_task("task 1")
+        np.testing.assert_array_equal(view.predict(x, verbose=0), before)
         model.add_task("task 1", head=keras.layers.Dense(10))
         fit(model, 5, epochs=1)
         model.consolidate(digits(5, TEST), verbose=0)
@@ -131,6 +200,9 @@ class RemovalTest(parameterized.TestCase):
         self.assertGreater(np.abs(fresh - before).max(), 0.01)
         # A view holds what it was made for, and tells of nothing else.
         np.testing.assert_array_equal(view.predict(x, verbose=0), before)
+        np.testing.assert_allclose(view(x), before, atol=1e-5)
+        with self.assertRaisesRegex(ValueError, "removed the task"):
+            view.evaluate(*digits(1, TEST), verbose=0)
         with self.assertRaisesRegex(ValueError, "removed the task"):
             view.report
         # Those of other tasks stay.
@@ -150,6 +222,8 @@ class RemovalTest(parameterized.TestCase):
         for name in ("task 0", "task 2"):
             with self.assertRaisesRegex(ValueError, "'task 2' is running"):
                 model.remove_task(name)
+        with self.assertRaisesRegex(ValueError, "Unknown task 'zzz'"):
+            model.remove_task("zzz")
         self.assertEqual(model.bank.to_bytes(), saved)
         model.discard_task()
         model.remove_task("task 0")
@@ -165,7 +239,7 @@ class RemovalTest(parameterized.TestCase):
         model = learned(4)
         expected = answers(model)
         count = 0
-        for task in ("task 1", "task 0"):
+        for task in ("task 3", "task 0"):
             copied = reloaded(model)
             lines = faults.lines_of(lambda: copied.remove_task(task))
             for line in range(0, lines, lines // 8):
@@ -177,6 +251,12 @@ class RemovalTest(parameterized.TestCase):
                 left = [t for t in expected if t != task or t in copied.tasks]
                 found = answers(copied)
                 self.assertEqual(found, {t: expected[t] for t in left})
+                # Called as it is, the model is its latest task.
+                number = int(copied.tasks[-1].split()[1])
+                x, _ = digits(number, TEST)
+                np.testing.assert_allclose(
+                    copied(x), logits(copied, number), atol=1e-5
+                )
         self.assertGreater(count, 8)
 
     def test_others_are_read_meanwhile(self):

@@ -39,7 +39,7 @@ IN_MEMORY = ("bank", "interruptions", "banks")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("parts", list(PARTS), "What is done.")
-flags.DEFINE_float("scale", 1.0, "The part of all trials.", 0.0, 1.0)
+flags.DEFINE_float("scale", 1.0, "The part of all trials.", 1e-4, 1.0)
 flags.DEFINE_string("results", "docs/results/faults.jsonl", "A line a part.")
 flags.register_validator(
     "parts",

@@ -13,6 +13,7 @@ from tests.digits_tasks import TEST, digits, learn, make_model
 from tools.fault_run.outcomes import Outcomes
 from tsn_keras import lite
 from tsn_keras.bank import WeightBank, mask_coding
+from tsn_keras.bank.file_format import HEADER, MAGIC, digest
 from tsn_keras.bank.packing import unpack_codes
 from tsn_keras.lite.runner import MARK, read_tasks
 
@@ -37,10 +38,27 @@ def _flips(
             yield f"byte {place}, bit {bit}", _flipped(content, place, bit)
 
 
-def _read_bank(content: bytes) -> list[bytes]:
+def _read_bank(content: bytes) -> list:
     bank = WeightBank(SHAPES, PATHS)
     bank.load_bytes(content)
-    return [k.tobytes() for t in bank.tasks for k in bank.effective(t)]
+    return _all_of(bank)
+
+
+def _read_unsigned(content: bytes) -> list:
+    """Reads a bank of whose bytes the digest is right, whatever they are."""
+    header, body = content[: HEADER.size], content[HEADER.size :]
+    version = header[4] if len(header) > 4 else 0
+    return _read_bank(HEADER.pack(MAGIC, version, digest(version, body)) + body)
+
+
+def _all_of(bank: WeightBank) -> list:
+    """Returns names, kernels, private variables and facts of all tasks."""
+    found = []
+    for task in bank.tasks:
+        arrays = [*bank.effective(task), *bank.private(task)]
+        facts = sorted(map(str, bank[task].facts.items()))
+        found.append((task, facts, [array.tobytes() for array in arrays]))
+    return found
 
 
 def bank(outcomes: Outcomes, part: float) -> None:
@@ -69,12 +87,10 @@ def archives(outcomes: Outcomes, part: float, folder: pathlib.Path) -> None:
     """1,000 places and 100 truncations of a model through `load_model`."""
     model, path = _model(folder), folder / "model.keras"
     model.save(path)
-    x, _ = digits(0, TEST)
 
     def read():
         loaded = keras.saving.load_model(path)
-        kernels = [loaded.bank.effective(task) for task in loaded.tasks]
-        return loaded.tasks, [k.tobytes() for ks in kernels for k in ks]
+        return _all_of(loaded.bank)
 
     content, rng = path.read_bytes(), np.random.default_rng(0)
     expected = read()
@@ -168,7 +184,7 @@ def decoders(outcomes: Outcomes, part: float, folder: pathlib.Path) -> None:
         ),
         # `read_tasks` makes its own error of what a broken flatbuffer raises.
         "flatbuffer": (content[:2000], _through(path, content)),
-        "bank": (stored, _read_bank),
+        "bank": (stored, _read_unsigned),
     }
     for name, (data, decode) in calls.items():
         for number in range(round(100_000 * part)):

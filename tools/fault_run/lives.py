@@ -80,6 +80,13 @@ def _live(rng: np.random.Generator, path: pathlib.Path) -> None:
             model.save(path)
             model = keras.saving.load_model(path)
         assert set(model.tasks) == set(expected)
+        if model.tasks:
+            # Called as it is, the model is its latest task.
+            latest = model.tasks[-1]
+            x, _ = digits(numbers[latest], TEST)
+            wanted = np.frombuffer(expected[latest], np.float32)
+            found = np.asarray(model(x)).reshape(-1)
+            np.testing.assert_allclose(found, wanted, atol=1e-4)
         for name in model.tasks:
             found = _answer(model, name, numbers[name])
             assert found == expected[name], f"step {step} ({kind}): {name}"

@@ -54,8 +54,8 @@ from tsn_keras.files import DamagedFileError
 
 MAGIC = b"TSNB"
 VERSION = 7
-# Versions before this had another checksum. The next one had no records without
-# a name, and is read as well.
+# Versions before this had another checksum. Version 6 had no records without a
+# name, and is read as well.
 FIRST_DIGEST = FIRST_READ = 6
 HEADER = struct.Struct("<4sB32s")
 LENGTH = struct.Struct("<I")

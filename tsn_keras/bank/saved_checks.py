@@ -70,6 +70,7 @@ class _Metadata:
             self._check_code(width, shape, dtype)
         names, heads, references = metadata["tasks"]
         self._check_tasks(names, heads, references)
+        self._check_removed(names, heads, references)
         self._check_components(len(names))
         self._check_private(len(names))
         self._check_facts(len(names))
@@ -101,6 +102,19 @@ class _Metadata:
         for index, one in enumerate(references):
             is_earlier = _is_count(one, index - 1)
             _require(one is None or is_earlier, "reference", one)
+
+    def _check_removed(self, names: list, heads: list, references: list):
+        """What is left of a removed task is slots that a later one shares."""
+        kinds, numbers, _ = self._metadata["private"]
+        lists, facts, _ = self._metadata["facts"]
+        for index, name in enumerate(names):
+            if name is not None:
+                continue
+            _require(any(names[index:]), "removed task", names)
+            _require(heads[index] == 0, "head", heads[index])
+            _require(references[index] is None, "reference", references[index])
+            _require(len(kinds[numbers[index]]) == 1, "removed task", kinds)
+            _require(not lists[facts[index]], "removed task", lists)
 
     def _check_components(self, count: int) -> None:
         shapes = self._metadata["shapes"]

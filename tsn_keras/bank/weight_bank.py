@@ -392,9 +392,14 @@ class WeightBank:
         return PlaneView(*map(list, zip(*parts)))
 
     @_alone
-    def own_slots(self, task: str, kernel: int) -> np.ndarray:
-        """Returns the bool mask of the slots that a task owns in a kernel."""
-        entries = self._contents.entries[self.number(task)]
+    def own_slots(self, task: str | int, kernel: int) -> np.ndarray:
+        """Returns the bool mask of the slots that a task owns in a kernel.
+
+        Args:
+            task: A name, or the number of a record.
+        """
+        number = task if isinstance(task, int) else self.number(task)
+        entries = self._contents.entries[number]
         return self._kernel(kernel).own_slots(entries[kernel])
 
     @_alone

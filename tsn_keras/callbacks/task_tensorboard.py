@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tsn_keras.bank import SLOT_BITS, WeightBank
+from tsn_keras.bank import SLOT_BITS, PrivateCode, WeightBank
 from tsn_keras.data import check_paths
 
 
@@ -29,21 +29,31 @@ class TaskScalars:
     def __init__(self, bank: WeightBank):
         self.bank = bank
         # Masks so far, as bits. Decoding them again would take longer.
-        self._masks: dict[str, list[np.ndarray]] = {}
-        self._used_bits = [0] * len(bank.paths)
+        # With the statistics of a task, which no other one has.
+        self._masks: dict[str, tuple[PrivateCode, list[np.ndarray]]] = {}
+        # How many tasks there have been, those that were removed included.
+        self.num_tasks = 0
 
     @property
-    def num_tasks(self) -> int:
-        """Number of tasks so far."""
-        return len(self._masks)
+    def next_task(self) -> str | None:
+        """The first task whose scalars were not returned yet."""
+        for name in self.bank.tasks:
+            statistics, _ = self._masks.get(name, (None, None))
+            if statistics is not self.bank[name].statistics:
+                return name
+        return None
 
     def of_next_task(self) -> list[tuple[str, float]]:
         """Returns the scalars of the next task."""
-        name = self.bank.tasks[self.num_tasks]
+        name = self.next_task
+        self.num_tasks += 1
+        kept = self._masks
+        self._masks = {n: kept[n] for n in kept if n in self.bank and n != name}
         masks, scalars = self.bank.masks(name), []
         for index, slots in enumerate(masks):
             scalars += self._of_kernel(name, index, *slots)
-        self._masks[name] = [np.packbits(own | shared) for own, shared in masks]
+        bits = [np.packbits(own | shared) for own, shared in masks]
+        self._masks[name] = self.bank[name].statistics, bits
         return scalars
 
     def _of_kernel(
@@ -51,18 +61,24 @@ class TaskScalars:
     ) -> Iterator[tuple[str, float]]:
         path, size = self.bank.paths[index], own.size
         width = self.bank[name].components[index].width
-        self._used_bits[index] += width * int(own.sum())
         yield f"sparsity/{path}", 1.0 - (own.sum() + shared.sum()) / size
         yield f"bits/{path}", width
         yield f"own/{path}", own.sum()
         yield f"shared/{path}", shared.sum()
-        used = self._used_bits[index] / (SLOT_BITS * size)
+        used = self._used_bits(index, name) / (SLOT_BITS * size)
         yield f"used_budget/{path}", used
         mask = (own | shared).ravel()
-        for earlier, bits in self._masks.items():
+        for earlier, (_, bits) in self._masks.items():
             other = np.unpackbits(bits[index], count=size).view(bool)
             both, either = (mask & other).sum(), (mask | other).sum()
             yield f"mask_overlap/{path}/{earlier}", both / max(1, either)
+
+
+    def _used_bits(self, index: int, last: str) -> int:
+        """The bits that a kernel's slots hold, up to one of the tasks."""
+        records = self.bank.records[: self.bank.number(last) + 1]
+        components = [record.components[index] for record in records]
+        return sum(c.width * c.own_count for c in components)
 
 
 class TaskTensorBoard(keras.callbacks.Callback):
@@ -115,7 +131,8 @@ class TaskTensorBoard(keras.callbacks.Callback):
         bank = self.model.bank
         if self._scalars is None or self._scalars.bank is not bank:
             self._scalars = TaskScalars(bank)
-        for number in range(self._scalars.num_tasks, len(bank.tasks)):
+        while self._scalars.next_task is not None:
+            number = self._scalars.num_tasks
             self._write_all(self._scalars.of_next_task(), number)
 
     def _write_all(self, scalars, step: int) -> None:

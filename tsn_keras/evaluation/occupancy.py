@@ -9,6 +9,8 @@ from tsn_keras.data import shown
 
 # So many slots of a kernel are shown.
 SAMPLED_SLOTS = 96
+# Whose the slots are that are left of removed tasks.
+REMOVED = "(removed tasks)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +20,8 @@ class KernelOccupancy:
     Args:
         path: The kernel's name.
         size: The number of its slots.
-        bits: By task, the bits of all its components.
+        bits: By task, the bits of all its components; the last one, if there
+            is one more, are those of removed tasks that others share.
         most: The used bits of the fullest slot.
         slots: Some slots, the fullest first: of each one the number of every
             task that owns bits there, and how many.
@@ -77,10 +80,16 @@ def mask_overlap(bank: WeightBank) -> np.ndarray:
 def bytes_by_task(bank: WeightBank) -> dict[str, dict[str, int]]:
     """Returns the bytes that each task stores, by kind.
 
-    What the tasks have in common, such as metadata, is no part of it.
+    What the tasks have in common, such as metadata, is no part of it. What
+    others share of removed tasks has an entry of its own.
     """
     check_bank(bank)
-    return {task: _task_bytes(bank[task]) for task in bank.tasks}
+    found = {task: _task_bytes(bank[task]) for task in bank.tasks}
+    for record in bank.records:
+        if not record.is_task:
+            taken, before = _task_bytes(record), found.get(REMOVED, {})
+            found[REMOVED] = {k: n + before.get(k, 0) for k, n in taken.items()}
+    return found
 
 
 def check_bank(bank: WeightBank) -> None:
@@ -114,13 +123,18 @@ def _occupancy(bank: WeightBank, index: int) -> KernelOccupancy:
     places = (np.arange(count) + 0.5) * used.size / max(1, count)
     sample = fullest_first[places.astype(np.int64)]
     bits, held = [], [[] for _ in sample]
-    for number, task in enumerate(bank.tasks):
-        component = bank[task].components[index]
-        bits.append(component.width * component.own_count)
+    tasks = {bank.number(task): n for n, task in enumerate(bank.tasks)}
+    if len(bank.records) > len(tasks):
+        bits = [0]
+    bits = [0] * len(tasks) + bits
+    for number, record in enumerate(bank.records):
+        component = record.components[index]
+        place_of = tasks.get(number, len(tasks))
+        bits[place_of] += component.width * component.own_count
         if component.own_count:
-            owned = bank.own_slots(task, index).ravel()[sample]
+            owned = bank.own_slots(number, index).ravel()[sample]
             for place in np.flatnonzero(owned):
-                held[place].append((number, component.width))
+                held[place].append((place_of, component.width))
     return KernelOccupancy(
         path=bank.paths[index],
         size=used.size,

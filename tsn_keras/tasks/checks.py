@@ -331,18 +331,22 @@ def consolidated_task(model: keras.Model, name: str) -> str:
 
 def removable_task(model: keras.Model, name: str) -> str:
     """Returns the name of a task as `consolidated_task`, if it can go."""
-    running = model.running_task
+    name, running = known_task(name, list(model.tasks)), model.running_task
+    if running is not None and name == running.name:
+        raise ValueError(
+            f"Task '{name}' is running. `model.discard_task()` gives it up."
+        )
     if running is not None:
         raise ValueError(
             f"Task '{running.name}' is running, and may share slots with any "
-            f"other. Call `model.consolidate(validation_data)` or "
+            "other. Call `model.consolidate(validation_data)` or "
             f"`model.discard_task()` before removing '{name}'."
         )
-    name = consolidated_task(model, name)
     if len(model.tasks) == 1:
         raise ValueError(
-            f"Task '{name}' is the only one, and a model keeps at least one. "
-            "Make another ContinualModel, and delete this one and its files."
+            f"Task '{name}' is the only one, and would leave a model without "
+            "any. Make another ContinualModel in place of this one, and delete "
+            "its files."
         )
     return name
 

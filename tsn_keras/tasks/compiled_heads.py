@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -303,8 +303,17 @@ class CompiledHeads:
         return Compilation(self._latest.arguments, own) if own else self._latest
 
     def drop_task(self, name: str) -> None:
-        """Forgets a task that was given up or removed."""
-        self._of_task.pop(name, None)
+        """Forgets a task that was given up."""
+        self.keep_tasks(set(self._of_task) - {name})
+
+    def keep_tasks(self, names: Iterable[str]) -> None:
+        """Forgets all other tasks, and what was traced for them alone."""
+        of_task = self._of_task
+        self._of_task = {n: of_task[n] for n in of_task if n in set(names)}
+        used = {self._latest, *self._of_task.values()}
+        with self.tracing:
+            for key in [key for key in self._parts if key[1] not in used]:
+                del self._parts[key]
 
     def compiled_alike(self, task: str) -> bool:
         """Tells whether a task was compiled as the running one."""

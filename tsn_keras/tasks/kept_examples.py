@@ -1,11 +1,12 @@
 """A few validation examples of each task, to verify its files with."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from keras import tree
 
-from tsn_keras.bank import TaskRecord
+from tsn_keras.bank import PrivateCode, TaskRecord
 
 # Of one task, and in all. They are in memory only.
 MOST_EXAMPLES = 32
@@ -21,7 +22,8 @@ class KeptExamples:
     """
 
     def __init__(self):
-        self._kept: dict[str, tuple[TaskRecord, Any]] = {}
+        # With the statistics of its record, which no other record has.
+        self._kept: dict[str, tuple[PrivateCode, Any]] = {}
 
     def keep(self, record: TaskRecord, examples: Any) -> None:
         """Keeps the examples of a task.
@@ -31,16 +33,17 @@ class KeptExamples:
         """
         if _num_bytes(examples) > MOST_BYTES_A_TASK:
             return
-        self._kept = {**self._kept, record.name: (record, examples)}
+        kept = record.statistics, examples
+        self._kept = {**self._kept, record.name: kept}
         taken = sum(_num_bytes(kept) for _, kept in self._kept.values())
         while taken > MOST_BYTES:
             first = next(iter(self._kept))
             taken -= _num_bytes(self._kept.pop(first)[1])
 
-    def drop(self, name: str) -> None:
-        """Forgets the examples of a task."""
-        kept = self._kept.items()
-        self._kept = {task: pair for task, pair in kept if task != name}
+    def keep_tasks(self, names: Iterable[str]) -> None:
+        """Forgets the examples of all other tasks."""
+        kept = self._kept
+        self._kept = {name: kept[name] for name in kept if name in set(names)}
 
     def of(self, record: TaskRecord) -> Any:
         """Returns the examples of a task, `None` if there are none.
@@ -48,8 +51,8 @@ class KeptExamples:
         Those of a task that only has the same name, in a bank that was loaded
         since, are none of its own.
         """
-        kept, examples = self._kept.get(record.name, (None, None))
-        return examples if record.is_same(kept) else None
+        statistics, examples = self._kept.get(record.name, (None, None))
+        return examples if statistics is record.statistics else None
 
 
 def rows_to_keep(example: Any) -> int:

@@ -216,6 +216,8 @@ def _sharing(bank: WeightBank, record: TaskRecord, joined: bool) -> str:
 
 def _shares(bank: WeightBank, record: TaskRecord) -> str:
     nearest = record.facts["nearest"]
+    if record.facts.get("reason") == "removed":
+        return "shares with a task of which only this is left"
     if nearest is None:
         return "shares with all earlier tasks of its plane"
     pairs = list(zip(record.planes, bank[nearest].planes))

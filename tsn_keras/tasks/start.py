@@ -60,7 +60,7 @@ def discard_task(model: keras.Model) -> None:
     task, switch = model.running_task, model.switch
     switch.let_go()
     model.compiled_heads.drop_task(task.name)
-    switch.forget()
+    switch.leave()
     if model.tasks:
         switch.to(model.tasks[-1])
     elif task.begun and task.untrained_backbone is not None:

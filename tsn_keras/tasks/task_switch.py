@@ -44,6 +44,8 @@ class TaskSwitch:
         task: The task whose values the variables hold. `None` where that was
             interrupted.
         running: The task between `add_task` and `consolidate`, if there is one.
+        is_left: Whether the variables hold a task that is gone, and the latest
+            one is still to be put into them.
         inputs: Nest of `KerasTensor`, what the backbone takes. `None` until
             the backbone is built.
         features: Nest of `KerasTensor`, what the backbone returns.
@@ -59,6 +61,7 @@ class TaskSwitch:
         self._views = ViewCache(self._make_view, tracing)
         self.task: str | None = None
         self.running: RunningTask | None = None
+        self.is_left = False
         self.inputs = self.features = None
         self.is_declared = False
         self.kernels: list[MaskedKernel] = []
@@ -295,6 +298,7 @@ class TaskSwitch:
         """Makes a task the running one, which the variables belong to."""
         self.select_head(task.head, task.name)
         self.running, self.task = task, task.name
+        self.is_left = False
 
     def let_go(self) -> None:
         """Notes that no task is running any more."""
@@ -304,6 +308,13 @@ class TaskSwitch:
     def forget(self) -> None:
         """Notes that the variables are no task's: someone has set them."""
         self.task = None
+
+    def leave(self) -> None:
+        """Notes that the task in the variables is gone.
+
+        Until the latest one is put there, whoever computes puts it there.
+        """
+        self.task, self.is_left = None, bool(self._model.bank.tasks)
 
     def clear_views(self) -> None:
         """Forgets all views, because another bank was loaded."""
@@ -341,7 +352,10 @@ class TaskSwitch:
             isinstance(part, keras.KerasTensor) for part in tree.flatten(inputs)
         )
         if not is_symbolic and not self._model.compiled_heads.is_read:
-            self.resolve(None)
+            name = self.resolve(None)
+            if self.is_left and self.running is None:
+                # What took its place was interrupted.
+                self.to(name)
         if tree.flatten(inputs):
             check_input_count(inputs, self.inputs)
 
@@ -359,11 +373,16 @@ class TaskSwitch:
         for kernel, value in zip(self.kernels, bank.effective(task)):
             kernel.install(value, is_stored)
         self.install_private(private)
-        self.task = task
+        self.task, self.is_left = task, False
 
     def view(self, task: str) -> View:
         """Returns the values of a consolidated task."""
-        return self._views.get(task)
+        try:
+            return self._views.get(task)
+        except KeyError:
+            # It was removed meanwhile.
+            self.resolve(task)
+            raise
 
     @contextlib.contextmanager
     def answering(
@@ -379,11 +398,15 @@ class TaskSwitch:
                 what the variables hold.
             view: Its values, if they are at hand.
         """
-        name, model = self.resolve(task), self._model
-        running, compiled = self.running, model.compiled_heads
+        model, running = self._model, self.running
+        compiled = model.compiled_heads
         is_held = view is not None
+        if view is None and task is not None:
+            view = compiled.held_view(task)
+        # The task of a view that is held may be gone.
+        name = self.resolve(task) if view is None else task
         if view is None and name in model.bank:
-            view = compiled.held_view(name) or self.view(name)
+            view = self.view(name)
         head = running.head if view is None else view.head
         with compiled.reading(model, name, head, view, is_held):
             with explaining_casts():

@@ -99,6 +99,7 @@ class TaskView:
     def evaluate(self, *args, **kwargs) -> Any:
         """Evaluates with the task's loss and metrics; see `keras.Model`."""
         self._check_task(kwargs)
+        self._check_bank()
         with self._model.switch.answering(self._name, self._view):
             return self._model.evaluate(*args, task=self._name, **kwargs)
 
@@ -126,8 +127,9 @@ class TaskView:
         if self._name not in bank or not self._record.is_same(bank[self._name]):
             raise ValueError(
                 "The model has loaded another bank, or removed the task, "
-                f"since this view of task '{self._name}' was made. Take "
-                f"`model.task('{self._name}')` again."
+                f"since this view of task '{self._name}' was made. The view "
+                "can still predict. Take `model.task(name)` of a task that "
+                f"the model has: {list(bank.tasks)}"
             )
 
     def __repr__(self) -> str:

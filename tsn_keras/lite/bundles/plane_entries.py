@@ -112,7 +112,8 @@ class PlaneEntries:
         counts = [part.size for part in slots]
         self._owner_of = np.repeat(np.arange(len(owners)), counts)
         self._slots = np.concatenate(slots)
-        self._owners = owners
+        # Of each member, its place among the owners.
+        self._places = {t: owners.index(bank.number(t)) for t in members}
         self.positions = self._owner_of * size + self._slots
         rows = bank.shapes[index][order[0]]
         self._matrix = (rows, size // rows)
@@ -135,7 +136,8 @@ class PlaneEntries:
 
     def _own_entries(self, bank, index, owner) -> tuple:
         """Returns slots, codes and codebook: what members use of a task's."""
-        book, codes = _codebook_and_codes(bank[owner].components[index])
+        component = bank.records[owner].components[index]
+        book, codes = _codebook_and_codes(component)
         own = bank.own_slots(owner, index).reshape(-1)
         code_of = np.zeros(own.size, np.int64)
         code_of[own] = codes
@@ -152,25 +154,31 @@ class PlaneEntries:
     @property
     def shares(self) -> bool:
         """Whether any task may use entries of another."""
-        return len(self._owners) > 1
+        return int(self._owner_of.max()) > 0
 
     def count(self, task: str) -> int:
         """Returns the number of entries up to the last of a task's own."""
-        return int((self._owner_of <= self._owners.index(task)).sum())
+        return int((self._owner_of <= self._places[task]).sum())
 
     def shared_bits(self, task: str) -> np.ndarray:
         """Returns a bit for each entry of earlier tasks: whether it is used."""
-        earlier = self._slots[self._owner_of < self._owners.index(task)]
+        earlier = self._slots[self._owner_of < self._places[task]]
         _, shared = self._masks[task]
         return shared[earlier].astype(np.uint8)
 
 
-def _owners(bank: WeightBank, index: int, members: list[str]) -> list[str]:
-    """Returns all tasks of a kernel's plane up to its last member."""
+def _owners(bank: WeightBank, index: int, members: list[str]) -> list[int]:
+    """Returns the records of a kernel's plane up to its last member.
+
+    What is left of removed tasks is among them.
+    """
     plane = bank[members[0]].planes[index]
-    order = [t for t in bank.tasks if bank[t].planes[index] == plane]
-    last = max(order.index(task) for task in members)
-    return order[: last + 1]
+    last = max(map(bank.number, members))
+    return [
+        number
+        for number, record in enumerate(bank.records[: last + 1])
+        if record.planes[index] == plane
+    ]
 
 
 def _codebook_and_codes(component) -> tuple[np.ndarray, np.ndarray]:

@@ -94,6 +94,9 @@ class InferTaskTest(parameterized.TestCase):
             self.assertGreater(np.mean(few.nearest == "task 1"), 0.9)
             self.assertTrue(np.isfinite(few.unlikeness).all())
             np.testing.assert_allclose(few.likelihood.sum(axis=1), 1.0)
+        together = model.infer_task(x[:40], batch="together", max_tasks=1)
+        self.assertEqual(set(together.nearest), {"task 1"})
+        self.assertTrue(np.isfinite(together.unlikeness).all())
         some = model.infer_task(x, tasks=["task 2", "task 0"])
         self.assertEqual(some.names, ("task 2", "task 0"))
 
@@ -218,6 +221,12 @@ class BadInputTest(parameterized.TestCase):
         model.inference = InputMeans()
         model.consolidate((x, y), verbose=0)
         self.assertEqual(model.infer_task(x).nearest[0], "a")
+
+    def test_data_sets_have_no_rows_to_put_together(self):
+        model = learned("input_means", 1)
+        data = tf.data.Dataset.from_tensor_slices(digits(0, TEST)).batch(32)
+        with self.assertRaisesRegex(TypeError, "`x` must be an array.*infer"):
+            model.predict(data, task="infer", verbose=0)
 
     def test_other_shapes(self):
         model = make_model()

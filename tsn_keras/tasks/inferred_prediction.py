@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import tree
 
 from tsn_keras.data import num_rows, take_rows
@@ -48,7 +49,7 @@ def predict_inferred(
     Returns:
         Outputs of one shape for all tasks, in the order of the examples.
     """
-    x = tree.map_structure(np.asarray, x)
+    x = _arrays("x", x)
     found, outputs = infer_task(model, x), None
     for name, rows in _groups(found):
         part = model.predict(take_rows(x, rows), task=name, **kwargs)
@@ -82,7 +83,7 @@ def evaluate_inferred(
         y: Likewise.
         return_dict: As in `keras.Model.evaluate`, as is all else.
     """
-    x, y = (tree.map_structure(np.asarray, part) for part in (x, y))
+    x, y = _arrays("x", x), _arrays("y", y)
     sums: dict[str, float] = {}
     for name, rows in _groups(infer_task(model, x)):
         parts = take_rows(x, rows), take_rows(y, rows)
@@ -98,6 +99,16 @@ def evaluate_inferred(
     values = [sums.pop("loss")] if "loss" in sums else []
     values += sums.values()
     return values if len(values) > 1 else values[0]
+
+
+def _arrays(name: str, value: Any) -> Any:
+    """Returns arrays, whose rows can be put together by task."""
+    if isinstance(value, (tf.data.Dataset, keras.utils.PyDataset)):
+        raise TypeError(
+            f"`{name}` must be an array, or a nest of arrays, with "
+            f"task='{RESERVED}'. Received: {type(value).__name__}"
+        )
+    return tree.map_structure(np.asarray, value)
 
 
 def _groups(found: InferredTasks) -> list[tuple[str, np.ndarray]]:

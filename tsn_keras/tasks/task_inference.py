@@ -33,6 +33,7 @@ BATCH = 1024
 # Examples of the validation data that a task is learned from.
 MOST_EXAMPLES = 2048
 
+
 def infer_task(
     model: keras.Model,
     x: Any,
@@ -59,10 +60,11 @@ def infer_task(
             continue
         for column, name in enumerate(names):
             total[:, column] += facts[name].standard(index, score, x, None)
+    # All of one task have the same candidates.
+    total = _of_batch(total, batch)
     if needs_outputs(scores):
         total += _of_outputs(model, scores, x, total, facts, max_tasks)
-    if batch == "together":
-        total = np.tile(total.mean(axis=0), (count, 1))
+        total = _of_batch(total, batch)
     best = total.argmax(axis=1)
     nearest = np.array(names, object)[best]
     lowest = np.array([facts[name].lowest for name in names])[best]
@@ -75,6 +77,13 @@ def infer_task(
     likelihood /= likelihood.sum(axis=1, keepdims=True)
     chosen = np.where(fits, nearest, None)
     return InferredTasks(chosen, nearest, names, likelihood, -highest)
+
+
+def _of_batch(total: np.ndarray, batch: str) -> np.ndarray:
+    """Returns the scores of each example, or of all of them for each."""
+    if batch == "example":
+        return total
+    return np.tile(total.mean(axis=0), (len(total), 1))
 
 
 def _checked(model, tasks, batch, max_tasks) -> tuple[tuple[str, ...], list]:

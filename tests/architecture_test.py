@@ -61,7 +61,7 @@ SETTABLE_ANYWHERE = {"comment"}
 # tasks and checksums took.
 MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 172, 30_500, 780
 # Two methods that say which task it is.
-MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 10, 485, 38
+MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 10, 490, 38
 
 
 def package_files():

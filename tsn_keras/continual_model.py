@@ -393,14 +393,23 @@ class ContinualModel(keras.Model):
 
     # What was learned.
 
-    def infer_task(self, x: Any, *args, **kwargs) -> InferredTasks:
+    def infer_task(
+        self,
+        x: Any,
+        tasks: Sequence[str] | None = None,
+        batch: str = "example",
+        max_tasks: int | None = None,
+    ) -> InferredTasks:
         """Finds the task of each example, for a model with `inference`.
 
         Args:
-            x: Inputs as in `predict`.
-            *args: As in `tsn_keras.inference.infer_task`, as is all else.
+            x: Inputs: a nest of arrays, or a data set.
+            tasks: Names to choose from; by default all that are consolidated.
+            batch: `"example"`, or `"together"` if all are of one task.
+            max_tasks: How many tasks predict the examples at most: those that
+                scores without predictions put first. By default all do.
         """
-        return infer_task(self, x, *args, **kwargs)
+        return infer_task(self, x, tasks, batch, max_tasks)
 
     def report(self, task: str) -> TaskReport:
         """Returns the report of a consolidated task."""

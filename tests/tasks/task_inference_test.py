@@ -18,7 +18,7 @@ from tests.digits_tasks import (
     make_model,
     reloaded,
 )
-from tsn_keras.bank import WeightBank
+from tsn_keras.bank import DamagedFileError
 from tsn_keras.inference import (
     Inference,
     InputMeans,
@@ -239,9 +239,16 @@ class BadInputTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "different shapes"):
             model.predict(x, task="infer", verbose=0)
 
-    def test_a_bank_that_says_too_much(self):
+    def test_a_bank_that_says_what_cannot_be(self):
         model = learned("input_means", 1)
-        self.assertIsInstance(model.bank, WeightBank)
+        record = model.bank["task 0"]
+        for codes in (record.inference[:1], record.inference[::-1], ()):
+            model.bank.set_inference("task 0", codes, {})
+            with self.assertRaises(DamagedFileError):
+                model.infer_task(np.zeros((1, 64)))
+
+    def test_bad_arguments(self):
+        model = learned("input_means", 1)
         with self.assertRaisesRegex(ValueError, "`batch` must be one of"):
             model.infer_task(np.zeros((1, 64)), batch="all")
         with self.assertRaisesRegex(TypeError, "list of names"):

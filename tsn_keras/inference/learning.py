@@ -7,7 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from tsn_keras.bank import FLOAT_WIDTH, PrivateCode, TaskRecord
+from tsn_keras.bank import (
+    FLOAT_WIDTH,
+    DamagedFileError,
+    PrivateCode,
+    TaskRecord,
+)
 from tsn_keras.inference.scores import (
     Confidence,
     Inference,
@@ -142,8 +147,15 @@ def _codes(
 def _decoded(
     scores: Sequence[Inference], codes: Sequence[PrivateCode]
 ) -> Known:
-    *arrays, scale = (code.decode() for code in codes)
-    of_scores = []
+    arrays = [code.decode() for code in codes]
+    count = sum(len(score.widths) for score in scores)
+    if len(arrays) != count + 1 or arrays[-1].shape != (2 * len(scores) + 1,):
+        raise DamagedFileError(
+            "The saved weight bank is damaged, or was not written by "
+            "tsn_keras: what tells a task apart is not what its scores store. "
+            "Load another copy of the file."
+        )
+    of_scores, scale = [], arrays.pop()
     for score in scores:
         count = len(score.widths)
         of_scores.append(arrays[:count])

@@ -26,9 +26,6 @@ FIRST_RATE = 0.5
 BISECTIONS = 2
 # Rounds in a row that may fail by chance.
 PATIENCE = 2
-# By how much training examples are better than others is learned by heart. So
-# much of that may go: fewer slots hold less of it, and are no worse for that.
-FORGOTTEN = 0.25
 # Qualities are sums of float32.
 ROUNDING = 1e-6
 
@@ -207,9 +204,7 @@ class PruningRounds:
             return False
         if self._trained is None:
             return True
-        initial = self._trained.initial
-        by_heart = max(0.0, initial - self._tolerance.quality)
-        lowest = initial - self._tolerance.allowed() - FORGOTTEN * by_heart
+        lowest = self._trained.initial - self._tolerance.allowed()
         return self._trained.quality(or_nan=True) >= lowest - ROUNDING
 
     def _state(self, sparsity: float) -> "_Round":

@@ -76,6 +76,12 @@ class HostileBankTest(parameterized.TestCase):
     def test_what_is_honest_is_read(self):
         self.assertTrue(use(saved_as(self.metadata, self.rest)))
 
+    def test_a_bank_that_goes_on(self):
+        saved = saved_as(self.metadata, self.rest)
+        for more in (b"\0", saved):
+            self.assertFalse(use(saved + more))
+            self.assertFalse(use(saved_as(self.metadata, self.rest + more)))
+
     def test_any_value_anywhere(self):
         rng = np.random.default_rng(0)
         found = list(places(self.metadata))
@@ -105,6 +111,19 @@ class HostileBankTest(parameterized.TestCase):
         saved = saved_as(changed(self.metadata, path, value), self.rest)
         with self.assertRaises(DamagedFileError):
             file_format.from_bytes(saved)
+
+    def test_a_reference_that_is_missing(self):
+        (index,) = [
+            number
+            for number, one in enumerate(self.metadata["tasks"][2])
+            if one is not None
+        ]
+        path = "tasks", 2, index
+        saved = saved_as(changed(self.metadata, path, None), self.rest)
+        bank = WeightBank(SHAPES, PATHS)
+        bank.load_bytes(saved)
+        with self.assertRaisesRegex(DamagedFileError, "say which"):
+            bank.effective("third")
 
     def test_data_that_were_changed(self):
         """Masks, codes and values: another bank, or a damaged one."""

@@ -67,6 +67,13 @@ class HostileFileTest(parameterized.TestCase):
         for end in (*range(64), *range(-100, 0), *ends):
             self.assertIsNone(self.use(content[:end], "task 1"), end)
 
+    @parameterized.parameters("bundle", "task_file")
+    def test_a_file_that_grows_while_it_is_read(self, kind):
+        """As an unfinished copy does."""
+        content = getattr(self, kind)
+        for more in (b"\0", b"x" * 1000, content):
+            self.assertIsNone(self.use(content + more, "task 1"))
+
     def test_any_value_anywhere_in_a_bundle(self):
         self.path.write_bytes(self.bundle)
         metadata = dict(lite.TaskRunner(self.path).metadata)

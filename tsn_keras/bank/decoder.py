@@ -291,6 +291,12 @@ class KernelDecoder:
         # none, and then decoded from there.
         chain = [entry.reference]
         while chain[-1] not in self._kept.references:
+            if chain[-1] is None:
+                raise DamagedFileError(
+                    "The weight bank is damaged: a mask is coded by reference "
+                    "to another task, and the bank does not say which. Load "
+                    "another copy of the file."
+                )
             last = self._entries[chain[-1]]
             if not last.component.needs_reference:
                 break

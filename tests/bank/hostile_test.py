@@ -113,17 +113,19 @@ class HostileBankTest(parameterized.TestCase):
             file_format.from_bytes(saved)
 
     def test_a_reference_that_is_missing(self):
-        (index,) = [
-            number
-            for number, one in enumerate(self.metadata["tasks"][2])
-            if one is not None
-        ]
-        path = "tasks", 2, index
-        saved = saved_as(changed(self.metadata, path, None), self.rest)
+        stored = random_bank(1)
+        for seed in range(20):
+            name = f"like the first, {seed}"
+            record = random_record(stored, name, 5 + seed, reference=0, width=1)
+            if any(c.needs_reference for c in record.components):
+                break
+        stored.add(record)
+        metadata, rest = parts(stored.to_bytes())
+        saved = saved_as(changed(metadata, ("tasks", 2, 1), None), rest)
         bank = WeightBank(SHAPES, PATHS)
         bank.load_bytes(saved)
         with self.assertRaisesRegex(DamagedFileError, "say which"):
-            bank.effective("third")
+            bank.effective(name)
 
     def test_data_that_were_changed(self):
         """Masks, codes and values: another bank, or a damaged one."""

@@ -50,13 +50,17 @@ def _traced(call: Callable[[], object], folder: str, last: int) -> int:
                 raise Fault
         return trace
 
+    _run_traced(call, trace)
+    return count
+
+
+def _run_traced(call: Callable[[], object], trace: Callable) -> None:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
         call()
     finally:
         sys.settrace(before)
-    return count
 
 
 def calls_of(call: Callable[[], object]) -> list[str]:
@@ -95,9 +99,4 @@ def _at_calls(
             line = f"{caller.f_code.co_filename}:{caller.f_lineno}"
             look(f"{line.removeprefix(PACKAGE)} {code.co_qualname}")
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    finally:
-        sys.settrace(before)
+    _run_traced(call, trace)

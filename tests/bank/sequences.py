@@ -9,6 +9,7 @@ import dataclasses
 import pickle
 from collections.abc import Sequence
 
+import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -16,6 +17,7 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 
 from tests import faults
@@ -201,6 +203,23 @@ def check_task(task: PlainTask, bank: WeightBank) -> None:
         assert kernel.tobytes() == expected.tobytes()
     for value, expected in zip(bank.private(task.name), task.private):
         assert value.tobytes() == expected.tobytes()
+
+
+def run_lives(count: int) -> None:
+    """Runs so many random lives, the same ones every time."""
+    run_state_machine_as_test(
+        BankMachine,
+        settings=hypothesis.settings(
+            max_examples=count,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            # A failing life is printed as it is: making it short takes minutes.
+            phases=[hypothesis.Phase.generate],
+            suppress_health_check=list(hypothesis.HealthCheck),
+        ),
+    )
 
 
 class BankMachine(RuleBasedStateMachine):

@@ -259,6 +259,15 @@ class RemovalTest(parameterized.TestCase):
                 )
         self.assertGreater(count, 8)
 
+    def test_weights_that_are_set_after_an_interrupt_stay(self):
+        model = learned(2)
+        model.switch.leave()
+        weights = [0.5 * weight for weight in model.get_weights()]
+        model.set_weights(weights)
+        model(digits(0, TEST)[0])
+        for one, other in zip(model.get_weights(), weights):
+            np.testing.assert_array_equal(one, other)
+
     def test_others_are_read_meanwhile(self):
         model = learned(4)
         expected = answers(model)

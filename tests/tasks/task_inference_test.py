@@ -222,6 +222,20 @@ class BadInputTest(parameterized.TestCase):
         model.consolidate((x, y), verbose=0)
         self.assertEqual(model.infer_task(x).nearest[0], "a")
 
+    def test_few_tasks_need_a_score_without_predictions(self):
+        """The first ones in order would be taken, whatever the input is."""
+        model = learned("confidence", 2)
+        with self.assertRaisesRegex(ValueError, "max_tasks=1.*InputMeans"):
+            model.infer_task(digits(1, TEST)[0], max_tasks=1)
+
+    def test_inputs_that_are_no_numbers(self):
+        model = learned("input_means", 1)
+        x, _ = digits(0, TEST)
+        with self.assertRaisesRegex(ValueError, "NaN|finite"):
+            model.infer_task(np.where(x > 0.9, np.nan, x))
+        with self.assertRaisesRegex(TypeError, "needs numbers.*Confidence"):
+            InputMeans().learn(np.array([["a"], ["b"]]), None)
+
     def test_data_sets_have_no_rows_to_put_together(self):
         model = learned("input_means", 1)
         data = tf.data.Dataset.from_tensor_slices(digits(0, TEST)).batch(32)

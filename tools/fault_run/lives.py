@@ -2,13 +2,11 @@
 
 import pathlib
 
-import hypothesis
 import keras
 import numpy as np
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests import faults
-from tests.bank.sequences import BankMachine
+from tests.bank.sequences import run_lives
 from tests.digits_tasks import TEST, VALIDATION, digits, fit, make_model
 from tools.fault_run.outcomes import Outcomes
 
@@ -17,18 +15,7 @@ def banks(outcomes: Outcomes, part: float) -> None:
     """10,000 lives of a bank, beside a model of it in plain NumPy."""
     count = round(10_000 * part)
     try:
-        run_state_machine_as_test(
-            BankMachine,
-            settings=hypothesis.settings(
-                max_examples=count,
-                stateful_step_count=40,
-                deadline=None,
-                database=None,
-                derandomize=True,
-                phases=[hypothesis.Phase.generate],
-                suppress_health_check=list(hypothesis.HealthCheck),
-            ),
-        )
+        run_lives(count)
     except Exception as error:
         outcomes.add("changed", f"{type(error).__name__}: {error}"[:300])
     else:

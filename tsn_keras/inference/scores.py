@@ -205,10 +205,15 @@ class InputMeans(Inference):
         return -np.square(parts - mean).mean(axis=1, dtype=np.float64)
 
     def _parts(self, x: Any) -> np.ndarray:
-        rows = [
-            np.asarray(part, np.float32).reshape(len(part), -1)
-            for part in tree.flatten(x)
-        ]
+        parts = list(map(np.asarray, tree.flatten(x)))
+        kinds = {part.dtype.kind for part in parts}
+        if not kinds <= set("fiub"):
+            raise TypeError(
+                "The mean of inputs needs numbers, and `x` has other entries: "
+                f"{[part.dtype.name for part in parts]}. Give "
+                "`inference=tsn_keras.inference.Confidence()`."
+            )
+        rows = [p.astype(np.float32).reshape(len(p), -1) for p in parts]
         rows = np.concatenate(rows, axis=1)
         size = rows.shape[1]
         if size <= self.most:

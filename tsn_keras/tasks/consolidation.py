@@ -41,6 +41,7 @@ from tsn_keras.tasks.quality import Quality, Validation, evaluation_loop
 from tsn_keras.tasks.report import TaskReport
 from tsn_keras.tasks.stage_progress import StageProgress
 from tsn_keras.tasks.task_inference import (
+    BATCH,
     MOST_EXAMPLES,
     check_probabilities,
 )
@@ -147,7 +148,8 @@ def _told_apart(
     x, outputs = validation.examples(rows)[0], None
     if needs_outputs(scores):
         check_probabilities(model, record.name)
-        batches = in_full_batches(x, model.switch.batch_size)
+        size = model.switch.batch_size or min(BATCH, rows)
+        batches = in_full_batches(x, size)
         outputs = [model(batch, training=False) for batch in batches]
         outputs = [np.asarray(o) for o in tree.flatten(joined(outputs))]
         x = take_rows(x, slice(len(outputs[0])))

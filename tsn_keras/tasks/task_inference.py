@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import tree
 
 from tsn_keras.data import (
+    check_finite,
     check_integers,
     evaluation_batches,
     joined,
@@ -28,8 +29,8 @@ from tsn_keras.tasks import checks
 from tsn_keras.tasks.task_view import TaskView
 
 BATCHES = "example", "together"
-# Examples that a task predicts at once.
-BATCH = 1024
+# Examples that a task predicts at once; large images take much memory.
+BATCH = 128
 # Examples of the validation data that a task is learned from.
 MOST_EXAMPLES = 2048
 
@@ -52,6 +53,7 @@ def infer_task(
     """
     names, scores = _checked(model, tasks, batch, max_tasks)
     x = _as_arrays(x)
+    check_finite(x, "x")
     count = num_rows(x)
     facts = {name: known_of(scores, model.bank[name]) for name in names}
     total = np.zeros((count, len(names)))
@@ -102,7 +104,14 @@ def _checked(model, tasks, batch, max_tasks) -> tuple[tuple[str, ...], list]:
             "There is no consolidated task to choose from. Learn one first: "
             "`add_task`, `fit`, `consolidate`."
         )
-    return tuple(dict.fromkeys(names)), scores_of(model)
+    scores = scores_of(model)
+    if max_tasks is not None and all(score.needs_outputs for score in scores):
+        raise ValueError(
+            "`max_tasks` chooses by scores that need no predictions, and the "
+            f"model's `inference` has none. Received: max_tasks={max_tasks}. "
+            "Leave it out, or add `tsn_keras.inference.InputMeans()`."
+        )
+    return tuple(dict.fromkeys(names)), scores
 
 
 def scores_of(model: keras.Model) -> list[Inference]:

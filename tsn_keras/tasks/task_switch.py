@@ -307,7 +307,7 @@ class TaskSwitch:
 
     def forget(self) -> None:
         """Notes that the variables are no task's: someone has set them."""
-        self.task = None
+        self.task, self.is_left = None, False
 
     def leave(self) -> None:
         """Notes that the task in the variables is gone.

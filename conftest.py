@@ -49,6 +49,16 @@ def names_of_examples(doctest_namespace):
     doctest_namespace.update(keras=keras, np=np, tsn_keras=tsn_keras)
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    """Has every test begin alike, whichever ran before it in its process.
+
+    A model's `seed` says nothing of the backbone that it is given, whose first
+    values Keras draws.
+    """
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def leftovers():
     """Has the garbage collector pass over what a file's tests leave behind.

@@ -95,9 +95,11 @@ class ContinualModel(keras.Model):
             or `None` for float32 values.
         sharing: `tsn_keras.sharing` strategy, `"activation_similarity"`,
             `"always"`, `"warm_start"`, `"never"`, or `None`, which is never.
-        seed: With a seed, what a task learns depends on the seed and the
-            number of the task alone, whether it was interrupted or not. For
-            that `fit` sets the global seeds (`keras.utils.set_random_seed`).
+        seed: With a seed, what a task learns depends on the seed, the number
+            of the task and the backbone's first values alone, whether it was
+            interrupted or not. For that `fit` sets the global seeds
+            (`keras.utils.set_random_seed`). Set them before you build the
+            backbone, too, if a run is to be repeated.
         kernels: Which weights are kernels, to be pruned and quantized, as
             `tsn_keras.layers.KernelRule` takes it; all others are private or,
             if frozen, shared as they are. By default all weights of two or

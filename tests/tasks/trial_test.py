@@ -157,6 +157,7 @@ class SharingTrialTest(parameterized.TestCase):
     def test_same_seed_same_choice(self):
         banks = []
         for _ in range(2):
+            keras.utils.set_random_seed(0)
             model = make(sharing=doubting())
             learn(model, 0)
             learn_again(model, 0)

@@ -85,8 +85,9 @@ class PruningRounds:
         tolerance: What the task as a whole may lose.
         tell: Is called after each round with its number and its sparsity.
         trained: Training examples, which must hold as well where others are
-            too few: a network that has too few slots for them is no better on
-            those it has not seen, whatever a handful of them says.
+            too few, but for what was learned by heart: a network that has too
+            few slots for them is no better on those it has not seen, whatever
+            a handful of them says.
     """
 
     def __init__(
@@ -204,7 +205,8 @@ class PruningRounds:
             return False
         if self._trained is None:
             return True
-        lowest = self._trained.initial - self._tolerance.allowed()
+        before = self._trained.initial
+        lowest = before - self._tolerance.allowed_of_training(before)
         return self._trained.quality(or_nan=True) >= lowest - ROUNDING
 
     def _state(self, sparsity: float) -> "_Round":

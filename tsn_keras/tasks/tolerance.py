@@ -81,6 +81,23 @@ class Tolerance:
         mistakes = max(1.0 - self.quality, 1.0 / self.num_examples)
         return math.sqrt(0.5 * mistakes / self.num_examples)
 
+    def allowed_of_training(self, quality: float) -> float:
+        """Returns what may be lost of the quality on training examples.
+
+        What a network knows better of them than of others, it knows by heart,
+        and may forget. How much of it depends on what the validation examples
+        can tell, `(allowed / deviation) ** 2`: the part that they are of those
+        that would tell a loss from chance.
+
+        Args:
+            quality: The dense network's on training examples.
+        """
+        allowed = self.allowed()
+        if not self.is_chance:
+            return math.inf
+        by_heart = max(0.0, quality - self.quality)
+        return allowed + by_heart * (allowed / self._deviation) ** 2
+
     def keeps_loss(self, loss: float | None) -> bool:
         """Tells whether a validated loss is no reason to refuse."""
         if not self.is_chance or self.loss is None or loss is None:

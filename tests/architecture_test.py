@@ -28,7 +28,7 @@ FLOORS = (
 GROUND = FLOORS[0] + FLOORS[1]
 # Beside the floors: whose names they may import, if `__init__` gives them out.
 BESIDE = {
-    "lite": ("bank", "data", "layers"),
+    "lite": ("bank", "data", "inference", "layers"),
     "evaluation": "all",
     "callbacks": "all",
     "scenarios": "all",
@@ -59,7 +59,7 @@ SETTABLE_ANYWHERE = {"comment"}
 
 # What own data, results as tables and pages, bundles of all heads, removal of
 # tasks and checksums took.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 172, 30_500, 780
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 172, 30_700, 780
 # Two methods that say which task it is.
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 10, 490, 38
 
@@ -159,7 +159,7 @@ def test_imports_point_down():
             "lite",
             "tasks",
             "",
-            "`lite` may import bank, data, layers and the ground",
+            "`lite` may import bank, data, inference, layers and the ground",
         ),
         ("callbacks", "bank", "", None),
         (

@@ -827,7 +827,7 @@ TABLE = {
     "infer_task": (
         lambda s: s.stored.infer_task,
         [
-            bad(ValueError, "no `inference`.*learn_inference", X),
+            bad(ValueError, "`x` is empty", X[:0]),
             bad(ValueError, "`batch` must be one of", X, batch="all"),
             bad(TypeError, "`tasks` must be a list", X, tasks="task 0"),
             bad(ValueError, "Unknown task 'x'", X, tasks=["x"]),
@@ -838,7 +838,7 @@ TABLE = {
         lambda s: s.stored.learn_inference,
         [
             bad(ValueError, "Unknown task 'x'", "x", (X, Y)),
-            bad(ValueError, "no `inference`", "task 0", (X, Y)),
+            bad(ValueError, "empty", "task 0", (X[:0], Y[:0])),
         ],
     ),
     "inference.InputMeans": (
@@ -1694,7 +1694,7 @@ NOT_CALLED = {
     "bank": "BudgetError Capacity Component ComponentDraft DamagedFileError "
     "KernelUsage "
     "PlaneView PrivateCode TaskRecord widest_width",
-    "inference": "InferredTasks Known get_scores known_of learned "
+    "inference": "InferredTasks Known get_scores known_of learned portable "
     "needs_outputs",
     "layers": "MaskedKernel assign call_given computing_with "
     "computing_with_own_values counting_parameters given_value "

@@ -57,6 +57,7 @@ def make_model(
     kernels=None,
     model_class=tsn_keras.ContinualModel,
     tolerance=0.01,
+    inference="confidence",
     **compile_arguments,
 ):
     """Returns a compiled model whose tasks are learned in a second."""
@@ -74,6 +75,7 @@ def make_model(
         seed,
         kernels,
         tolerance=tolerance,
+        inference=inference,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     arguments = {"loss": loss, "metrics": ["accuracy"], **compile_arguments}

@@ -16,7 +16,7 @@ from tsn_keras.data import (
     dtype_name,
 )
 from tsn_keras.distribution import in_strategy_scope
-from tsn_keras.inference import InferredTasks, get_scores
+from tsn_keras.inference import Inference, InferredTasks, get_scores
 from tsn_keras.layers import (
     Heads,
     Kernels,
@@ -107,8 +107,9 @@ class ContinualModel(keras.Model):
         tolerance: What `consolidate` may lose of the quality that `fit`
             reached, on the validation data: 0.01 is one percentage point of an
             accuracy or the like, and 1 % of the value of a loss or an error.
-        inference: `tsn_keras.inference` score, its name, or a list of them,
-            which tell what task an input is of; see `infer_task`.
+        inference: `tsn_keras.inference` score, `"confidence"`,
+            `"input_means"`, or a list of them, which tell what task an input
+            is of; see `infer_task`. `None` stores nothing for that.
         **kwargs: Base model keyword arguments, such as `name`.
 
     `pruning`, `quantization` and `sharing` may be exchanged between two tasks.
@@ -145,7 +146,7 @@ class ContinualModel(keras.Model):
         seed: int | None = None,
         kernels: Kernels = None,
         tolerance: float = 0.01,
-        inference: Any = None,
+        inference: Inference | str | list | None = "confidence",
         **kwargs: Any,
     ):
         heads = Heads()

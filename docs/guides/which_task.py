@@ -7,8 +7,9 @@ of. How a model finds out, what that costs, and when a name should be asked for.
 """
 ## A model that can tell
 
-`inference` says by what tasks are told apart. What it needs is learned when a task is
-consolidated, from its validation data.
+Every model can: by default by how sure each task is of its own answer. `inference` says by
+what else tasks are told apart. What it needs is learned when a task is consolidated, from
+its validation data.
 """
 
 import keras
@@ -94,7 +95,7 @@ for number, name in tsn_keras.inference.detect_task_change(model, stream):
 
 | `inference=` | tells apart | takes |
 | --- | --- | --- |
-| `"confidence"` | tasks of which a network knows its own: how sure each is | a prediction for each task; 16 bytes a task |
+| `"confidence"`, the default | tasks of which a network knows its own: how sure each is | a prediction for each task; 16 bytes a task |
 | `"input_means"` | inputs that differ as such: other sensors, pixels in other orders, drawings and photographs | no prediction; half a byte for each input, 1,024 at most |
 | both, as above | what either does | with `infer_task(x, max_tasks=3)` three predictions of each example, however many tasks there are |
 
@@ -115,6 +116,15 @@ one task together. The model of a task that is wrong answers all the same: what 
 classes becomes one of them. How often the right task is found on your data, the lines
 above tell you: do not trust what you have not measured.
 
-`infer_task` is not in exported files: a device must be told the task. Scores of your own:
-[`tsn_keras.inference`](../reference/inference.md).
+## On a device
+
+A bundle takes along what its tasks are told apart by:
+
+```python
+tsn_keras.lite.export_bundle(model, "all.tflite")
+runner = tsn_keras.lite.TaskRunner("all.tflite")
+runner.infer_task(x).nearest       # a name for each example
+```
+
+Scores of your own are not in bundles: [`tsn_keras.inference`](../reference/inference.md).
 """

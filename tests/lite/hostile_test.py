@@ -1,10 +1,12 @@
 """Files that were damaged, and files that were made to do harm."""
 
+import base64
 import json
 import pathlib
 import tempfile
 import time
 import zipfile
+import zlib
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -14,6 +16,19 @@ from tests.lite.runner_test import bare
 from tests.odd_values import ODD, changed, places
 from tsn_keras import lite
 from tsn_keras.lite.bundles.metadata import sign
+
+NAME = "task 1"
+SCALE = {"mean": 1.0, "deviation": 2.0}
+CODES = base64.b64encode(zlib.compress(bytes(range(20)))).decode()
+MEANS = {"lowest": 0.0, "step": 0.1, "count": 20, "codes": CODES, **SCALE}
+# What a bundle says of how a task is told from others.
+INFERENCE = {
+    "lowest": -2.0,
+    "scores": [
+        {"kind": "confidence", "outputs": {"outputs": "energy"}, **SCALE},
+        {"kind": "input_means", **MEANS},
+    ],
+}
 
 
 class HostileFileTest(parameterized.TestCase):
@@ -37,7 +52,10 @@ class HostileFileTest(parameterized.TestCase):
         self.path.write_bytes(content)
         start = time.monotonic()
         try:
-            return lite.TaskRunner(self.path).predict(self.x, task=task)
+            runner = lite.TaskRunner(self.path)
+            if runner.metadata["tasks"][-1].get("inference"):
+                runner.infer_task(self.x, tasks=[runner.tasks[-1]])
+            return runner.predict(self.x, task=task)
         except ValueError:
             return None
         finally:
@@ -78,6 +96,8 @@ class HostileFileTest(parameterized.TestCase):
         self.path.write_bytes(self.bundle)
         metadata = dict(lite.TaskRunner(self.path).metadata)
         del metadata["file_sha256"]
+        metadata["tasks"][1]["inference"] = INFERENCE
+        self.assertIsNotNone(self.use(sign(self.bare_bundle, metadata), NAME))
         rng = np.random.default_rng(0)
         refused = 0
         for path in places(metadata):
@@ -89,8 +109,8 @@ class HostileFileTest(parameterized.TestCase):
                     content = sign(self.bare_bundle, text)
                 except ValueError:
                     continue
-                refused += self.use(content, "task 1") is None
-        self.assertGreater(refused, 50)
+                refused += self.use(content, NAME) is None
+        self.assertGreater(refused, 100)
 
     @parameterized.parameters(
         ("[1, 2]",),

@@ -15,13 +15,16 @@ import tempfile
 import zipfile
 from unittest import mock
 
+import keras
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from tests import digits_tasks
 from tests.lite import small_models
 from tests.lite.lite_test_case import LiteTestCase
 from tests.threads import at_once
 from tsn_keras import lite
+from tsn_keras.inference import InputMeans
 from tsn_keras.lite import runner
 from tsn_keras.lite.bundles.metadata import sign
 from tsn_keras.lite.files.flatbuffer import FlatModel
@@ -274,3 +277,101 @@ class TaskRunnerTest(absltest.TestCase):
             for name in ("task 0", *NAMES, "task 2"):
                 self.assert_is(self.runner.predict(self.x, task=name), name)
         self.assertEqual(made.call_count, 2)
+
+
+class InferTaskTest(LiteTestCase):
+    """It finds the tasks that the model finds."""
+
+    def learned(self, inference):
+        model = digits_tasks.make_model(inference=inference)
+        for number in range(3):
+            digits_tasks.learn(model, number)
+        lite.export_bundle(model, self.path, batch_size=None)
+        return model, lite.TaskRunner(self.path)
+
+    @parameterized.named_parameters(
+        ("by_default", "confidence", [{}, {"batch": "together"}]),
+        ("means", "input_means", [{}, {"max_tasks": 1}]),
+        ("parts", InputMeans(width=3, most=10), [{"batch": "together"}]),
+        (
+            "both",
+            ["input_means", "confidence"],
+            [{}, {"max_tasks": 1}, {"max_tasks": 2, "batch": "together"}],
+        ),
+    )
+    def test_as_the_model(self, inference, calls):
+        model, runner = self.learned(inference)
+        some = {"tasks": ["task 2", "task 0"]}
+        x, _ = digits_tasks.digits(1, digits_tasks.TEST)
+        for arguments in (*calls, some):
+            found = runner.infer_task(x, **arguments)
+            expected = model.infer_task(x, **arguments)
+            self.assertEqual(found.names, expected.names)
+            for field in ("tasks", "nearest"):
+                same = getattr(found, field) == getattr(expected, field)
+                self.assertGreater(same.mean(), 0.99)
+            for field in ("likelihood", "unlikeness"):
+                np.testing.assert_allclose(
+                    getattr(found, field), getattr(expected, field), atol=0.02
+                )
+
+    def test_several_outputs_and_inputs(self):
+        inputs = {n: keras.Input((32,), name=n) for n in ("right", "left")}
+        both = keras.layers.Concatenate()([inputs["right"], inputs["left"]])
+        hidden = keras.layers.Dense(24, activation="relu")(both)
+        model = digits_tasks.make_model(
+            keras.Model(inputs, hidden),
+            loss={
+                "z": "binary_crossentropy",
+                "a": keras.losses.SparseCategoricalCrossentropy(True),
+            },
+            metrics=None,
+            inference=["input_means", "confidence"],
+        )
+        for number in range(2):
+            x, y = digits_tasks.digits(number, digits_tasks.TRAIN)
+            x = {"right": x[:, :32], "left": x[:, 32:]}
+            features = keras.Input((24,))
+            outputs = {
+                "z": keras.layers.Dense(1, "sigmoid")(features),
+                "a": keras.layers.Dense(10)(features),
+            }
+            head = keras.Model(features, outputs)
+            model.add_task(f"task {number}", head=head)
+            labels = {"z": np.float32(y > 4)[:, None], "a": y}
+            model.fit(x, labels, epochs=2, verbose=0)
+            model.consolidate((x, labels), verbose=0)
+        lite.export_bundle(model, self.path)
+        found = lite.TaskRunner(self.path).infer_task(x)
+        expected = model.infer_task(x)
+        np.testing.assert_allclose(
+            found.unlikeness, expected.unlikeness, rtol=1e-3, atol=1e-3
+        )
+        self.assertGreater(np.mean(found.nearest == "task 1"), 0.9)
+
+    def test_bad_arguments(self):
+        _, runner = self.learned("confidence")
+        x, _ = digits_tasks.digits(0, digits_tasks.TEST)
+        for error, message, arguments in (
+            (TypeError, "`tasks` must be a list of names", {"tasks": "task 0"}),
+            (ValueError, "Unknown task 'x'", {"tasks": ["x"]}),
+            (ValueError, "`tasks` is empty", {"tasks": []}),
+            (ValueError, "`batch` must be one of", {"batch": "all"}),
+            (TypeError, "`max_tasks` must be an integer", {"max_tasks": 1.5}),
+            (ValueError, "`max_tasks` must be at least 1", {"max_tasks": 0}),
+            (ValueError, "need no predictions", {"max_tasks": 1}),
+            (ValueError, "empty", {"x": x[:0]}),
+            (ValueError, "the shapes", {"x": x[:, :9]}),
+        ):
+            with self.assertRaisesRegex(error, message):
+                runner.infer_task(**{"x": x, **arguments})
+
+    def test_files_that_cannot_tell(self):
+        model = small_models.make_model(tasks=2)
+        x = small_models.random_inputs(model, 3)
+        lite.export_bundle(model, self.path)
+        with self.assertRaisesRegex(ValueError, "'task 0'.*learn_inference"):
+            lite.TaskRunner(self.path).infer_task(x)
+        lite.export_task(model, self.path, "task 1")
+        with self.assertRaisesRegex(ValueError, "'task 1'.*learn_inference"):
+            lite.TaskRunner(self.path).infer_task(x)

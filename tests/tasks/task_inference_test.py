@@ -23,15 +23,13 @@ from tsn_keras.inference import (
     Inference,
     InputMeans,
     detect_task_change,
-    get_scores,
 )
 
 COUNT = 3
 
 
 def learned(inference, count=COUNT, **arguments):
-    model = make_model(**arguments)
-    model.inference = get_scores(inference)
+    model = make_model(inference=inference, **arguments)
     for number in range(count):
         learn(model, number, epochs=4)
     return model
@@ -185,6 +183,32 @@ class InferTaskTest(parameterized.TestCase):
             np.testing.assert_allclose(one.decode(), other.decode(), rtol=1e-4)
 
 
+class DefaultTest(parameterized.TestCase):
+    def test_a_few_bytes_tell_tasks_apart(self):
+        model = make_model()
+        for number in range(COUNT):
+            learn(model, number, epochs=4)
+        for number in range(COUNT):
+            x, _ = digits(number, TEST)
+            found = model.infer_task(x).nearest
+            self.assertGreater(np.mean(found == f"task {number}"), 0.5)
+        self.assertLess(model.capacity().bytes["inference"], COUNT * 20)
+
+    @parameterized.parameters(
+        ("sparse_categorical_crossentropy", 0),
+        (keras.losses.sparse_categorical_crossentropy, 0),
+        (keras.losses.SparseCategoricalCrossentropy(), 0),
+    )
+    def test_heads_of_probabilities(self, loss, number):
+        model = make_model(loss=loss)
+        head = keras.layers.Dense(10, activation="softmax")
+        model.add_task("a", head=head)
+        x, y = digits(number, VALIDATION)
+        model.fit(x, y, epochs=1, verbose=0)
+        model.consolidate((x, y), verbose=0)
+        self.assertEqual(model.infer_task(x).nearest[0], "a")
+
+
 class BadInputTest(parameterized.TestCase):
     def test_a_model_without_it(self):
         model = learned(None, 1)
@@ -211,15 +235,17 @@ class BadInputTest(parameterized.TestCase):
 
     def test_a_head_without_probabilities(self):
         model = make_model(loss="mse", metrics=None)
-        model.inference = "confidence"
         x, y = digits(0, VALIDATION)
         model.add_task("a", head=keras.layers.Dense(1))
         model.fit(x, y, epochs=1, verbose=0)
-        with self.assertRaisesRegex(ValueError, "no probabilities.*InputMeans"):
-            model.consolidate((x, y), verbose=0)
-        self.assertEqual(model.running_task.name, "a")
-        model.inference = InputMeans()
         model.consolidate((x, y), verbose=0)
+        self.assertNotIn("inference", model.capacity().bytes)
+        with self.assertRaisesRegex(ValueError, "learn_inference.'a'"):
+            model.infer_task(x)
+        with self.assertRaisesRegex(ValueError, "no probabilities.*InputMeans"):
+            model.learn_inference("a", (x, y))
+        model.inference = InputMeans()
+        model.learn_inference("a", (x, y))
         self.assertEqual(model.infer_task(x).nearest[0], "a")
 
     def test_few_tasks_need_a_score_without_predictions(self):

@@ -9,6 +9,7 @@ from tsn_keras.inference.learning import get_scores as get_scores
 from tsn_keras.inference.learning import known_of as known_of
 from tsn_keras.inference.learning import learned as learned
 from tsn_keras.inference.learning import needs_outputs as needs_outputs
+from tsn_keras.inference.learning import portable as portable
 from tsn_keras.inference.scores import Confidence as Confidence
 from tsn_keras.inference.scores import Inference as Inference
 from tsn_keras.inference.scores import InputMeans as InputMeans

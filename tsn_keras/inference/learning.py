@@ -123,6 +123,34 @@ def known_of(scores: Sequence[Inference], record: TaskRecord) -> Known:
     return _decoded(scores, record.inference)
 
 
+def portable(
+    scores: Sequence[Inference], record: TaskRecord, outputs: Sequence[str]
+) -> dict[str, Any] | None:
+    """Returns what a runner without tsn_keras needs to infer a task.
+
+    It is JSON's, and `None` if the scores were not learned of the task, or
+    not all of them have a form for runners.
+
+    Args:
+        outputs: Names of the outputs of the task's head, in their order.
+    """
+    if not scores or record.facts.get(FACT) != _signature(scores):
+        return None
+    known, found = known_of(scores, record), []
+    scales = zip(known.means, known.deviations)
+    for score, arrays, (mean, deviation) in zip(scores, known.arrays, scales):
+        form = score.portable(arrays, outputs)
+        if form is None:
+            return None
+        scale = {"mean": _short(mean), "deviation": _short(deviation)}
+        found.append({**form, **scale})
+    return {"scores": found, "lowest": _short(known.lowest)}
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.7g}")
+
+
 def _codes(
     scores: Sequence[Inference], x: Any, outputs: Outputs
 ) -> tuple[PrivateCode, ...]:

@@ -1,7 +1,9 @@
 """Scores of how well inputs fit a task, and what is stored for them."""
 
 import abc
+import base64
 import dataclasses
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +60,20 @@ class Inference(abc.ABC):
             outputs: As in `learn`.
         """
 
+    def portable(
+        self, stored: Sequence[np.ndarray], outputs: Sequence[str]
+    ) -> dict[str, Any] | None:
+        """Returns what `lite.TaskRunner` needs for the score, as JSON has it.
+
+        Args:
+            outputs: Names of the outputs of the task's head, in their order.
+
+        Returns:
+            A dict with a `kind` that the runner knows; `None` for a score that
+            it does not know.
+        """
+        return None
+
     def get_config(self) -> dict[str, Any]:
         is_data = dataclasses.is_dataclass(self)
         return dataclasses.asdict(self) if is_data else {}
@@ -106,6 +122,12 @@ class Confidence(Inference):
             for kind, output in zip(kinds, outputs, strict=True)
         ]
         return np.mean(found, axis=0)
+
+    def portable(
+        self, stored: Sequence[np.ndarray], outputs: Sequence[str]
+    ) -> dict[str, Any]:
+        names = [CONFIDENCES[int(kind)].__name__[1:] for kind in stored[0]]
+        return {"kind": "confidence", "outputs": dict(zip(outputs, names))}
 
 
 def _rows(output: np.ndarray) -> np.ndarray:
@@ -203,6 +225,24 @@ class InputMeans(Inference):
                 f"{mean.size}. Give inputs of the same shape."
             )
         return -np.square(parts - mean).mean(axis=1, dtype=np.float64)
+
+    def portable(
+        self, stored: Sequence[np.ndarray], outputs: Sequence[str]
+    ) -> dict[str, Any]:
+        (means,) = stored
+        lowest = float(means.min())
+        # Values of 1, 2, 4 and 8 bits are among these, since 255 = 15 * 17.
+        step = float(np.ptp(means)) / 255 or 1.0
+        codes = np.rint((means - lowest) / step).astype(np.uint8)
+        packed = base64.b64encode(zlib.compress(codes.tobytes(), 9)).decode()
+        count = int(means.size)
+        return {
+            "kind": "input_means",
+            "lowest": lowest,
+            "step": step,
+            "count": count,
+            "codes": packed,
+        }
 
     def _parts(self, x: Any) -> np.ndarray:
         parts = list(map(np.asarray, tree.flatten(x)))

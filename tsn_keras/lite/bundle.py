@@ -10,6 +10,7 @@ from keras import tree
 
 from tsn_keras.data import check_class_names_fit, checked_class_names
 from tsn_keras.files import complete_file
+from tsn_keras.inference import get_scores, portable
 from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
 from tsn_keras.lite.bundles.graph import BundleModule
@@ -154,7 +155,8 @@ def export_bundle(
     }
     with network.switch.reading(names[0]):
         dense = dense_bytes(network, batch_size)
-    metadata = describe(model, names, classes, module.inputs, outputs)
+    told = _told_apart(model, names, expected)
+    metadata = describe(model, names, classes, told, module.inputs, outputs)
     content = sign(content, metadata)
     with complete_file(path) as file:
         file.write_bytes(content)
@@ -189,6 +191,18 @@ def _class_names(
         if names is not None:
             found[task] = names
     return found
+
+
+def _told_apart(
+    model: Any, tasks: list[str], expected: dict
+) -> dict[str, dict]:
+    """Returns what a runner infers tasks by, of those that have anything."""
+    scores = get_scores(model.inference)
+    found = {
+        task: portable(scores, model.bank[task], list(expected[task]))
+        for task in tasks
+    }
+    return {task: form for task, form in found.items() if form is not None}
 
 
 def _verify(

@@ -15,6 +15,7 @@ there), and in tsn_keras it is `tsn_keras.lite.TaskRunner`:
 `python runner.py all_tasks.tflite` lists what a file holds.
 """
 
+import base64
 import contextlib
 import contextvars
 import difflib
@@ -32,7 +33,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,6 +52,8 @@ BLANK = b"0" * 64
 # Where a task file has its JSON text, and what says that it has a checksum.
 TASK = "task.json"
 SIGNED = "TSN_KERAS_SIGNED"
+# Whether each example is of a task of its own.
+BATCHES = "example", "together"
 
 
 class TaskRunner:
@@ -181,6 +184,69 @@ class TaskRunner:
             outputs = network.run(x)
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
+    def infer_task(
+        self,
+        x: Any,
+        tasks: list[str] | None = None,
+        batch: str = "example",
+        max_tasks: int | None = None,
+    ) -> "Inferred":
+        """Finds the task of each example, or of all together.
+
+        Args:
+            x: As in `predict`.
+            tasks: Names to choose from; all of the file by default.
+            batch: `"example"`, or `"together"` if all are of one task.
+            max_tasks: How many tasks predict the examples at most: those that
+                scores without predictions put first. By default all do.
+
+        Raises:
+            ValueError: If the file does not say what tells its tasks apart.
+        """
+        if isinstance(tasks, str):
+            _refuse("tasks", "a list of names", tasks)
+        if batch not in BATCHES:
+            raise ValueError(
+                f"`batch` must be one of {BATCHES}. Received: batch={batch!r}"
+            )
+        names = self.tasks if tasks is None else map(_normal_form, tasks)
+        known = {name: self._known(name) for name in names}
+        if not known:
+            raise ValueError("`tasks` is empty. Name some, or leave it out.")
+        arrays = {n: np.asarray(part) for n, part in _by_name(x).items()}
+        count = min(len(np.atleast_1d(part)) for part in arrays.values())
+        if not count:
+            raise ValueError("`x` is empty. Give some examples.")
+        rows = [part.reshape(len(part), -1) for part in arrays.values()]
+        total = np.zeros((count, len(known)))
+        for column, facts in enumerate(known.values()):
+            total[:, column] = _of_inputs(facts, rows)
+        total = _of_batch(total, batch)
+        candidates = _candidates(total, max_tasks, list(known.values()))
+        for column, name in enumerate(known):
+            chosen = np.flatnonzero(candidates[:, column])
+            if chosen.size and _confidences(known[name]):
+                part = {n: array[chosen] for n, array in arrays.items()}
+                with self._network(name) as network:
+                    outputs = network.run(part)
+                found = _of_outputs(known[name], outputs)
+                total[chosen, column] += found
+        if any(map(_confidences, known.values())):
+            total[~candidates] = -np.inf
+        total = _of_batch(total, batch)
+        return _inferred(total, known, batch)
+
+    def _known(self, name: str) -> dict:
+        """Returns what tells a task from others."""
+        facts = self._entry(name).get("inference")
+        if facts is None:
+            raise ValueError(
+                f"The file does not say what tells task '{name}' from others. "
+                "Call `model.learn_inference(task, validation_data)` with the "
+                "scores of tsn_keras, and export a bundle again."
+            )
+        return facts
+
     def _resolve(self, task: str | None) -> str:
         """Returns a task's name as it is kept, or that of the selected one."""
         name = self.selected if task is None else task
@@ -230,6 +296,138 @@ class TaskRunner:
             with self._decoding:
                 file = self._decode(task=number)["file"].tobytes()
         return task, len(file), Network(self._interpreter(file))
+
+
+class Inferred(NamedTuple):
+    """What `infer_task` found, for each example.
+
+    The fields are those of `tsn_keras.inference.InferredTasks`.
+    """
+
+    tasks: np.ndarray
+    nearest: np.ndarray
+    names: tuple[str, ...]
+    likelihood: np.ndarray
+    unlikeness: np.ndarray
+
+
+def _inferred(total: np.ndarray, known: dict, batch: str) -> Inferred:
+    """Returns the most likely tasks, from scores with a column for each."""
+    rows, best = np.arange(len(total)), total.argmax(axis=1)
+    nearest = np.array(list(known), object)[best]
+    lowest = np.array([facts["lowest"] for facts in known.values()])[best]
+    if batch == "together":
+        lowest = lowest / np.sqrt(len(total))
+    highest = total[rows, best]
+    likelihood = np.exp(total - highest[:, None])
+    likelihood /= likelihood.sum(axis=1, keepdims=True)
+    chosen = np.where(highest >= lowest, nearest, None)
+    return Inferred(chosen, nearest, tuple(known), likelihood, -highest)
+
+
+def _of_batch(total: np.ndarray, batch: str) -> np.ndarray:
+    mean = total.mean(axis=0, keepdims=True)
+    return total if batch == "example" else np.repeat(mean, len(total), axis=0)
+
+
+def _candidates(
+    total: np.ndarray, max_tasks: int | None, known: list[dict]
+) -> np.ndarray:
+    """Returns which tasks may predict which examples."""
+    if max_tasks is None:
+        return np.ones(total.shape, bool)
+    if type(max_tasks) is not int:
+        _refuse("max_tasks", "an integer or None", max_tasks)
+    if max_tasks < 1:
+        raise ValueError(
+            f"`max_tasks` must be at least 1. Received: max_tasks={max_tasks}"
+        )
+    if any(len(_confidences(k)) == len(k["scores"]) for k in known):
+        raise ValueError(
+            "`max_tasks` chooses by scores that need no predictions, and the "
+            f"file has none. Received: max_tasks={max_tasks}. Leave it out."
+        )
+    order = np.argsort(-total, axis=1, kind="stable")
+    candidates = np.zeros(total.shape, bool)
+    np.put_along_axis(candidates, order[:, :max_tasks], True, axis=1)
+    return candidates
+
+
+def _confidences(facts: dict) -> list[dict]:
+    return [one for one in facts["scores"] if one["kind"] == "confidence"]
+
+
+def _of_inputs(facts: dict, rows: list[np.ndarray]) -> Any:
+    """Returns how near examples are to the mean inputs of a task."""
+    total = 0.0
+    for score in facts["scores"]:
+        if score["kind"] == "input_means":
+            means = score["lowest"] + score["step"] * _codes(score)
+            parts = _in_parts(rows, len(means))
+            near = -np.square(parts - means).mean(axis=1, dtype=np.float64)
+            total = total + (near - score["mean"]) / score["deviation"]
+    return total
+
+
+def _codes(score: dict) -> np.ndarray:
+    packed = base64.b64decode(score["codes"])
+    # What is unpacked may be of any size.
+    codes = zlib.decompressobj().decompress(packed, score["count"] + 1)
+    return np.frombuffer(codes, np.uint8).astype(np.float32)
+
+
+def _in_parts(rows: list[np.ndarray], count: int) -> np.ndarray:
+    """Returns means of so many parts of neighbours of each row."""
+    values = np.concatenate([part.astype(np.float32) for part in rows], axis=1)
+    size = values.shape[1]
+    if size < count:
+        raise ValueError(
+            f"`x` has {size} entries a row, and the tasks learned at least "
+            f"{count}. Give inputs of the same shape."
+        )
+    ends = np.linspace(0, size, count + 1).astype(int)
+    sums = np.add.reduceat(values, ends[:-1], axis=1)
+    return sums / np.diff(ends).astype(np.float32)
+
+
+def _of_outputs(facts: dict, outputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Returns how sure a task is of what it puts out."""
+    total = 0.0
+    for score in _confidences(facts):
+        found = [
+            SURE[kind](
+                np.asarray(outputs[name], np.float64).reshape(
+                    len(outputs[name]), -1
+                )
+            )
+            for name, kind in score["outputs"].items()
+        ]
+        sure = np.mean(found, axis=0)
+        total = total + (sure - score["mean"]) / score["deviation"]
+    return total
+
+
+def _energy(rows: np.ndarray) -> np.ndarray:
+    highest = rows.max(axis=1)
+    return highest + np.log(np.exp(rows - highest[:, None]).sum(axis=1))
+
+
+def _decided(rows: np.ndarray) -> np.ndarray:
+    rows = rows.clip(SMALLEST, 1.0 - SMALLEST)
+    return np.abs(np.log(rows / (1.0 - rows))).mean(axis=1)
+
+
+# How sure a task is, from logits, from probabilities of classes, from those of
+# several labels, and from single logits.
+SMALLEST = 1e-7
+SURE = {
+    "energy": _energy,
+    "negative_entropy": lambda rows: (rows * np.log(rows.clip(SMALLEST))).sum(
+        axis=1
+    ),
+    "decided": _decided,
+    "far": lambda rows: np.abs(rows).mean(axis=1),
+}
 
 
 class Network:
@@ -402,7 +600,14 @@ def _checked_text(path: str | os.PathLike, text: bytes) -> dict:
         version = found["version"]
         if version == VERSION and type(version) is int and _is_whole(found):
             return found
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        zlib.error,
+    ):
         version = VERSION
     if version != VERSION:
         raise ValueError(
@@ -430,7 +635,29 @@ def _is_whole(text: dict) -> bool:
         and all(map(_is_specs, (text["inputs"], common or [], *of_tasks)))
         and bool(text["inputs"])
         and all(one is None or _is_list(one, str) for one in labels)
+        and all(_tells(e, common or e["outputs"]) for e in entries)
     )
+
+
+def _tells(entry: dict, outputs: list[dict]) -> bool:
+    """Tells whether a task can be inferred by what is said of it, if any."""
+    facts = entry.get("inference")
+    if facts is None:
+        return True
+    scores, names = facts["scores"], {output["name"] for output in outputs}
+    values = [facts["lowest"]]
+    for score in scores:
+        values += [score["mean"], score["deviation"]]
+        if score["kind"] == "input_means":
+            values += [score["lowest"], score["step"]]
+            fits = 0 < score["count"] == len(_codes(score))
+        else:
+            kinds = set(score["outputs"].values())
+            fits = score["kind"] == "confidence" and SURE.keys() >= kinds
+            fits = fits and score["outputs"].keys() == names
+        if not fits or not score["deviation"] > 0.0:
+            return False
+    return bool(scores) and all(type(one) in (int, float) for one in values)
 
 
 def _is_specs(parts: Any) -> bool:

@@ -43,7 +43,7 @@ from tsn_keras.tasks.stage_progress import StageProgress
 from tsn_keras.tasks.task_inference import (
     BATCH,
     MOST_EXAMPLES,
-    check_probabilities,
+    has_probabilities,
 )
 from tsn_keras.tasks.tolerance import (
     PRIVATE_SHARE,
@@ -142,12 +142,13 @@ def _told_apart(
 ) -> TaskRecord:
     """Returns a record with what tells the task apart from others."""
     scores = get_scores(model.inference)
-    if not scores:
+    of_outputs = needs_outputs(scores)
+    # Where nothing can be told, `infer_task` says so to those who ask.
+    if not scores or (of_outputs and not has_probabilities(model)):
         return record
     rows = min(MOST_EXAMPLES, validation.num_examples)
     x, outputs = validation.examples(rows)[0], None
-    if needs_outputs(scores):
-        check_probabilities(model, record.name)
+    if of_outputs:
         size = model.switch.batch_size or min(BATCH, rows)
         batches = in_full_batches(x, size)
         outputs = [model(batch, training=False) for batch in batches]

@@ -32,7 +32,7 @@ BATCHES = "example", "together"
 # Examples that a task predicts at once; large images take much memory.
 BATCH = 128
 # Examples of the validation data that a task is learned from.
-MOST_EXAMPLES = 2048
+MOST_EXAMPLES = 1024
 
 
 def infer_task(
@@ -188,21 +188,30 @@ def learn_inference(
 
 
 def check_probabilities(model: keras.Model, task: str) -> None:
-    """Refuses a task whose head has neither logits nor probabilities.
+    """Refuses a task whose head has neither logits nor probabilities."""
+    if not has_probabilities(model):
+        raise ValueError(
+            f"The head of task '{task}' has no probabilities: it is trained "
+            f"with the loss {_losses(model)}. How sure it is cannot be told. "
+            "Give `inference=tsn_keras.inference.InputMeans()`."
+        )
 
-    What is compiled is that of the task that the thread reads or trains.
+
+def has_probabilities(model: keras.Model) -> bool:
+    """Tells whether a head has logits or probabilities, by its loss.
+
+    It is that of the task that the thread reads or trains.
     """
+    names = [name.replace("_", "").lower() for name in _losses(model)]
+    return all("crossentropy" in name for name in names)
+
+
+def _losses(model: keras.Model) -> list[str]:
     losses = [one for one in tree.flatten(model.loss) if one is not None]
-    names = [
+    return [
         one if isinstance(one, str) else getattr(one, "name", None) or str(one)
         for one in losses
     ]
-    if not all("crossentropy" in name.replace("_", "") for name in names):
-        raise ValueError(
-            f"The head of task '{task}' has no probabilities: it is trained "
-            f"with the loss {names}. How sure it is cannot be told. Give "
-            "`inference=tsn_keras.inference.InputMeans()`."
-        )
 
 
 def _as_arrays(x: Any, labelled: bool = False) -> Any:

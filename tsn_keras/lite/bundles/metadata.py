@@ -15,6 +15,7 @@ def describe(
     model: Any,
     tasks: list[str],
     class_names: dict[str, list[str]],
+    inference: dict[str, dict],
     inputs: list[tf.TensorSpec],
     outputs: dict[str, dict[str, tf.TensorSpec]],
 ) -> dict:
@@ -22,6 +23,7 @@ def describe(
 
     Args:
         class_names: dict by task, of those that have any.
+        inference: dict by task, of those that can be told from others.
         outputs: dict by task, the outputs of its network by name.
     """
     details = {task: _details(outputs[task]) for task in tasks}
@@ -36,6 +38,8 @@ def describe(
             "monitor": report.monitor,
             "quality": round(report.quality_after, 6),
         }
+        if task in inference:
+            entry["inference"] = inference[task]
         if not is_common:
             entry["outputs"] = details[task]
         entries.append(entry)

@@ -63,7 +63,7 @@ class NamesTest(parameterized.TestCase):
             with self.assertRaisesRegex(ValueError, "more than 1 second"):
                 model = make_model(backbone, **arguments)
                 model.pruning.target("n/" + "a" * 60 + "b/kernel")
-            self.assertLess(time.monotonic() - start, 2.0)
+            self.assertLess(time.monotonic() - start, 10.0)
 
     def test_a_pattern_that_is_none(self):
         for pattern in (

@@ -67,7 +67,8 @@ class Table:
 def named_model(names=NAMES, head=None, backbone=None):
     """Returns a model of one task, and data to verify it with."""
     backbone = backbone or small_models.dense_backbone()
-    model = tsn_keras.ContinualModel(backbone, pruning="magnitude")
+    pruning = tsn_keras.pruning.MagnitudePruning(0.5)
+    model = tsn_keras.ContinualModel(backbone, pruning)
     model.compile("sgd", "mse", metrics=["mae"])
     head = head or layers.Dense(4)
     model.add_task("an 'a'", head, class_names=names)

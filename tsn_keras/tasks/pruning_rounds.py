@@ -26,6 +26,10 @@ FIRST_RATE = 0.5
 BISECTIONS = 2
 # Rounds in a row that may fail by chance.
 PATIENCE = 2
+# How often a round is validated while its masks stay, where chance decides.
+# With few validation examples that is quick, and the best of several states
+# is taken, as by early stopping.
+CHECKS = 4
 # Qualities are sums of float32.
 ROUNDING = 1e-6
 
@@ -75,8 +79,8 @@ def _train_rest(model: keras.Model, total: int, last: int) -> None:
 class PruningRounds:
     """Finds the sparsest masks of the running task that hold its quality.
 
-    Each round removes slots, trains the rest for a while, and is validated.
-    The first that does not hold ends them, or the third in a row where that
+    Each round removes slots, trains the rest for a while, and is validated,
+    several times where chance decides. The first that does not hold ends them, or the third in a row where that
     may be chance. Then a sparsity between that round
     and the last that held is tried.
 
@@ -165,20 +169,29 @@ class PruningRounds:
             upto = round((number + 1) * pause)
             training.run(upto - done)
             done = upto
-        training.run(steps - done)
-        training.end()
-        state = self._state(sparsity)
+        is_fixed = self._strategy.sparsity is not None
+        checks = 1 if is_fixed or self._tolerance.is_clear else CHECKS
+        good: list[_Round] = []
+        for left in range(checks, 0, -1):
+            part = (steps - done) // left
+            training.run(part)
+            done += part
+            if left == 1:
+                training.end()
+            state = self._state(sparsity)
+            diverged = not self._is_finite() or math.isnan(state.quality)
+            if not diverged and (is_fixed or self._is_good(state)):
+                good.append(state)
         self._rounds += 1
         self._tell(self._rounds, sparsity)
-        diverged = not self._is_finite() or math.isnan(state.quality)
         if diverged:
             # Nothing can be ranked in weights that are NaN.
             training.slow_down()
             self._bring_back()
-        is_fixed = self._strategy.sparsity is not None
-        if diverged or not (is_fixed or self._is_good(state)):
+        if not good:
             return False
-        self._held = state
+        # Of equals the one that was trained longer.
+        self._held = max(reversed(good), key=lambda state: state.quality)
         return True
 
     def _is_finite(self) -> bool:

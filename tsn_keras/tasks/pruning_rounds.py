@@ -171,7 +171,7 @@ class PruningRounds:
             done = upto
         is_fixed = self._strategy.sparsity is not None
         checks = 1 if is_fixed or self._tolerance.is_clear else CHECKS
-        good: list[_Round] = []
+        holds = False
         for left in range(checks, 0, -1):
             part = (steps - done) // left
             training.run(part)
@@ -180,19 +180,19 @@ class PruningRounds:
                 training.end()
             state = self._state(sparsity)
             diverged = not self._is_finite() or math.isnan(state.quality)
-            if not diverged and (is_fixed or self._is_good(state)):
-                good.append(state)
+            if diverged or not (is_fixed or self._is_good(state)):
+                continue
+            # Of equals the one that was trained longer.
+            if not holds or state.quality >= self._held.quality:
+                self._held = state
+            holds = True
         self._rounds += 1
         self._tell(self._rounds, sparsity)
         if diverged:
             # Nothing can be ranked in weights that are NaN.
             training.slow_down()
             self._bring_back()
-        if not good:
-            return False
-        # Of equals the one that was trained longer.
-        self._held = max(reversed(good), key=lambda state: state.quality)
-        return True
+        return holds
 
     def _is_finite(self) -> bool:
         kernels = (mask.kernel.kernel for mask in self._task.masks)

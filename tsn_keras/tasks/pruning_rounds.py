@@ -80,9 +80,9 @@ class PruningRounds:
     """Finds the sparsest masks of the running task that hold its quality.
 
     Each round removes slots, trains the rest for a while, and is validated,
-    several times where chance decides. The first that does not hold ends them, or the third in a row where that
-    may be chance. Then a sparsity between that round
-    and the last that held is tried.
+    several times where chance decides. The first that does not hold ends
+    them, or the third in a row where that may be chance. Then a sparsity
+    between that round and the last that held is tried.
 
     Args:
         validation: It has validated the dense task.

@@ -1,0 +1,96 @@
+"""Weights of a file that TFLite for Microcontrollers decodes as it runs.
+
+Before each layer an operator `TFLM_DECODE` computes its weights into the
+arena, and they are gone when the layer is done. So a network takes the memory
+of its largest layer, and not that of all.
+"""
+
+import collections
+from typing import Any
+
+import numpy as np
+
+from tsn_keras.lite.files.cleanup import drop_unused_tensors
+from tsn_keras.lite.files.flatbuffer import INT8, FlatModel, Graph
+from tsn_keras.lite.files.sparse_weights import LAYERS, weights_of
+from tsn_keras.lite.micro.unread_inputs import leave_out_unread_inputs
+from tsn_keras.lite.micro.weight_forms import smallest_form
+
+DECODE = "TFLM_DECODE"
+# What a layer of weights is stored in as it is.
+PLAIN = "plain"
+BIAS = 2
+
+
+def with_decoded_weights(content: bytes) -> tuple[bytes, dict[str, int]]:
+    """Stores each layer's weights in the form that takes the fewest bytes.
+
+    Args:
+        content: bytes of an int8 file.
+
+    Returns:
+        tuple of the file's bytes, and how many tensors have each form, by
+        name: `bitmap`, `lookup` or `plain`.
+    """
+    model = FlatModel.from_bytes(content)
+    forms = collections.Counter()
+    for graph in model.graphs:
+        leave_out_unread_inputs(graph)
+        drop_unused_tensors(graph)
+        for index in weights_of(graph):
+            if graph.tensors[index].type == INT8:
+                forms[_encode(graph, index)] += 1
+    shrink(model)
+    return model.to_bytes(join=True), dict(forms)
+
+
+def shrink(model: FlatModel) -> None:
+    """Removes what microcontrollers do not read."""
+    for graph in model.graphs:
+        for operator in graph.operators:
+            if model.code(operator) in LAYERS:
+                _drop_scales_of_bias(graph, operator)
+        drop_unused_tensors(graph)
+        graph.strip_tensors()
+    model.keep_metadata(())
+    model.drop_buffers(join=True)
+
+
+def _encode(graph: Graph, index: int) -> str:
+    """Lets an operator decode weights for each that reads them."""
+    tensor = graph.tensors[index]
+    weights = np.frombuffer(bytes(graph.data(index)), np.int8)
+    weights = weights.reshape(tensor.shape)
+    form = smallest_form(weights, _axis(tensor))
+    if form is None:
+        return PLAIN
+    encoded = graph.add_bytes(form.encoded)
+    ancillary = graph.add_bytes(form.ancillary)
+    for reader in list(graph.operators):
+        if index in reader.inputs:
+            target = graph.add_variant(index, b"_decoded")
+            graph.make_computed(target)
+            place = list(reader.inputs).index(index)
+            graph.replace_input(reader, place, target)
+            decode = graph.make_custom(DECODE, [encoded, ancillary], [target])
+            graph.replace_operator(reader, [decode, reader])
+    return form.name
+
+
+def _axis(tensor: Any) -> int | None:
+    """Returns the axis of the channels, if each has a scale of its own."""
+    axis = int(tensor.quantization.quantizedDimension)
+    has_channels = len(tensor.quantization.scale) > 1
+    # The kernels know no others.
+    known = (0, len(tensor.shape) - 1)
+    return axis if has_channels and axis in known else None
+
+
+def _drop_scales_of_bias(graph: Graph, layer: Any) -> None:
+    """Removes scales that follow from those of the weights and the input."""
+    inputs = list(map(int, layer.inputs))
+    if len(inputs) > BIAS and inputs[BIAS] >= 0:
+        bias = graph.tensors[inputs[BIAS]]
+        # A single one is compared with that of the weights.
+        if bias.quantization and len(bias.quantization.scale) > 1:
+            graph.strip_quantization(inputs[BIAS])

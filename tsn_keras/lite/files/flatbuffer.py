@@ -779,6 +779,21 @@ def operators(content: bytes) -> list[tuple[str, int]]:
     return sorted(found)
 
 
+def layer_names(model: FlatModel, operator_name: str) -> str:
+    """Returns the layers that need an operator, as far as names tell.
+
+    Args:
+        operator_name: As `operators` has it.
+    """
+    found = set()
+    for graph in model.graphs:
+        for operator in graph.operators:
+            if model.operator_name(operator) == operator_name:
+                name = graph.tensors[int(operator.outputs[0])].name or b""
+                found.add(name.decode().partition(";")[0])
+    return "in " + ", ".join(f"'{name or 'no name'}'" for name in sorted(found))
+
+
 def buffer_places(content: bytes) -> dict[int, tuple[int, int]]:
     """Returns first byte and size of all buffers with data, by number."""
     model = schema.Model.GetRootAs(content, 0)

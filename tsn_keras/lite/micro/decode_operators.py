@@ -6,15 +6,21 @@ of its largest layer, and not that of all.
 """
 
 import collections
+import dataclasses
 from typing import Any
 
 import numpy as np
 
+from tsn_keras.lite.checks import ExportError
 from tsn_keras.lite.files.cleanup import drop_unused_tensors
-from tsn_keras.lite.files.flatbuffer import INT8, FlatModel, Graph
+from tsn_keras.lite.files.flatbuffer import CUSTOM, INT8, FlatModel, Graph
 from tsn_keras.lite.files.sparse_weights import LAYERS, weights_of
 from tsn_keras.lite.micro.unread_inputs import leave_out_unread_inputs
-from tsn_keras.lite.micro.weight_forms import smallest_form
+from tsn_keras.lite.micro.weight_forms import (
+    HEADER_BYTES,
+    VERSION,
+    smallest_form,
+)
 
 DECODE = "TFLM_DECODE"
 # What a layer of weights is stored in as it is.
@@ -22,26 +28,70 @@ PLAIN = "plain"
 BIAS = 2
 
 
-def with_decoded_weights(content: bytes) -> tuple[bytes, dict[str, int]]:
+@dataclasses.dataclass(frozen=True)
+class DecodedFile:
+    """A file whose weights are decoded as it runs.
+
+    Args:
+        forms: dict of int by `bitmap`, `lookup` or `plain`, how many tensors
+            of weights have each form.
+        largest_layer: int, bytes of the largest tensor that is decoded.
+        largest_name: str, the name of it.
+    """
+
+    content: bytes
+    forms: dict[str, int]
+    largest_layer: int
+    largest_name: str
+
+
+def with_decoded_weights(content: bytes) -> DecodedFile:
     """Stores each layer's weights in the form that takes the fewest bytes.
 
     Args:
         content: bytes of an int8 file.
-
-    Returns:
-        tuple of the file's bytes, and how many tensors have each form, by
-        name: `bitmap`, `lookup` or `plain`.
     """
     model = FlatModel.from_bytes(content)
-    forms = collections.Counter()
+    forms, sizes = collections.Counter(), {"": 0}
     for graph in model.graphs:
         leave_out_unread_inputs(graph)
         drop_unused_tensors(graph)
         for index in weights_of(graph):
-            if graph.tensors[index].type == INT8:
-                forms[_encode(graph, index)] += 1
+            tensor = graph.tensors[index]
+            if tensor.type == INT8:
+                form = _encode(graph, index)
+                forms[form] += 1
+                if form != PLAIN:
+                    name = (tensor.name or b"").decode()
+                    sizes[name] = int(np.prod(tensor.shape))
+    largest = max(sizes, key=sizes.get)
     shrink(model)
-    return model.to_bytes(join=True), dict(forms)
+    file = model.to_bytes(join=True)
+    return DecodedFile(file, dict(forms), sizes[largest], largest)
+
+
+def is_decode(model: FlatModel, operator: Any) -> bool:
+    """Tells whether an operator decodes weights."""
+    return model.operator_name(operator) == CUSTOM + DECODE
+
+
+def check_headers(content: bytes) -> None:
+    """Refuses a file whose weights are of another version of the format."""
+    model = FlatModel.from_bytes(content)
+    for graph in model.graphs:
+        for operator in graph.operators:
+            if not is_decode(model, operator):
+                continue
+            for index in map(int, operator.inputs[1::2]):
+                data = graph.data(index)
+                header = b"" if data is None else bytes(data[:HEADER_BYTES])
+                if len(header) < HEADER_BYTES or header[1] != VERSION:
+                    raise ExportError(
+                        f"The weights of the file are in version "
+                        f"{header[1] if header[1:] else 'none'} of the format "
+                        f"of {DECODE}, and firmware decodes version {VERSION}. "
+                        "Export the file again."
+                    )
 
 
 def shrink(model: FlatModel) -> None:

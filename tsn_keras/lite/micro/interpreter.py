@@ -1,0 +1,164 @@
+"""TFLite for Microcontrollers' own interpreter, on this machine."""
+
+from typing import Any
+
+import numpy as np
+
+from tsn_keras.lite.checks import ExportError
+from tsn_keras.lite.files.flatbuffer import INT8, FlatModel
+from tsn_keras.lite.micro.task_choice import TASK
+from tsn_keras.lite.quiet import quiet
+
+# Arenas are aligned to it.
+STEP = 16
+SMALLEST, LARGEST = 1 << 10, 1 << 30
+
+
+def has_tflite_micro() -> bool:
+    """Tells whether the interpreter is installed."""
+    try:
+        _runtime()
+    except ImportError:
+        return False
+    return True
+
+
+def _runtime() -> Any:
+    try:
+        from tflite_micro.python.tflite_micro import runtime
+    except ImportError as error:
+        raise ImportError(
+            "Running files of microcontrollers and measuring their arena needs "
+            "TFLite for Microcontrollers: pip install tflite_micro"
+        ) from error
+    return runtime
+
+
+class MicroInterpreter:
+    """Runs a file as microcontrollers do.
+
+    It is called as an interpreter of ai-edge-litert, so that
+    `tsn_keras.lite.runner.Network` can run it.
+
+    Args:
+        content: bytes of a file with one signature.
+        arena: int, bytes of memory; as much as it may need by default.
+        task: int, the task of a file that takes its number.
+        scales: pair of `(scale, zero point)`, those of the task's input and
+            output, where the file does not have them.
+        classes: int, how many numbers of the output are the task's; all by
+            default.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        arena: int | None = None,
+        task: int | None = None,
+        scales: list | None = None,
+        classes: int | None = None,
+    ):
+        self._task, self._scales, self._classes = task, scales, classes
+        self._model = FlatModel.from_bytes(content)
+        (self._signature,) = self._model.signatures
+        self._graph = self._model.graph(self._signature)
+        runtime = _runtime()
+        self._interpreter = runtime.Interpreter.from_bytes(
+            bytes(content), arena_size=arena or 10 * len(content) + LARGEST // 64
+        )
+
+    def get_signature_runner(self) -> "MicroInterpreter":
+        return self
+
+    def get_input_details(self) -> dict[str, dict]:
+        found = self._details(self._model.inputs(self._signature), 0)
+        return {name: each for name, each in found.items() if name != TASK}
+
+    def get_output_details(self) -> dict[str, dict]:
+        return self._details(self._model.outputs(self._signature), 1)
+
+    def _details(self, tensors: dict[str, int], place: int) -> dict[str, dict]:
+        found = {}
+        for name, index in tensors.items():
+            tensor = self._graph.tensors[index]
+            is_int8 = tensor.type == INT8
+            scale = self._graph.scale(index)
+            if self._scales is not None:
+                scale = self._scales[place]
+            found[name] = {
+                "shape_signature": np.array(tensor.shape),
+                "dtype": np.int8 if is_int8 else np.int32,
+                "quantization": scale if is_int8 and scale else (0.0, 0),
+            }
+        return found
+
+    def __call__(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        inputs, outputs = (
+            {index: name for name, index in tensors.items()}
+            for tensors in (
+                self._model.inputs(self._signature),
+                self._model.outputs(self._signature),
+            )
+        )
+        arrays[TASK] = np.array([self._task or 0], np.int32)
+        for place, index in enumerate(self._graph.inputs):
+            array = arrays[inputs[index]]
+            self._interpreter.set_input(np.ascontiguousarray(array), place)
+        self._interpreter.invoke()
+        return {
+            outputs[index]: self._interpreter.get_output(place)[
+                ..., : self._classes
+            ].copy()
+            for place, index in enumerate(self._graph.outputs)
+        }
+
+    def run_zeros(self) -> None:
+        """Runs it once, for nothing but to see whether it can."""
+        self(
+            **{
+                name: np.zeros(each["shape_signature"], each["dtype"])
+                for name, each in self.get_input_details().items()
+            }
+        )
+
+
+def smallest_arena(content: bytes) -> int:
+    """Returns the fewest bytes of memory that a file runs in.
+
+    It is that of a machine of 64 bits, where pointers take twice the bytes of
+    most microcontrollers.
+    """
+    low, high = SMALLEST - STEP, SMALLEST
+    while not _runs(content, high):
+        low, high = high, 2 * high
+        if high > LARGEST:
+            raise ExportError(
+                "TFLite for Microcontrollers cannot run the file, however much "
+                f"memory it has: {_failure(content)}"
+            )
+    while high - low > STEP:
+        middle = (low + high) // 2 // STEP * STEP
+        if _runs(content, middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _runs(content: bytes, arena: int) -> bool:
+    try:
+        with quiet():
+            MicroInterpreter(content, arena).run_zeros()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _failure(content: bytes) -> str:
+    """Returns what the interpreter says of a file that it cannot run."""
+    try:
+        with quiet():
+            MicroInterpreter(content).run_zeros()
+    except RuntimeError as error:
+        return "; ".join([str(error), *getattr(error, "__notes__", ())])
+    return "It runs in more than a gigabyte."

@@ -110,11 +110,15 @@ def figures_of(
     if max_arena is not None or has_tflite_micro():
         arena = smallest_arena(content)
     if max_arena is not None and arena > max_arena:
+        decoded = (
+            f", of which the weights of '{largest.largest_name}' take "
+            f"{largest.largest_layer:,} when they are decoded"
+        )
         raise ExportError(
-            f"The file needs {arena:,} bytes of memory, of which the weights "
-            f"of the largest layer, '{largest.largest_name}', take "
-            f"{largest.largest_layer:,} when they are decoded, and `max_arena` "
-            f"is {max_arena:,}. Make that layer smaller, or export fewer tasks."
+            f"The file needs {arena:,} bytes of memory"
+            f"{decoded if largest.largest_layer else ''}, and `max_arena` is "
+            f"{max_arena:,}. Make the largest layer smaller, or export fewer "
+            "tasks."
         )
     forms = sum((Counter(file.forms) for file in files), Counter())
     return MicroFigures(

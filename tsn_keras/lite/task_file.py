@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras.data import check_flags, check_numbers
+from tsn_keras.data import check_flags
 from tsn_keras.files import complete_file
 from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
@@ -171,7 +171,7 @@ def export_task(
     checks.check_model(model)
     path = checks.checked_path(path)
     checks.check_batch_size(batch_size, model.switch.batch_size)
-    check_numbers(min_agreement=min_agreement)
+    checks.check_min_agreement(min_agreement)
     check_flags(remove_dead_units=remove_dead_units)
     kind = get_precision(precision)
     check_compression(compression)
@@ -181,11 +181,6 @@ def export_task(
         raise ValueError(
             "`max_arena` is for compression='micro'. Received: "
             f"compression='{compression}', max_arena={max_arena!r}"
-        )
-    if not 0 <= min_agreement <= 1:
-        raise ValueError(
-            "`min_agreement` is a fraction of the predictions, from 0 to 1. "
-            f"Received: {min_agreement!r}"
         )
     name = checks.consolidated_task(model, task)
     checks.check_no_text(model)
@@ -198,9 +193,8 @@ def export_task(
             representative_data, inputs, "representative_data"
         )
     if verification_data is not None:
-        outputs = model.heads.output_names(model.bank[name].head)
-        verification = sampling.take_samples(
-            verification_data, inputs, "verification_data", outputs, 10000
+        verification = sampling.verification_samples(
+            model, name, verification_data
         )
     if kind.integer and representative is None:
         raise ValueError(

@@ -159,7 +159,7 @@ def verify_micro(
     precision: Precision,
     min_agreement: float,
     arena: int,
-    task: str,
+    name: str,
     **choice: Any,
 ) -> Agreement:
     """Runs a file as microcontrollers do and refuses it if it is wrong.
@@ -171,18 +171,18 @@ def verify_micro(
         content: bytes of the file.
         plain: bytes of the task's int8 file with plain weights.
         arena: int, the bytes of memory that it has.
-        task: str, for errors.
+        name: str, the task's, for errors.
         choice: what `MicroInterpreter` takes of a task of several.
     """
     x = tree.pack_sequence_as(inputs, samples.x)
-    where = f"TFLite for Microcontrollers, task '{task}'"
+    where = f"TFLite for Microcontrollers, task '{name}'"
     with explained(f"The file does not run in {where}"):
         wanted = Network(MicroInterpreter(plain)).run(x)
         found = Network(MicroInterpreter(content, arena, **choice)).run(x)
-    for name, array in wanted.items():
-        if not np.array_equal(found[name], array):
+    for (output, array), given in zip(wanted.items(), found.values()):
+        if not np.array_equal(given, array):
             raise ExportError(
-                f"{where}: the outputs '{name}' differ from those of the file "
+                f"{where}: the outputs '{output}' differ from those of the file "
                 "with plain weights. Export with compression='none', and "
                 "report this, please."
             )

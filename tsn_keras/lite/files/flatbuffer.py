@@ -474,7 +474,7 @@ class Graph:
         """
         found = self.add_copy(self.tensors[index])
         tensor = self.tensors[found]
-        tensor.name = tensor.name + ending
+        tensor.name = (tensor.name or b"") + ending
         if inner is not None:
             tensor.shape = np.array([tensor.shape[0], *inner], np.int32)
             if tensor.shapeSignature is not None:

@@ -7,6 +7,7 @@ import numpy as np
 from tsn_keras.lite.checks import ExportError
 from tsn_keras.lite.files.flatbuffer import INT8, FlatModel
 from tsn_keras.lite.micro.task_choice import TASK
+from tsn_keras.lite.micro.tasks import MicroTask
 from tsn_keras.lite.quiet import quiet
 
 # Arenas are aligned to it.
@@ -44,10 +45,8 @@ class MicroInterpreter:
         content: bytes of a file with one signature.
         arena: int, bytes of memory; as much as it may need by default.
         task: int, the task of a file that takes its number.
-        scales: pair of `(scale, zero point)`, those of the task's input and
-            output, where the file does not have them.
-        classes: int, how many numbers of the output are the task's; all by
-            default.
+        about: `MicroTask`, the scales and classes of the task, where the
+            file itself does not have them.
     """
 
     def __init__(
@@ -55,10 +54,9 @@ class MicroInterpreter:
         content: bytes,
         arena: int | None = None,
         task: int | None = None,
-        scales: list | None = None,
-        classes: int | None = None,
+        about: MicroTask | None = None,
     ):
-        self._task, self._scales, self._classes = task, scales, classes
+        self._task, self._about = task, about
         self._model = FlatModel.from_bytes(content)
         (self._signature,) = self._model.signatures
         self._graph = self._model.graph(self._signature)
@@ -71,20 +69,22 @@ class MicroInterpreter:
         return self
 
     def get_input_details(self) -> dict[str, dict]:
-        found = self._details(self._model.inputs(self._signature), 0)
+        about = self._about and self._about.input_scale
+        found = self._details(self._model.inputs(self._signature), about)
         return {name: each for name, each in found.items() if name != TASK}
 
     def get_output_details(self) -> dict[str, dict]:
-        return self._details(self._model.outputs(self._signature), 1)
+        about = self._about and self._about.output_scale
+        return self._details(self._model.outputs(self._signature), about)
 
-    def _details(self, tensors: dict[str, int], place: int) -> dict[str, dict]:
+    def _details(
+        self, tensors: dict[str, int], known: tuple[float, int] | None
+    ) -> dict[str, dict]:
         found = {}
         for name, index in tensors.items():
             tensor = self._graph.tensors[index]
             is_int8 = tensor.type == INT8
-            scale = self._graph.scale(index)
-            if self._scales is not None:
-                scale = self._scales[place]
+            scale = known or self._graph.scale(index)
             found[name] = {
                 "shape_signature": np.array(tensor.shape),
                 "dtype": np.int8 if is_int8 else np.int32,
@@ -105,9 +105,10 @@ class MicroInterpreter:
             array = arrays[inputs[index]]
             self._interpreter.set_input(np.ascontiguousarray(array), place)
         self._interpreter.invoke()
+        classes = self._about and self._about.classes
         return {
             outputs[index]: self._interpreter.get_output(place)[
-                ..., : self._classes
+                ..., :classes
             ].copy()
             for place, index in enumerate(self._graph.outputs)
         }

@@ -13,6 +13,7 @@ from tsn_keras.lite.micro_bundle import MicroReport as MicroReport
 from tsn_keras.lite.micro_bundle import (
     export_micro_bundle as export_micro_bundle,
 )
+from tsn_keras.lite.micro_runner import MicroRunner as MicroRunner
 from tsn_keras.lite.microcontroller import (
     check_microcontroller as check_microcontroller,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Measurement",
     "MicroFigures",
     "MicroReport",
+    "MicroRunner",
     "PRECISIONS",
     "TaskRunner",
     "benchmark",

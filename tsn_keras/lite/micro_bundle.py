@@ -19,9 +19,10 @@ from tsn_keras.lite.micro.decode_operators import (
 from tsn_keras.lite.micro.figures import MicroFigures
 from tsn_keras.lite.micro.task_choice import with_task_choice
 from tsn_keras.lite.micro.tasks import MicroTask, with_tasks
+from tsn_keras.lite.micro.weight_forms import FORMS, check_forms
 from tsn_keras.lite.microcontroller import (
-    check_microcontroller,
     check_micro_arguments,
+    check_microcontroller,
     figures_of,
 )
 from tsn_keras.lite.networks.float32 import check_alike, in_float32
@@ -123,6 +124,7 @@ def export_micro_bundle(
     min_agreement: float = 0.9,
     remove_dead_units: bool = True,
     max_arena: int | None = None,
+    forms: Sequence[str] = FORMS,
 ) -> MicroReport:
     """Exports several tasks in one int8 file for microcontrollers.
 
@@ -150,6 +152,9 @@ def export_micro_bundle(
             out of the file.
         max_arena: int, the most bytes of memory that the file may run in;
             any by default. Needs `tflite_micro`.
+        forms: sequence of str, what weights may be stored as: `bitmap`,
+            `lookup` and `plain`, of which the smallest is taken for each
+            tensor. `plain` alone takes the most flash and the least memory.
 
     Raises:
         ExportError: If the file cannot be made or computes something else.
@@ -169,6 +174,7 @@ def export_micro_bundle(
     checks.check_min_agreement(min_agreement)
     check_flags(remove_dead_units=remove_dead_units)
     check_micro_arguments(PRECISION, 1, max_arena)
+    check_forms(forms)
     names = checks.tasks_to_export(model, tasks)
     checks.check_no_text(model)
     checks.check_by_task("representative_data", representative_data, names)
@@ -191,6 +197,7 @@ def export_micro_bundle(
             (verification_data or {}).get(name),
             min_agreement,
             remove_dead_units,
+            forms,
         )
         for name in names
     }
@@ -245,13 +252,14 @@ def _make(
     verification: Any,
     min_agreement: float,
     remove_dead_units: bool,
+    forms: Sequence[str],
 ) -> _Task:
     """Makes the int8 file of a task, verified, and the one that decodes."""
     inputs, precision = model.switch.inputs, get_precision(PRECISION)
     ranges = sampling.take_samples(
         representative, inputs, f"representative_data[{name!r}]"
     )
-    samples = ranges
+    samples = dataclasses.replace(ranges, source="representative_data")
     if verification is not None:
         samples = sampling.verification_samples(model, name, verification)
     expected = model_outputs(network, samples, name)
@@ -272,7 +280,7 @@ def _make(
     )
     return _Task(
         plain,
-        with_decoded_weights(plain),
+        with_decoded_weights(plain, forms),
         MicroTask.of_file(
             name, FlatModel.from_bytes(plain), model.bank[name].class_names
         ),

@@ -121,9 +121,7 @@ def figures_of(
             "tasks."
         )
     forms = sum((Counter(file.forms) for file in files), Counter())
-    return MicroFigures(
-        len(content), arena, largest.largest_layer, dict(forms)
-    )
+    return MicroFigures(len(content), arena, largest.largest_layer, dict(forms))
 
 
 def check_micro_arguments(

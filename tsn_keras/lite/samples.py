@@ -129,7 +129,7 @@ def _with_axes(part: np.ndarray, rank: int) -> np.ndarray:
 
 
 def verification_samples(model: Any, task: str, data: Any) -> Samples:
-    """Returns the examples of `verification_data` that a file is compared on."""
+    """Returns examples of `verification_data`."""
     outputs = model.heads.output_names(model.bank[task].head)
     return take_samples(
         data, model.switch.inputs, "verification_data", outputs, MOST_VERIFIED

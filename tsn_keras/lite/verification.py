@@ -182,8 +182,8 @@ def verify_micro(
     for (output, array), given in zip(wanted.items(), found.values()):
         if not np.array_equal(given, array):
             raise ExportError(
-                f"{where}: the outputs '{output}' differ from those of the file "
-                "with plain weights. Export with compression='none', and "
+                f"{where}: the outputs '{output}' differ from those of the "
+                "file with plain weights. Export with compression='none', and "
                 "report this, please."
             )
     return checked(found, expected, samples, precision, where, min_agreement)

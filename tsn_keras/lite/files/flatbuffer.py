@@ -447,9 +447,7 @@ class Graph:
 
     def add_bytes(self, data: bytes) -> int:
         """Adds a constant of bytes that stand for something else."""
-        return self.add_tensor(
-            [len(data)], BYTES, self.model.add_buffer(data)
-        )
+        return self.add_tensor([len(data)], BYTES, self.model.add_buffer(data))
 
     def copy_from(self, other: "Graph") -> None:
         """Takes all that another graph has; numbers stay those of its file."""

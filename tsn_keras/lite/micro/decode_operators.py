@@ -7,6 +7,7 @@ of its largest layer, and not that of all.
 
 import collections
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,13 @@ from tsn_keras.lite.files.flatbuffer import CUSTOM, INT8, FlatModel, Graph
 from tsn_keras.lite.files.sparse_weights import LAYERS, weights_of
 from tsn_keras.lite.micro.unread_inputs import leave_out_unread_inputs
 from tsn_keras.lite.micro.weight_forms import (
+    FORMS,
     HEADER_BYTES,
     VERSION,
     smallest_form,
 )
 
 DECODE = "TFLM_DECODE"
-# What a layer of weights is stored in as it is.
 PLAIN = "plain"
 BIAS = 2
 
@@ -45,29 +46,34 @@ class DecodedFile:
     largest_name: str
 
 
-def with_decoded_weights(content: bytes) -> DecodedFile:
+def with_decoded_weights(
+    content: bytes, forms: Sequence[str] = FORMS
+) -> DecodedFile:
     """Stores each layer's weights in the form that takes the fewest bytes.
 
     Args:
         content: bytes of an int8 file.
+        forms: names of the forms to choose from, of `FORMS`. Where none of
+            them is smaller, weights are stored as they are.
     """
     model = FlatModel.from_bytes(content)
-    forms, sizes = collections.Counter(), {"": 0}
+    counts, sizes = collections.Counter(), {"": 0}
     for graph in model.graphs:
-        leave_out_unread_inputs(graph)
+        if set(forms) - {PLAIN}:
+            leave_out_unread_inputs(graph)
         drop_unused_tensors(graph)
         for index in weights_of(graph):
             tensor = graph.tensors[index]
             if tensor.type == INT8:
-                form = _encode(graph, index)
-                forms[form] += 1
+                form = _encode(graph, index, forms)
+                counts[form] += 1
                 if form != PLAIN:
                     name = (tensor.name or b"").decode()
                     sizes[name] = int(np.prod(tensor.shape))
     largest = max(sizes, key=sizes.get)
     shrink(model)
     file = model.to_bytes(join=True)
-    return DecodedFile(file, dict(forms), sizes[largest], largest)
+    return DecodedFile(file, dict(counts), sizes[largest], largest)
 
 
 def is_decode(model: FlatModel, operator: Any) -> bool:
@@ -106,12 +112,12 @@ def shrink(model: FlatModel) -> None:
     model.drop_buffers(join=True)
 
 
-def _encode(graph: Graph, index: int) -> str:
+def _encode(graph: Graph, index: int, forms: Sequence[str]) -> str:
     """Lets an operator decode weights for each that reads them."""
     tensor = graph.tensors[index]
     weights = np.frombuffer(bytes(graph.data(index)), np.int8)
     weights = weights.reshape(tensor.shape)
-    form = smallest_form(weights, _axis(tensor))
+    form = smallest_form(weights, _axis(tensor), forms)
     if form is None:
         return PLAIN
     encoded = graph.add_bytes(form.encoded)

@@ -12,7 +12,7 @@ from tsn_keras.lite.quiet import quiet
 
 # Arenas are aligned to it.
 STEP = 16
-SMALLEST, LARGEST = 1 << 10, 1 << 30
+SMALLEST, PLENTY, LARGEST = 1 << 10, 1 << 26, 1 << 30
 
 
 def has_tflite_micro() -> bool:
@@ -62,7 +62,7 @@ class MicroInterpreter:
         self._graph = self._model.graph(self._signature)
         runtime = _runtime()
         self._interpreter = runtime.Interpreter.from_bytes(
-            bytes(content), arena_size=arena or 10 * len(content) + LARGEST // 64
+            bytes(content), arena_size=arena or PLENTY
         )
 
     def get_signature_runner(self) -> "MicroInterpreter":

@@ -53,9 +53,7 @@ class MicroTask:
         )
 
 
-def with_tasks(
-    content: bytes, tasks: Sequence[MicroTask], name: str
-) -> bytes:
+def with_tasks(content: bytes, tasks: Sequence[MicroTask], name: str) -> bytes:
     """Returns a file of several tasks that tells of them.
 
     Args:

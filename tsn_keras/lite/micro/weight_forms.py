@@ -7,9 +7,12 @@ tensorflow/tflite-micro.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
+# What a tensor of weights is stored as.
+FORMS = ("bitmap", "lookup", "plain")
 # What the first byte of a header says, and the version in the second.
 LOOKUP, BITMAP = 0, 2
 VERSION = 1
@@ -42,19 +45,23 @@ class WeightForm:
 
 
 def smallest_form(
-    weights: np.ndarray, axis: int | None = None
+    weights: np.ndarray,
+    axis: int | None = None,
+    forms: Sequence[str] = FORMS,
 ) -> WeightForm | None:
     """Returns the smallest form of int8 weights, `None` if plain is smaller.
 
     Args:
         axis: int, the one along which each channel has a scale of its own, if
             any does. A look-up table may belong to one channel.
+        forms: names of those to choose from, of `FORMS`.
     """
-    forms = [_bitmap(weights), _lookup(weights, None)]
+    made = [_bitmap(weights), _lookup(weights, None)]
     if axis is not None:
-        forms.append(_lookup(weights, axis))
-    found = min((f for f in forms if f), key=lambda form: form.size)
-    if found.size + OVERHEAD >= weights.nbytes:
+        made.append(_lookup(weights, axis))
+    made = [form for form in made if form and form.name in forms]
+    found = min(made, key=lambda form: form.size, default=None)
+    if found is None or found.size + OVERHEAD >= weights.nbytes:
         return None
     restored = decoded(found, weights.shape)
     if not np.array_equal(restored, weights):
@@ -121,4 +128,16 @@ def _lookup(weights: np.ndarray, axis: int | None) -> WeightForm | None:
 
 def _header(kind: int, *own: int) -> bytes:
     """Returns a header. The kind's own version is its fifth byte."""
-    return bytes([kind, VERSION, 0, 0, VERSION, *own]).ljust(HEADER_BYTES, b"\0")
+    header = bytes([kind, VERSION, 0, 0, VERSION, *own])
+    return header.ljust(HEADER_BYTES, b"\0")
+
+
+def check_forms(forms: Sequence[str]) -> None:
+    """Refuses anything but names of forms."""
+    names = [forms] if isinstance(forms, str) else list(forms)
+    unknown = [name for name in names if name not in FORMS]
+    if isinstance(forms, str) or unknown:
+        raise ValueError(
+            f"`forms` must be a sequence of names, each of {FORMS}. Received: "
+            f"forms={forms!r}"
+        )

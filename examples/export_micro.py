@@ -3,10 +3,10 @@
     python -m examples.export_micro --model=/tmp/permuted/model.keras \\
         --data_dir=/path/to/tfds --output_dir=/tmp/micro
 
-The model is one of `examples.permuted_mnist` (`--settings=recipe` for the figures of
-docs/lite.md). Without `--model` it is a small network with depthwise convolutions
-that learns to tell real digits of 8x8 pixels in two tasks, 0 to 4 and 5 to 9,
-within a minute.
+The model is one of `examples.permuted_mnist` (`--settings=recipe` for the
+figures of docs/lite.md). Without `--model` it is a small network with depthwise
+convolutions that learns to tell real digits of 8x8 pixels in two tasks, 0 to 4
+and 5 to 9.
 
 Each row is one file: with weights as they are, as look-up tables, as bitmaps
 with values, and as whatever of these is the smallest for each tensor. The files

@@ -27,6 +27,7 @@ from tsn_keras.lite.micro.decode_operators import with_decoded_weights
 from tsn_keras.lite.micro.figures import MicroFigures
 from tsn_keras.lite.microcontroller import (
     check_micro_arguments,
+    check_microcontroller,
     figures_of,
 )
 from tsn_keras.lite.networks.float32 import check_alike, in_float32
@@ -229,6 +230,8 @@ def export_task(
     if compression == "auto":
         content = leave_out_zeros(plain)
     elif compression == "micro":
+        # While layers have names.
+        check_microcontroller(plain)
         file = with_decoded_weights(plain)
         content, figures = file.content, figures_of([file], max_arena)
     is_plain = content is plain

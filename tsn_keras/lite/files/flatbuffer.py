@@ -613,11 +613,15 @@ class Graph:
         return operator
 
     def make_custom(
-        self, name: str, inputs: list[int], outputs: list[int]
+        self,
+        name: str,
+        inputs: list[int],
+        outputs: list[int],
+        version: int = 1,
     ) -> Any:
         """Returns a new custom operator, which has no place yet."""
         operator = schema.OperatorT()
-        operator.opcodeIndex = self.model.add_custom_code(name)
+        operator.opcodeIndex = self.model.add_custom_code(name, version)
         operator.inputs, operator.outputs = inputs, outputs
         return operator
 

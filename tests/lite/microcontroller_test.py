@@ -93,7 +93,7 @@ class MicrocontrollerTest(LiteTestCase):
             small_models.dense_backbone((64, 64), 60), tasks=1, kept=0.1
         )
         lite.export_task(model, self.path)
-        message = "DENSIFY.*compression='none'"
+        message = "DENSIFY.*compression='micro'"
         with self.assertRaisesRegex(lite.ExportError, message):
             lite.export_c_array(self.path)
 

@@ -96,7 +96,6 @@ class MicroBundleTest(LiteTestCase):
         ("no_data", {"representative_data": None}, "none of: .*task 0"),
         ("some_data", {"representative_data": {}}, "none of: .*task 1"),
         ("forms", {"forms": ["zip"]}, "forms"),
-        ("one_form", {"forms": "bitmap"}, "forms"),
         ("fraction", {"min_agreement": 2}, "min_agreement"),
         ("tasks", {"tasks": ["nobody"]}, "nobody"),
         ("arena", {"max_arena": 0}, "max_arena"),

@@ -26,4 +26,5 @@ class MicroFigures:
     forms: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
+        """Returns the same as JSON knows it."""
         return dataclasses.asdict(self)

@@ -34,7 +34,7 @@ def with_task_choice(networks: Sequence[FlatModel]) -> FlatModel:
     """
     model = FlatModel.empty()
     # The first graph is the one that is run.
-    root = model.add_graph()
+    root = model.add_graph() if len(networks) > 1 else None
     classes = max(_classes(network) for network in networks)
     numbers = []
     for network in networks:
@@ -43,7 +43,8 @@ def with_task_choice(networks: Sequence[FlatModel]) -> FlatModel:
         task = graph.add_tensor([1], INT)
         graph.set_places([task, *graph.inputs], graph.outputs)
         numbers.append(len(model.graphs) - 1)
-    _choose(root, numbers, 0)
+    if root is not None:
+        _choose(root, numbers, 0)
     model.add_signature(0, SIGNATURE, [TASK, INPUTS], [OUTPUTS])
     model.drop_buffers(join=True)
     return model
@@ -64,7 +65,8 @@ def _pad_output(graph: Graph, classes: int) -> None:
     widths[-1, 1] = missing
     lowest = graph.add_variant(output, b"_lowest")
     graph.make_scalar(lowest, np.int8(LOWEST).tobytes())
-    padded = graph.add_variant(output, b"_padded", (classes,))
+    inner = [*tensor.shape[1:-1], classes]
+    padded = graph.add_variant(output, b"_padded", inner)
     inputs = [output, graph.add_constant(widths), lowest]
     pad = graph.make_operator(BUILTIN.PADV2, inputs, [padded], PAD_VERSION)
     graph.add_operator(pad)
@@ -98,8 +100,6 @@ def _choose(graph: Graph, numbers: list[int], first: int) -> None:
             _choose(branch, part, first + start)
             part = [model.graphs.index(branch)]
         branches += part
-    if len(branches) == 1:
-        branches *= 2
     middle = graph.add_constant(np.array([first + half], np.int32))
     is_less = graph.append(BUILTIN.LESS, [task, middle], [1], BOOL)
     choice = graph.make_operator(

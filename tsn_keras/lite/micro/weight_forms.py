@@ -7,7 +7,7 @@ tensorflow/tflite-micro.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -134,10 +134,11 @@ def _header(kind: int, *own: int) -> bytes:
 
 def check_forms(forms: Sequence[str]) -> None:
     """Refuses anything but names of forms."""
-    names = [forms] if isinstance(forms, str) else list(forms)
-    unknown = [name for name in names if name not in FORMS]
-    if isinstance(forms, str) or unknown:
-        raise ValueError(
-            f"`forms` must be a sequence of names, each of {FORMS}. Received: "
-            f"forms={forms!r}"
-        )
+    message = (
+        f"`forms` must be a list of names, each one of {FORMS}. Received: "
+        f"forms={forms!r}"
+    )
+    if isinstance(forms, str) or not isinstance(forms, Iterable):
+        raise TypeError(message)
+    if not set(forms) <= set(FORMS):
+        raise ValueError(message)

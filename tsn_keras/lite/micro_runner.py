@@ -54,6 +54,12 @@ class MicroRunner:
         """Names of the tasks, in the order of their numbers."""
         return tuple(task.name for task in self._tasks)
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example, of the first input."""
+        details = next(iter(self._networks[0].inputs.values()))
+        return tuple(map(int, details["shape_signature"][1:]))
+
     def labels(self, task: str | None = None) -> list[str] | None:
         """Returns the names of a task's classes, if they are known."""
         return self._tasks[self._number(task)].class_names

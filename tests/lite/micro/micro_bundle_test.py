@@ -1,5 +1,7 @@
 """Several tasks in one file for microcontrollers."""
 
+import re
+
 import numpy as np
 from absl.testing import parameterized
 
@@ -86,6 +88,31 @@ class MicroBundleTest(LiteTestCase):
         names = dict(lite.check_microcontroller(self.path.read_bytes()))
         self.assertContainsSubset(["IF", "LESS", "CUSTOM:TFLM_DECODE"], names)
         self.assertIn(f"{report.figures.flash_bytes:,}", str(report))
+
+    def test_sources_have_all_that_firmware_needs(self):
+        report = self.export(dense_model(classes=(4, 3), units=(64,)))
+        source, header, main = lite.export_c_array(self.path)
+        text, figures = header.read_text(), report.figures
+        size = f"g_task_size = {figures.flash_bytes};"
+        self.assertIn(size, source.read_text())
+        for method in ("Decode", "FullyConnected", "If", "Less", "PadV2"):
+            self.assertIn(f"resolver.Add{method}();", text)
+        self.assertIn("g_task_operator_count = 5;", text)
+        self.assertIn("g_task_takes_task = true;", text)
+        if HAS_TFLITE_MICRO:
+            arena = f"g_task_arena_size = {figures.arena_bytes};"
+            self.assertIn(arena, text)
+        # Names, numbers of classes, and two scales and zero points each.
+        rows = re.findall(
+            r'{"(task \d)", (\d)((?:, [-\d.e]+f, -?\d+){2})}', text
+        )
+        self.assertEqual(
+            [row[:2] for row in rows], [("task 0", "4"), ("task 1", "3")]
+        )
+        scales = [float(re.findall(r"[\d.]+e-\d+", row[2])[0]) for row in rows]
+        # The inputs of the second task are twice those of the first.
+        self.assertAlmostEqual(scales[1] / scales[0], 2, places=3)
+        self.assertIn("g_task_tasks[task]", main.read_text())
 
     def test_plain_weights_for_speed(self):
         report = self.export(dense_model(), forms=["plain"])

@@ -13,7 +13,7 @@ from tsn_keras.lite import samples as sampling
 from tsn_keras.lite.files.flatbuffer import FlatModel
 from tsn_keras.lite.micro.decode_operators import (
     DecodedFile,
-    shrink,
+    packed,
     with_decoded_weights,
 )
 from tsn_keras.lite.micro.figures import MicroFigures
@@ -206,8 +206,7 @@ def export_micro_bundle(
     chosen = with_task_choice(
         [FlatModel.from_bytes(each.content) for each in decoded]
     )
-    shrink(chosen)
-    content = chosen.to_bytes(join=True)
+    content = packed(chosen)
     figures = figures_of(decoded, max_arena, content)
     content = with_tasks(
         content, [task.about for task in found.values()], model.name

@@ -5,6 +5,7 @@ from typing import Any
 
 from tsn_keras.data import check_integers
 from tsn_keras.lite.checks import read_file
+from tsn_keras.lite.micro.arena import check_arena
 from tsn_keras.lite.micro.interpreter import MicroInterpreter
 from tsn_keras.lite.micro.tasks import read_tasks, takes_task
 from tsn_keras.lite.microcontroller import check_microcontroller
@@ -24,7 +25,8 @@ class MicroRunner:
 
     Raises:
         ImportError: If `tflite_micro` is not installed.
-        ExportError: If microcontrollers cannot run the file.
+        ExportError: If microcontrollers cannot run the file, or not in that
+            memory.
 
     Example:
 
@@ -38,6 +40,9 @@ class MicroRunner:
         content = read_file(path)
         check_integers(lowest=1, or_none=True, arena=arena)
         check_microcontroller(content)
+        if arena is not None:
+            # Where memory is short, the interpreter itself may crash.
+            check_arena(content, arena)
         has_choice = takes_task(content)
         self._tasks = read_tasks(content, os.path.basename(path))
         self._networks = [

@@ -18,13 +18,14 @@ from tsn_keras.lite.files.flatbuffer import (
 )
 from tsn_keras.lite.files.standard_metadata import without_metadata
 from tsn_keras.lite.micro import sources
+from tsn_keras.lite.micro.arena import smallest_arena
 from tsn_keras.lite.micro.decode_operators import (
     DECODE,
     DecodedFile,
     check_headers,
 )
 from tsn_keras.lite.micro.figures import MicroFigures
-from tsn_keras.lite.micro.interpreter import has_tflite_micro, smallest_arena
+from tsn_keras.lite.micro.interpreter import has_tflite_micro
 from tsn_keras.lite.micro.tasks import read_tasks, takes_task
 
 # The operators of micro_mutable_op_resolver.h whose reference kernels take

@@ -71,8 +71,7 @@ def with_decoded_weights(
                     name = (tensor.name or b"").decode()
                     sizes[name] = int(np.prod(tensor.shape))
     largest = max(sizes, key=sizes.get)
-    shrink(model)
-    file = model.to_bytes(join=True)
+    file = packed(model)
     return DecodedFile(file, dict(counts), sizes[largest], largest)
 
 
@@ -100,8 +99,8 @@ def check_headers(content: bytes) -> None:
                     )
 
 
-def shrink(model: FlatModel) -> None:
-    """Removes what microcontrollers do not read."""
+def packed(model: FlatModel) -> bytes:
+    """Returns a file without what microcontrollers do not read."""
     for graph in model.graphs:
         for operator in graph.operators:
             if model.code(operator) in LAYERS:
@@ -110,6 +109,9 @@ def shrink(model: FlatModel) -> None:
         graph.strip_tensors()
     model.keep_metadata(())
     model.drop_buffers(join=True)
+    content = model.to_bytes(join=True)
+    # What was a list is an array when it is read, and then shared, too.
+    return FlatModel.from_bytes(content).to_bytes(join=True)
 
 
 def _encode(graph: Graph, index: int, forms: Sequence[str]) -> str:

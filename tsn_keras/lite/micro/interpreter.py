@@ -4,15 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from tsn_keras.lite.checks import ExportError
 from tsn_keras.lite.files.flatbuffer import INT8, FlatModel
 from tsn_keras.lite.micro.task_choice import TASK
 from tsn_keras.lite.micro.tasks import MicroTask
-from tsn_keras.lite.quiet import quiet
 
-# Arenas are aligned to it.
-STEP = 16
-SMALLEST, PLENTY, LARGEST = 1 << 10, 1 << 26, 1 << 30
+# Bytes of memory, where nobody counts them.
+PLENTY = 1 << 26
 
 
 def has_tflite_micro() -> bool:
@@ -22,6 +19,11 @@ def has_tflite_micro() -> bool:
     except ImportError:
         return False
     return True
+
+
+def check_tflite_micro() -> None:
+    """Raises an error if the interpreter is not installed."""
+    _runtime()
 
 
 def _runtime() -> Any:
@@ -112,54 +114,3 @@ class MicroInterpreter:
             ].copy()
             for place, index in enumerate(self._graph.outputs)
         }
-
-    def run_zeros(self) -> None:
-        """Runs it once, for nothing but to see whether it can."""
-        self(
-            **{
-                name: np.zeros(each["shape_signature"], each["dtype"])
-                for name, each in self.get_input_details().items()
-            }
-        )
-
-
-def smallest_arena(content: bytes) -> int:
-    """Returns the fewest bytes of memory that a file runs in.
-
-    It is that of a machine of 64 bits, where pointers take twice the bytes of
-    most microcontrollers.
-    """
-    low, high = SMALLEST - STEP, SMALLEST
-    while not _runs(content, high):
-        low, high = high, 2 * high
-        if high > LARGEST:
-            raise ExportError(
-                "TFLite for Microcontrollers cannot run the file, however much "
-                f"memory it has: {_failure(content)}"
-            )
-    while high - low > STEP:
-        middle = (low + high) // 2 // STEP * STEP
-        if _runs(content, middle):
-            high = middle
-        else:
-            low = middle
-    return high
-
-
-def _runs(content: bytes, arena: int) -> bool:
-    try:
-        with quiet():
-            MicroInterpreter(content, arena).run_zeros()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _failure(content: bytes) -> str:
-    """Returns what the interpreter says of a file that it cannot run."""
-    try:
-        with quiet():
-            MicroInterpreter(content).run_zeros()
-    except RuntimeError as error:
-        return "; ".join([str(error), *getattr(error, "__notes__", ())])
-    return "It runs in more than a gigabyte."

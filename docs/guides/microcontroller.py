@@ -111,9 +111,9 @@ Say a board has 256 KB of flash and 64 KB of RAM.
 
 **Flash** is, for each task and each kernel of `n` weights of which a part `k` is kept,
 `n / 8 + k * n` bytes, and 8 bytes for each unit, for its scale and its bias. Ten tasks of
-784-100-100-10 at 4 % and 11 % take 176 KB, half of ONE dense float32
-network. TFLite for Microcontrollers and its kernels come on top. That was 75 KB of code for
-these operators on a PC, unlike any microcontroller's.
+784-100-100-10 at 4 % and 11 % take 173 KB, half of ONE dense float32
+network. TFLite for Microcontrollers and its kernels come on top: 130 KB for these operators
+on a PC, compiled for speed. A board's compiler, told to save bytes, makes less of it.
 
 **RAM** is the largest layer in int8, the activations around it, and some KB for each
 task: ten tasks took 42 KB for the layer and 44 KB for the rest, two tasks 52 KB, one task 47 KB,

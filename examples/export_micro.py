@@ -63,6 +63,7 @@ def digits() -> dict[str, tuple]:
 
 def train_on_digits(tasks: dict[str, tuple]) -> keras.Model:
     """Returns a small network with depthwise convolutions that knows both."""
+    keras.utils.set_random_seed(FLAGS.seed)
     layers = keras.layers
     backbone = keras.Sequential(
         [

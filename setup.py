@@ -34,6 +34,8 @@ REQUIRED = [
 PLOTS = ["matplotlib>=3.8"]
 TABLES = ["pandas>=2.1"]
 LITE = ["ai-edge-litert>=2.1", "flatbuffers>=24.3.25"]
+# Only runs files for microcontrollers, and measures their memory.
+MICRO = LITE + ["tflite_micro>=0.dev20261023182759"]
 EXAMPLES = PLOTS + LITE + ["scikit-learn"]
 # kmeans1d is the reference that our clustering is tested against.
 TEST = EXAMPLES + TABLES + [
@@ -111,6 +113,7 @@ if __name__ == "__main__":
             "plots": PLOTS,
             "tables": TABLES,
             "lite": LITE,
+            "micro": MICRO,
             "examples": EXAMPLES,
             "test": TEST,
             "docs": DOCS,

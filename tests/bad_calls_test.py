@@ -441,7 +441,7 @@ VALIDATION = [
     *each("mode", (None, 3, ["min"]), ("up",), ((X, Y),)),
     *each("verbose", (), ("loud", -1), ((X, Y),)),
 ]
-LITERT = [
+NEW_FILE = [
     bad(TypeError, "`path` must be a path.*None", STORED, None),
     bad(TypeError, "`path` must be a path.*3", STORED, 3),
     bad(ValueError, "ends in '.tflite'.*a.txt", STORED, At("a.txt")),
@@ -449,6 +449,9 @@ LITERT = [
     bad(ValueError, "does not exist", STORED, At("none/a.tflite")),
     bad(TypeError, "`model` must be.*None", None, At("a.tflite")),
     bad(TypeError, "`model` must be.*Sequential", mlp(), At("a.tflite")),
+]
+LITERT = [
+    *NEW_FILE,
     *each("batch_size", (), (0, -1, "1", 1.5, True), (STORED, At("a.tflite"))),
 ]
 EXPORT = [
@@ -526,6 +529,30 @@ BUNDLE = [
         At("b.tflite"),
         verification_data=X,
     ),
+]
+MICRO_BUNDLE = [
+    *NEW_FILE,
+    bad(ValueError, "no consolidated task", STORED, At("b.tflite"), []),
+    bad(ValueError, "Unknown task 'x'", STORED, At("b.tflite"), ["x"]),
+    bad(ValueError, "none of: .*'task 0'", STORED, At("b.tflite")),
+    bad(
+        TypeError,
+        "`representative_data`.*ndarray",
+        STORED,
+        At("b.tflite"),
+        representative_data=X,
+    ),
+    bad(
+        ValueError,
+        "`verification_data`.*'x'",
+        STORED,
+        At("b.tflite"),
+        verification_data={"x": X},
+    ),
+    *each("max_arena", ("a", 1.5), (0, -3), (STORED, At("b.tflite"))),
+    *each("forms", (3, "bitmap"), (["zip"],), (STORED, At("b.tflite"))),
+    *each("remove_dead_units", NO_FLAGS, (), (STORED, At("b.tflite"))),
+    *each("min_agreement", ("a",), (-1, 2), (STORED, At("b.tflite"))),
 ]
 CONTENT = [
     bad(TypeError, "`content` must be the bytes.*None", None),
@@ -1545,6 +1572,18 @@ TABLE = {
         ],
     ),
     "lite.export_bundle": (lambda s: lite.export_bundle, BUNDLE),
+    "lite.export_micro_bundle": (
+        lambda s: lite.export_micro_bundle,
+        MICRO_BUNDLE,
+    ),
+    "lite.MicroRunner": (
+        lambda s: lite.MicroRunner,
+        [
+            *READ_A_FILE,
+            *each("arena", ("a", 1.5), (0, -3), (At("task.tflite"),)),
+            bad(lite.ExportError, "CUMSUM", At("bundle.tflite")),
+        ],
+    ),
     "lite.TaskRunner": (
         lambda s: lite.TaskRunner,
         [
@@ -1701,7 +1740,7 @@ NOT_CALLED = {
     "has_given_values "
     "is_named_as_kernel read signature with_quick_averages without_noise",
     "lite": "Agreement BundleReport ExportError ExportReport Measurement "
-    "Samples packed_bytes verify_content",
+    "MicroFigures MicroReport Samples packed_bytes verify_content",
     "pruning": "MaskUpdates Progress PruningScheduleCallback TaskMask "
     "check_second_moments has_second_moments kept_slots loss_of "
     "rank_together refine second_moment",

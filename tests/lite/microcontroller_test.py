@@ -58,7 +58,7 @@ class MicrocontrollerTest(LiteTestCase):
             compression="none",
             representative_data=x,
         )
-        source, header = lite.export_c_array(self.path)
+        source, header, main = lite.export_c_array(self.path)
         text = source.read_text()
         values = re.findall(r"0x([0-9a-f]{2})", text)
         content = bytes.fromhex("".join(values))
@@ -73,21 +73,27 @@ class MicrocontrollerTest(LiteTestCase):
         )
         self.assertIn("alignas(16)", text)
         self.assertIn("g_task_size = " + str(len(values)), text)
-        self.assertIn("g_task[]", header.read_text())
+        text = header.read_text()
+        self.assertIn("g_task[]", text)
+        for operator in ("FullyConnected",):
+            self.assertIn(f"resolver.Add{operator}();", text)
+        # Its name, number of classes, and scales.
+        self.assertRegex(text, r'{"task 0", 4, \d\.\d+e-\d+f, -?\d+, \d')
+        self.assertIn('#include "task.h"', main.read_text())
 
     def test_other_files_are_refused(self):
         model = small_models.make_model(tasks=1)
         lite.export_bundle(model, self.path)
         with self.assertRaisesRegex(lite.ExportError, "SCATTER_ND"):
             lite.export_c_array(self.path)
-        self.assertFalse(self.path.with_suffix(".cc").exists())
+        self.assertEqual(list(self.folder.iterdir()), [self.path])
 
     def test_sparse_files_are_refused(self):
         model = small_models.make_model(
             small_models.dense_backbone((64, 64), 60), tasks=1, kept=0.1
         )
         lite.export_task(model, self.path)
-        message = "DENSIFY.*compression='none'"
+        message = "DENSIFY.*compression='micro'"
         with self.assertRaisesRegex(lite.ExportError, message):
             lite.export_c_array(self.path)
 

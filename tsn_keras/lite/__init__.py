@@ -8,6 +8,12 @@ from tsn_keras.lite.bundles.layout import packed_bytes as packed_bytes
 from tsn_keras.lite.checks import ExportError as ExportError
 from tsn_keras.lite.copy_runner import copy_runner as copy_runner
 from tsn_keras.lite.files.flatbuffer import operators as operators
+from tsn_keras.lite.micro.figures import MicroFigures as MicroFigures
+from tsn_keras.lite.micro_bundle import MicroReport as MicroReport
+from tsn_keras.lite.micro_bundle import (
+    export_micro_bundle as export_micro_bundle,
+)
+from tsn_keras.lite.micro_runner import MicroRunner as MicroRunner
 from tsn_keras.lite.microcontroller import (
     check_microcontroller as check_microcontroller,
 )
@@ -36,6 +42,9 @@ __all__ = [
     "ExportError",
     "ExportReport",
     "Measurement",
+    "MicroFigures",
+    "MicroReport",
+    "MicroRunner",
     "PRECISIONS",
     "TaskRunner",
     "benchmark",
@@ -44,6 +53,7 @@ __all__ = [
     "export_bundle",
     "export_c_array",
     "export_dense",
+    "export_micro_bundle",
     "export_task",
     "make_interpreter",
     "operators",

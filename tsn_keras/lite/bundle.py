@@ -118,12 +118,7 @@ def export_bundle(
     checks.check_model(model)
     path = checks.checked_path(path)
     checks.check_batch_size(batch_size, model.switch.batch_size)
-    if tasks is None:
-        tasks = model.bank.tasks if model.bank else ()
-    names = checks.checked_tasks(tasks)
-    if not names:
-        raise ValueError("There is no consolidated task to export.")
-    names = [checks.consolidated_task(model, name) for name in names]
+    names = checks.tasks_to_export(model, tasks)
     checks.check_no_text(model)
     network = in_float32(model)
     for name in names:

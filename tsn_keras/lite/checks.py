@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import tree
 
-from tsn_keras.data import check_paths, check_strings, shown
+from tsn_keras.data import check_numbers, check_paths, check_strings, shown
 from tsn_keras.keras_internals import flatten_layers
 from tsn_keras.lite.runner import IDENTIFIER
 
@@ -115,6 +115,26 @@ def checked_tasks(tasks: Any) -> list[str]:
     for name in tasks:
         check_strings(tasks=name)
     return list(dict.fromkeys(tasks))
+
+
+def tasks_to_export(model: Any, tasks: Any) -> list[str]:
+    """Returns the names of consolidated tasks, by default of all."""
+    if tasks is None:
+        tasks = model.bank.tasks if model.bank else ()
+    names = checked_tasks(tasks)
+    if not names:
+        raise ValueError("There is no consolidated task to export.")
+    return [consolidated_task(model, name) for name in names]
+
+
+def check_min_agreement(min_agreement: Any) -> None:
+    """Refuses what is no fraction of predictions."""
+    check_numbers(min_agreement=min_agreement)
+    if not 0 <= min_agreement <= 1:
+        raise ValueError(
+            "`min_agreement` is a fraction of the predictions, from 0 to 1. "
+            f"Received: {min_agreement!r}"
+        )
 
 
 def check_no_text(model: Any) -> None:

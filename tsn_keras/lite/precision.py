@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 QUANTIZED = tf.lite.Optimize.DEFAULT
-COMPRESSIONS = ("auto", "none")
+COMPRESSIONS = ("auto", "none", "micro")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,5 +73,6 @@ def check_compression(name: str) -> None:
         raise ValueError(
             f"Unknown compression '{name}'. Choose one of: "
             f"{', '.join(COMPRESSIONS)}. 'auto' leaves zeros out where that "
-            "makes the file smaller, 'none' stores every weight."
+            "makes the file smaller, 'none' stores every weight, 'micro' lets "
+            "microcontrollers decode them."
         )

@@ -12,6 +12,7 @@ from keras import tree
 from tsn_keras.data import check_casts, check_shapes, in_order
 
 MAX_SAMPLES = 256
+MOST_VERIFIED = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +126,14 @@ def _with_axes(part: np.ndarray, rank: int) -> np.ndarray:
     if part.ndim < rank:
         return part[..., None]
     return part[..., 0] if part.ndim > rank else part
+
+
+def verification_samples(model: Any, task: str, data: Any) -> Samples:
+    """Returns examples of `verification_data`."""
+    outputs = model.heads.output_names(model.bank[task].head)
+    return take_samples(
+        data, model.switch.inputs, "verification_data", outputs, MOST_VERIFIED
+    )
 
 
 def default_samples(model: Any, task: str) -> Samples:

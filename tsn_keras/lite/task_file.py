@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from tsn_keras.data import check_flags, check_numbers
+from tsn_keras.data import check_flags
 from tsn_keras.files import complete_file
 from tsn_keras.lite import checks
 from tsn_keras.lite import samples as sampling
@@ -23,6 +23,13 @@ from tsn_keras.lite.files.conversion import (
 )
 from tsn_keras.lite.files.int4 import to_int4
 from tsn_keras.lite.files.sparse_weights import leave_out_zeros
+from tsn_keras.lite.micro.decode_operators import with_decoded_weights
+from tsn_keras.lite.micro.figures import MicroFigures
+from tsn_keras.lite.microcontroller import (
+    check_micro_arguments,
+    check_microcontroller,
+    figures_of,
+)
 from tsn_keras.lite.networks.float32 import check_alike, in_float32
 from tsn_keras.lite.networks.links import unwrapped
 from tsn_keras.lite.networks.rewriting import rewrite_network
@@ -37,7 +44,12 @@ from tsn_keras.lite.precision import (
     get_precision,
 )
 from tsn_keras.lite.task_metadata import with_task_metadata
-from tsn_keras.lite.verification import Agreement, model_outputs, verify_content
+from tsn_keras.lite.verification import (
+    Agreement,
+    model_outputs,
+    verify_content,
+    verify_micro,
+)
 from tsn_keras.tables import Column, Table, Tabular
 
 
@@ -50,12 +62,14 @@ class ExportReport(Tabular):
 
     Args:
         precision: str, a key of `tsn_keras.lite.PRECISIONS`.
-        compression: str, `auto` if zeros are left out, or else `none`.
+        compression: str, `auto` if zeros are left out, `micro` if
+            microcontrollers decode the weights, or else `none`.
         dense_bytes: int, the size of the file of the dense float32 network.
         removed_units: dict by layer name, dead units left out.
         samples: str, what the file was verified with: `verification_data`,
             `representative_data`, `validation_data` (a few examples that the
             task was validated with) or `random`.
+        micro: `tsn_keras.lite.MicroFigures` with `micro`, else `None`.
     """
 
     path: pathlib.Path
@@ -66,6 +80,7 @@ class ExportReport(Tabular):
     removed_units: dict[str, int]
     samples: str
     agreement: Agreement
+    micro: MicroFigures | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what JSON knows: all but the logits."""
@@ -78,6 +93,7 @@ class ExportReport(Tabular):
             "removed_units": dict(self.removed_units),
             "samples": self.samples,
             "agreement": self.agreement.to_dict(),
+            "micro": self.micro and self.micro.to_dict(),
         }
 
     def _table(self) -> Table:
@@ -113,6 +129,7 @@ def export_task(
     verification_data: Any = None,
     min_agreement: float = 0.9,
     remove_dead_units: bool = True,
+    max_arena: int | None = None,
 ) -> ExportReport:
     """Exports a consolidated task as a plain network in a .tflite file.
 
@@ -129,8 +146,11 @@ def export_task(
         precision: str, a key of `tsn_keras.lite.PRECISIONS`, what numbers
             the file has.
         compression: str, `auto` leaves zeros out where LiteRT can take it and
-            the file gets smaller, `none` stores every weight, as
-            microcontrollers need it.
+            the file gets smaller, `none` stores every weight, `micro` stores
+            weights of `int8` as TFLite for Microcontrollers decodes them. The
+            latter is run by its own interpreter if `tflite_micro` is
+            installed, and its outputs must equal, to the bit, those of the
+            file with every weight. Else only the latter is run.
         batch_size: int, or `None` for a file that takes any.
         representative_data: arrays or dataset of the task's inputs, which
             `int8` takes the ranges of activations from.
@@ -142,6 +162,8 @@ def export_task(
             that must equal the model's if the file computes with integers.
         remove_dead_units: bool, whether units that nothing reads are left
             out of the file.
+        max_arena: int, the most bytes of memory that a file of `micro` may
+            run in; any by default.
 
     Raises:
         ExportError: If the file cannot be made or computes something else.
@@ -150,14 +172,16 @@ def export_task(
     checks.check_model(model)
     path = checks.checked_path(path)
     checks.check_batch_size(batch_size, model.switch.batch_size)
-    check_numbers(min_agreement=min_agreement)
+    checks.check_min_agreement(min_agreement)
     check_flags(remove_dead_units=remove_dead_units)
     kind = get_precision(precision)
     check_compression(compression)
-    if not 0 <= min_agreement <= 1:
+    if compression == "micro":
+        check_micro_arguments(precision, batch_size, max_arena)
+    elif max_arena is not None:
         raise ValueError(
-            "`min_agreement` is a fraction of the predictions, from 0 to 1. "
-            f"Received: {min_agreement!r}"
+            "`max_arena` is for compression='micro'. Received: "
+            f"compression='{compression}', max_arena={max_arena!r}"
         )
     name = checks.consolidated_task(model, task)
     checks.check_no_text(model)
@@ -170,9 +194,8 @@ def export_task(
             representative_data, inputs, "representative_data"
         )
     if verification_data is not None:
-        outputs = model.heads.output_names(model.bank[name].head)
-        verification = sampling.take_samples(
-            verification_data, inputs, "verification_data", outputs, 10000
+        verification = sampling.verification_samples(
+            model, name, verification_data
         )
     if kind.integer and representative is None:
         raise ValueError(
@@ -203,16 +226,38 @@ def export_task(
         precision=kind,
         min_agreement=min_agreement,
     )
-    content = leave_out_zeros(plain) if compression == "auto" else plain
+    content, figures = plain, None
+    if compression == "auto":
+        content = leave_out_zeros(plain)
+    elif compression == "micro":
+        # While layers have names.
+        check_microcontroller(plain)
+        file = with_decoded_weights(plain)
+        content, figures = file.content, figures_of([file], max_arena)
     is_plain = content is plain
     content, plain = (
-        with_task_metadata(form, model, name, expected)
-        for form in (content, plain)
+        with_task_metadata(form, model, name, expected, join)
+        for form, join in ((content, figures is not None), (plain, False))
     )
     try:
-        agreement = verify(content)
+        if figures is None:
+            agreement = verify(content)
+        else:
+            agreement = verify(plain)
+            if figures.arena_bytes is not None:
+                agreement = verify_micro(
+                    content,
+                    plain,
+                    expected,
+                    samples,
+                    inputs,
+                    kind,
+                    min_agreement,
+                    figures.arena_bytes,
+                    name,
+                )
     except checks.ExportError:
-        if is_plain:
+        if is_plain or figures is not None:
             raise
         # Some runtime cannot take the sparse form of this network.
         content, is_plain, agreement = plain, True, verify(plain)
@@ -221,12 +266,13 @@ def export_task(
     return ExportReport(
         path,
         precision,
-        "none" if is_plain else "auto",
+        "none" if is_plain else compression,
         len(content),
         size,
         removed,
         samples.source,
         agreement,
+        figures,
     )
 
 

@@ -65,12 +65,17 @@ def describe(model: Any, task: str) -> dict[str, Any]:
 
 
 def with_task_metadata(
-    content: bytes, model: Any, task: str, outputs: dict[str, np.ndarray]
+    content: bytes,
+    model: Any,
+    task: str,
+    outputs: dict[str, np.ndarray],
+    join: bool = False,
 ) -> bytes:
     """Returns a task's file with all that is known of the task.
 
     Args:
         outputs: dict of arrays by name, as the network puts them out.
+        join: bool, whether equal arrays in the file are shared.
     """
     found = describe(model, task)
     quality = f"{found['monitor']} {found['quality']:.6g}"
@@ -118,7 +123,7 @@ def with_task_metadata(
         ],
         parts=parts,
     )
-    return with_metadata(content, network)
+    return with_metadata(content, network, join)
 
 
 def _channels(spec: Any) -> int | None:

@@ -13,6 +13,7 @@ from keras import tree
 
 from tsn_keras.lite.checks import ExportError, check_model, read_file
 from tsn_keras.lite.files.conversion import flat_outputs
+from tsn_keras.lite.micro.interpreter import MicroInterpreter
 from tsn_keras.lite.precision import Precision
 from tsn_keras.lite.quiet import quiet
 from tsn_keras.lite.runner import Network, make_interpreter
@@ -147,6 +148,45 @@ def verify_content(
             checked(outputs, expected, samples, precision, where, min_agreement)
         )
     return agreements[0]
+
+
+def verify_micro(
+    content: bytes,
+    plain: bytes,
+    expected: Arrays,
+    samples: Samples,
+    inputs: Any,
+    precision: Precision,
+    min_agreement: float,
+    arena: int,
+    name: str,
+    **choice: Any,
+) -> Agreement:
+    """Runs a file as microcontrollers do and refuses it if it is wrong.
+
+    Its outputs must equal, to the bit, those of the file whose weights are
+    stored as they are.
+
+    Args:
+        content: bytes of the file.
+        plain: bytes of the task's int8 file with plain weights.
+        arena: int, the bytes of memory that it has.
+        name: str, the task's, for errors.
+        choice: what `MicroInterpreter` takes of a task of several.
+    """
+    x = tree.pack_sequence_as(inputs, samples.x)
+    where = f"TFLite for Microcontrollers, task '{name}'"
+    with explained(f"The file does not run in {where}"):
+        wanted = Network(MicroInterpreter(plain)).run(x)
+        found = Network(MicroInterpreter(content, arena, **choice)).run(x)
+    for (output, array), given in zip(wanted.items(), found.values()):
+        if not np.array_equal(given, array):
+            raise ExportError(
+                f"{where}: the outputs '{output}' differ from those of the "
+                "file with plain weights. Export with compression='none', and "
+                "report this, please."
+            )
+    return checked(found, expected, samples, precision, where, min_agreement)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,8 @@ from tsn_keras.lite.runner import IDENTIFIER, check_content
 
 BUILTIN = schema.BuiltinOperator
 FLOAT, INT = schema.TensorType.FLOAT32, schema.TensorType.INT32
-INT8 = schema.TensorType.INT8
+INT8, BYTES = schema.TensorType.INT8, schema.TensorType.UINT8
+BOOL = schema.TensorType.BOOL
 # The numbers that weights are stored in and that DENSIFY takes.
 NUMBERS = {
     FLOAT: np.float32,
@@ -46,7 +47,10 @@ OPTIONS = {
     BUILTIN.CONV_2D: "Conv2DOptions",
     BUILTIN.DENSIFY: "DensifyOptions",
     BUILTIN.GATHER: "GatherOptions",
+    BUILTIN.IF: "IfOptions",
+    BUILTIN.LESS: "LessOptions",
     BUILTIN.MUL: "MulOptions",
+    BUILTIN.PADV2: "PadV2Options",
     BUILTIN.RESHAPE: "ReshapeOptions",
     BUILTIN.SLICE: "SliceOptions",
 }
@@ -56,9 +60,12 @@ REFERENCES = (
     + ("thenSubgraphIndex", "elseSubgraphIndex")
     + ("initSubgraphIndex", "subgraph")
 )
+SCHEMA_VERSION = 3
 # Codes above it are stored in a newer field only.
 OLD_LIMIT = 127
 ALIGNMENT = 16
+# What names of custom operators begin with.
+CUSTOM = "CUSTOM:"
 # The place of `data` in the table of a buffer.
 DATA_FIELD = 4
 
@@ -100,12 +107,28 @@ class _AlignedBuilder(flatbuffers.Builder):
     """Aligns weights to 16 bytes, for vector instructions.
 
     The schema asks for that, and Python's builder does not do it.
+
+    Args:
+        join: Whether equal arrays are written once. Scales, zero points and
+            shapes of many layers are.
     """
+
+    def __init__(self, size: int, join: bool = False):
+        super().__init__(size)
+        self._known = {} if join else None
 
     def StartVector(self, elemSize, numElems, alignment):
         is_data = elemSize == 1 and numElems >= ALIGNMENT
         alignment = ALIGNMENT if is_data else alignment
         return super().StartVector(elemSize, numElems, alignment)
+
+    def CreateNumpyVector(self, x):
+        if self._known is None:
+            return super().CreateNumpyVector(x)
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._known:
+            self._known[key] = super().CreateNumpyVector(x)
+        return self._known[key]
 
 
 @contextlib.contextmanager
@@ -137,15 +160,32 @@ class FlatModel:
             )
         return cls(found)
 
+    @classmethod
+    def empty(cls) -> "FlatModel":
+        """Returns a file of no graphs."""
+        model = schema.ModelT()
+        model.version = SCHEMA_VERSION
+        model.operatorCodes, model.subgraphs = [], []
+        # The first buffer stands for what is computed.
+        model.buffers = [schema.BufferT()]
+        model.signatureDefs, model.metadata = [], []
+        return cls(model)
+
     @collection_paused()
-    def to_bytes(self) -> bytes:
-        builder = _AlignedBuilder(1024)
+    def to_bytes(self, join: bool = False) -> bytes:
+        """Returns the file's bytes; with `join`, equal arrays are shared."""
+        builder = _AlignedBuilder(1024, join)
         builder.Finish(self._model.Pack(builder), file_identifier=IDENTIFIER)
         return bytes(builder.Output())
 
     def code(self, operator: Any) -> int:
         """Returns the builtin code of an operator."""
         return _builtin(self._model.operatorCodes[operator.opcodeIndex])
+
+    def operator_name(self, operator: Any) -> str:
+        """Returns the name of an operator, as `operators` does."""
+        code = self._model.operatorCodes[operator.opcodeIndex]
+        return _operator_name(_builtin(code), code.customCode)
 
     def buffer(self, number: int) -> Any:
         """Returns a buffer, whose `data` are `None` if it is no constant's."""
@@ -199,20 +239,75 @@ class FlatModel:
             if _builtin(known) == code:
                 known.version = max(known.version, version)
                 return index
-        added = schema.OperatorCodeT()
-        added.builtinCode = code
-        added.deprecatedBuiltinCode = min(code, OLD_LIMIT)
-        added.version = version
-        codes.append(added)
+        codes.append(_operator_code(code, version))
         return len(codes) - 1
+
+    def add_custom_code(self, name: str, version: int = 1) -> int:
+        """Returns the index of a custom operator, adding it if it is new."""
+        codes = self._model.operatorCodes
+        for index, known in enumerate(codes):
+            if known.customCode == name.encode():
+                return index
+        code = _operator_code(BUILTIN.CUSTOM, version)
+        code.customCode = name.encode()
+        codes.append(code)
+        return len(codes) - 1
+
+    def add_graph(self) -> "Graph":
+        """Returns a new graph that has nothing yet."""
+        part = schema.SubGraphT()
+        part.inputs, part.outputs = [], []
+        part.tensors, part.operators = [], []
+        self._model.subgraphs.append(part)
+        self.graphs.append(Graph(self, part))
+        return self.graphs[-1]
+
+    def add_graph_of(self, other: "FlatModel") -> "Graph":
+        """Returns a copy of the only graph of another file."""
+        (source,) = other.graphs
+        numbers = {0: 0}
+        graph = self.add_graph()
+        graph.copy_from(source)
+        for tensor in graph.tensors:
+            data = other.buffer(tensor.buffer).data
+            if data is None:
+                tensor.buffer = 0
+                continue
+            if tensor.buffer not in numbers:
+                numbers[tensor.buffer] = self.add_buffer(data)
+            tensor.buffer = numbers[tensor.buffer]
+        for operator, old in zip(graph.operators, source.operators):
+            operator.opcodeIndex = self._add_code_of(other, old)
+        return graph
+
+    def _add_code_of(self, other: "FlatModel", operator: Any) -> int:
+        name = other.operator_name(operator).partition(CUSTOM)[2]
+        version = other.version(operator)
+        if name:
+            return self.add_custom_code(name, version)
+        return self.add_code(other.code(operator), version)
+
+    def version(self, operator: Any) -> int:
+        return self._model.operatorCodes[operator.opcodeIndex].version
+
+    def add_signature(
+        self, graph: int, name: str, inputs: list[str], outputs: list[str]
+    ) -> None:
+        """Adds a signature that runs a graph, given by its number.
+
+        Names are in the order of the graph's inputs and outputs.
+        """
+        signature = schema.SignatureDefT()
+        signature.signatureKey = name.encode()
+        signature.subgraphIndex = graph
+        places = self.graphs[graph]
+        signature.inputs = _named(inputs, places.inputs)
+        signature.outputs = _named(outputs, places.outputs)
+        self._model.signatureDefs.append(signature)
 
     def replace_outputs(self, signature: str, outputs: dict[str, int]) -> None:
         """Lets a signature and its graph give other tensors, by name."""
-        entries = []
-        for name, index in outputs.items():
-            entry = schema.TensorMapT()
-            entry.name, entry.tensorIndex = name.encode(), index
-            entries.append(entry)
+        entries = _named(list(outputs), list(outputs.values()))
         self._signature(signature).outputs = entries
         self.graph(signature).subgraph.outputs = list(outputs.values())
 
@@ -312,6 +407,13 @@ class Graph:
     def outputs(self) -> list[int]:
         return list(map(int, self.subgraph.outputs))
 
+    def scale(self, index: int) -> tuple[float, int] | None:
+        """Returns the scale and zero point of a tensor that has one each."""
+        found = self.tensors[index].quantization
+        if found is None or found.scale is None or len(found.scale) != 1:
+            return None
+        return float(found.scale[0]), int(found.zeroPoint[0])
+
     def data(self, index: int) -> np.ndarray | None:
         """Returns a constant's bytes; `None` for a tensor that is computed."""
         return self.model.buffer(self.tensors[index].buffer).data
@@ -343,6 +445,19 @@ class Graph:
         self.tensors[index].hasRank = False
         return index
 
+    def add_bytes(self, data: bytes) -> int:
+        """Adds a constant of bytes that stand for something else."""
+        return self.add_tensor([len(data)], BYTES, self.model.add_buffer(data))
+
+    def copy_from(self, other: "Graph") -> None:
+        """Takes all that another graph has; numbers stay those of its file."""
+        for name, value in vars(copy.deepcopy(other.subgraph)).items():
+            setattr(self.subgraph, name, value)
+
+    def set_places(self, inputs: list[int], outputs: list[int]) -> None:
+        """Says which tensors the graph takes and gives."""
+        self.subgraph.inputs, self.subgraph.outputs = inputs, outputs
+
     def add_copy(self, tensor: Any) -> int:
         """Adds a copy of a tensor, of this graph or another."""
         self.tensors.append(copy.deepcopy(tensor))
@@ -357,7 +472,7 @@ class Graph:
         """
         found = self.add_copy(self.tensors[index])
         tensor = self.tensors[found]
-        tensor.name = tensor.name + ending
+        tensor.name = (tensor.name or b"") + ending
         if inner is not None:
             tensor.shape = np.array([tensor.shape[0], *inner], np.int32)
             if tensor.shapeSignature is not None:
@@ -430,6 +545,24 @@ class Graph:
             if tensor.quantization and tensor.quantization.scale is None:
                 tensor.quantization = None
 
+    def strip_quantization(self, index: int) -> None:
+        """Removes the scales and zero points of a tensor."""
+        self.tensors[index].quantization = None
+
+    def set_data(self, index: int, data: bytes) -> None:
+        """Gives a constant bytes of its own."""
+        self.tensors[index].buffer = self.model.add_buffer(data)
+
+    def make_scalar(self, index: int, data: bytes) -> None:
+        """Makes a tensor a constant of one number."""
+        self.set_data(index, data)
+        tensor = self.tensors[index]
+        tensor.shape, tensor.shapeSignature = np.zeros(0, np.int32), None
+
+    def make_computed(self, index: int) -> None:
+        """Makes a constant a tensor that an operator is to compute."""
+        self.tensors[index].buffer = 0
+
     def make_constant(self, index: int, buffer: int) -> None:
         """Makes a constant of an input."""
         self.tensors[index].buffer = buffer
@@ -479,6 +612,19 @@ class Graph:
             setattr(operator.builtinOptions, option, value)
         return operator
 
+    def make_custom(
+        self,
+        name: str,
+        inputs: list[int],
+        outputs: list[int],
+        version: int = 1,
+    ) -> Any:
+        """Returns a new custom operator, which has no place yet."""
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self.model.add_custom_code(name, version)
+        operator.inputs, operator.outputs = inputs, outputs
+        return operator
+
     def append(
         self,
         code: int,
@@ -492,6 +638,10 @@ class Graph:
         operator = self.make_operator(code, inputs, [output], **options)
         self.operators.append(operator)
         return output
+
+    def add_operator(self, operator: Any) -> None:
+        """Adds an operator at the end."""
+        self.operators.append(operator)
 
     def append_copy(
         self, operator: Any, inputs: list[int], outputs: list[int]
@@ -572,12 +722,35 @@ def _sparse_list(numbers: np.ndarray) -> tuple[Any, int]:
     return found, getattr(schema.SparseIndexVector, name)
 
 
+def _operator_code(code: int, version: int) -> Any:
+    found = schema.OperatorCodeT()
+    found.builtinCode = code
+    found.deprecatedBuiltinCode = min(code, OLD_LIMIT)
+    found.version = version
+    return found
+
+
 def _builtin(operator_code: Any) -> int:
     return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)
 
 
 def _tensors(entries: list) -> dict[str, int]:
     return {entry.name.decode(): int(entry.tensorIndex) for entry in entries}
+
+
+def _named(names: list[str], indices: list[int]) -> list:
+    """Returns what a signature says of its inputs or outputs."""
+    entries = []
+    for name, index in zip(names, indices):
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name.encode(), index
+        entries.append(entry)
+    return entries
+
+
+def _operator_name(code: int, custom: bytes | None) -> str:
+    name = OPERATOR_NAMES[code]
+    return name if name != "CUSTOM" else f"{CUSTOM}{custom.decode()}"
 
 
 def _references(operator: Any) -> list[str]:
@@ -603,11 +776,24 @@ def operators(content: bytes) -> list[tuple[str, int]]:
         for index in range(model.OperatorCodesLength()):
             code = model.OperatorCodes(index)
             number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            name = OPERATOR_NAMES[number]
-            if name == "CUSTOM":
-                name = f"CUSTOM:{code.CustomCode().decode()}"
+            name = _operator_name(number, code.CustomCode())
             found.add((name, code.Version()))
     return sorted(found)
+
+
+def layer_names(model: FlatModel, operator_name: str) -> str:
+    """Returns the layers that need an operator, as far as names tell.
+
+    Args:
+        operator_name: As `operators` has it.
+    """
+    found = set()
+    for graph in model.graphs:
+        for operator in graph.operators:
+            if model.operator_name(operator) == operator_name:
+                name = graph.tensors[int(operator.outputs[0])].name or b""
+                found.add(name.decode().partition(";")[0])
+    return "in " + ", ".join(f"'{name or 'no name'}'" for name in sorted(found))
 
 
 def buffer_places(content: bytes) -> dict[int, tuple[int, int]]:

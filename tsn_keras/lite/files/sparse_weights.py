@@ -39,7 +39,7 @@ def leave_out_zeros(content: bytes) -> bytes:
     """
     model = FlatModel.from_bytes(content)
     for graph in model.graphs:
-        for index in _weights(graph):
+        for index in weights_of(graph):
             _make_sparse(graph, index)
     model.drop_buffers(join=False)
     guard_integers(model)
@@ -47,7 +47,7 @@ def leave_out_zeros(content: bytes) -> bytes:
     return found if len(found) < len(content) else content
 
 
-def _weights(graph: Graph) -> list[int]:
+def weights_of(graph: Graph) -> list[int]:
     """Returns the constants that are nothing but weights of operators."""
     return [
         index
@@ -57,7 +57,7 @@ def _weights(graph: Graph) -> list[int]:
         and len(tensor.shape) > 1
         and graph.data(index) is not None
         and index not in graph.outputs
-        and _zero_is_zero(tensor)
+        and zero_is_zero(tensor)
         and _are_weights(graph, index)
     ]
 
@@ -86,7 +86,7 @@ def _read_by_products(graph: Graph, index: int) -> bool:
     )
 
 
-def _zero_is_zero(tensor: Any) -> bool:
+def zero_is_zero(tensor: Any) -> bool:
     """Tells whether the number 0 stands for zero, as DENSIFY has it."""
     quantization = tensor.quantization
     points = None if quantization is None else quantization.zeroPoint

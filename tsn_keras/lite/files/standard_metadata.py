@@ -92,17 +92,22 @@ def tensor_names(content: bytes) -> tuple[list[str], list[str]]:
     return names[0], names[1]
 
 
-def with_metadata(content: bytes, network: Network) -> bytes:
+def with_metadata(
+    content: bytes, network: Network, join: bool = False
+) -> bytes:
     """Returns a file with metadata, and with all parts behind it.
 
     A checksum of all is the comment of the ZIP archive that the parts are in.
+
+    Args:
+        join: bool, whether equal arrays in the file are shared.
     """
     builder = flatbuffers.Builder(1024)
     builder.Finish(_network(network).write(builder), IDENTIFIER)
     model = FlatModel.from_bytes(content)
     model.add_metadata(NAME, bytes(builder.Output()))
     model.add_metadata(SIGNED, b"\1")
-    file = io.BytesIO(model.to_bytes())
+    file = io.BytesIO(model.to_bytes(join))
     # Appended to what is there. The Task Library reads no compressed parts.
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         for part in network.all_parts:
@@ -118,7 +123,7 @@ def without_metadata(content: bytes) -> bytes:
         return content
     model.keep_metadata(STAYS)
     model.drop_buffers(join=False)
-    return model.to_bytes()
+    return model.to_bytes(join=True)
 
 
 def read_part(content: bytes, name: str) -> bytes | None:

@@ -1,0 +1,1 @@
+"""Files for TFLite for Microcontrollers, with weights that it decodes."""

@@ -83,7 +83,7 @@ class TaskFileTest(LiteTestCase):
     def test_zeros_stay_where_that_is_smaller(self):
         model = wide_model(kept=0.95)
         sizes = []
-        for compression in lite.COMPRESSIONS:
+        for compression in ("auto", "none"):
             report = lite.export_task(
                 model, self.path, compression=compression
             )

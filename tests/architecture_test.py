@@ -58,8 +58,9 @@ SETTABLE = {"learning_rate", "trainable"} | {
 SETTABLE_ANYWHERE = {"comment"}
 
 # What own data, results as tables and pages, bundles of all heads, removal of
-# tasks and checksums took.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 172, 30_500, 780
+# tasks and checksums took; and 9 files, 1,100 lines and 40 lines of BUILD files
+# for other methods and published benchmarks.
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 181, 31_600, 820
 # Two methods that say which task it is.
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 10, 490, 38
 

@@ -1,8 +1,9 @@
 """What all methods have that learn tasks in one plain Keras network."""
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -69,13 +70,10 @@ class Baseline(keras.Model):
     ```python
     class L2(tsn_keras.baselines.Baseline):
         def end_task(self, data):
-            variables = self.backbone.trainable_variables
-            self.kept["anchor"] = [np.array(v) for v in variables]
+            self.kept["anchor"] = self.backbone.get_weights()
 
         def penalty(self):
-            pairs = zip(
-                self.backbone.trainable_variables, self.kept.get("anchor", [])
-            )
+            pairs = zip(self.backbone.weights, self.kept.get("anchor", []))
             return 0.1 * sum(keras.ops.sum((v - a) ** 2) for v, a in pairs)
     ```
     """
@@ -97,6 +95,7 @@ class Baseline(keras.Model):
         self.heads = []
         self.tasks = ()
         self.kept = {}
+        self._widths = []
         self._running = False
         self._begun = False
         self._data = None
@@ -141,8 +140,8 @@ class Baseline(keras.Model):
 
     def first_class(self, task: str) -> int:
         """Returns the number of a task's first class among those of all."""
-        before = self.tasks.index(self._known(task))
-        return sum(_width(head) for head in self.heads[:before])
+        before = self._index(self._known(task))
+        return sum(self._widths[:before])
 
     def add_task(
         self,
@@ -175,6 +174,11 @@ class Baseline(keras.Model):
                 "`head` must be a Keras layer, such as keras.layers.Dense(10). "
                 f"Received: head={shown(head)}"
             )
+        if any(head is other for other in self.heads):
+            raise ValueError(
+                f"`head` must be new for task '{name}'. It is the head of "
+                f"an earlier one. Received: head={shown(head)}"
+            )
         if self.seed is not None:
             keras.utils.set_random_seed(self._seed_of_task(len(self.tasks)))
         self._add_head(head)
@@ -198,12 +202,15 @@ class Baseline(keras.Model):
         if not self._running:
             raise ValueError("No task is running. Call `add_task` first.")
         data = self._numbered(x, self.tasks[-1])
+        if not self.compiled:
+            raise ValueError("Call `compile` before `fit`.")
         if not self._begun:
             # The optimizer starts fresh, and traces know the new head.
             self.compile_from_config(self.get_compile_config())
             self.begin_task()
             self._begun = True
         self._data = data
+        self.use_task(self.tasks[-1])
         return super().fit(
             self.training_data(data),
             epochs=epochs,
@@ -243,8 +250,8 @@ class Baseline(keras.Model):
         """
         task = self._known(task)
         data = self._numbered(x, task)
-        self.use_task(task)
-        return super().evaluate(data, **kwargs)
+        with self._as_task(task):
+            return super().evaluate(data, **kwargs)
 
     def predict(
         self, x: Any, task: str | None = None, **kwargs: Any
@@ -255,10 +262,9 @@ class Baseline(keras.Model):
             Logits of the task's own classes, float32 `[examples, classes]`.
         """
         task = self._known(task)
-        self.use_task(task)
-        logits = super().predict(x, **kwargs)
-        first = self.first_class(task)
-        width = _width(self.heads[self.tasks.index(task)])
+        with self._as_task(task):
+            logits = super().predict(x, **kwargs)
+        first, width = self.first_class(task), self._widths[self._index(task)]
         return np.ascontiguousarray(logits[:, first : first + width])
 
     def capacity(self) -> Capacity:
@@ -369,7 +375,21 @@ class Baseline(keras.Model):
     def _add_head(self, head: keras.layers.Layer) -> None:
         if not head.built:
             head.build(self.backbone.output_shape)
+        shape = head.compute_output_shape(self.backbone.output_shape)
         self.heads.append(head)
+        self._widths.append(int(shape[-1]))
+
+    @contextlib.contextmanager
+    def _as_task(self, task: str) -> Iterator[None]:
+        self.use_task(task)
+        try:
+            yield
+        finally:
+            # A callback of `fit` may have asked.
+            self.use_task(self.tasks[-1])
+
+    def _index(self, task: str) -> int:
+        return self.tasks.index(task)
 
     def _known(self, task: str | None) -> str:
         if not self.tasks:
@@ -400,8 +420,7 @@ class Baseline(keras.Model):
 
     def _among_own(self, y: Any, logits: Any) -> Any:
         """Leaves each example the classes of its own task to choose from."""
-        widths = [_width(head) for head in self.heads]
-        tasks = np.repeat(np.arange(len(widths)), widths)
+        tasks = np.repeat(np.arange(len(self._widths)), self._widths)
         own = ops.take(tasks, y)[:, None] == ops.convert_to_tensor(tasks)[None]
         return ops.where(own, logits, NEVER)
 
@@ -420,15 +439,6 @@ def _check_backbone(backbone: Any) -> None:
             "with `keras.Input`, and end with `keras.layers.Flatten` or a "
             "pooling layer."
         )
-
-
-def _width(head: keras.layers.Layer) -> int:
-    """Returns how many logits a built head gives."""
-    return int(head.compute_output_shape((None, _features(head)))[-1])
-
-
-def _features(head: keras.layers.Layer) -> int:
-    return int(head.get_build_config()["input_shape"][-1])
 
 
 def _bytes(part: Any) -> int:

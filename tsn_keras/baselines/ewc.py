@@ -83,7 +83,10 @@ class EWC(Baseline):
         )
 
     def end_task(self, data: tf.data.Dataset) -> None:
-        weights = [np.array(v) for v in self.backbone.trainable_variables]
+        weights = [
+            np.array(ops.convert_to_numpy(v))
+            for v in self.backbone.trainable_variables
+        ]
         fisher = self._fisher(data)
         before = self.kept.get(PRECISION) or [np.zeros_like(f) for f in fisher]
         anchor = self.kept.get(ANCHOR) or weights
@@ -121,7 +124,7 @@ class EWC(Baseline):
         for number, (x, _) in enumerate(data.unbatch().take(self.examples)):
             add(x, tf.constant(number))
             count += 1
-        return [np.array(total) / max(1, count) for total in sums]
+        return [total.numpy() / max(1, count) for total in sums]
 
     def get_config(self) -> dict[str, Any]:
         own = {"strength": self.strength, "examples": self.examples}

@@ -84,17 +84,10 @@ class ExperienceReplay(Baseline):
         seed = 0 if self.seed is None else self.seed
         generator = np.random.default_rng((seed, number))
         x, y = draw(data, self.examples, generator)
-        if self.kept.get(INPUTS) and self.kept[INPUTS][0].dtype == np.uint8:
-            x = in_levels(x)
-        elif not self.kept.get(INPUTS):
-            x = in_levels(x)
-        # One dtype for all tasks.
-        if x.dtype != np.uint8 and self.kept.get(INPUTS):
-            self.kept[INPUTS] = [
-                part / np.float32(LEVELS) if part.dtype == np.uint8 else part
-                for part in self.kept[INPUTS]
-            ]
-        self.kept[INPUTS] = [*self.kept.get(INPUTS, []), x]
+        inputs = [*self.kept.get(INPUTS, []), in_levels(x)]
+        if len({part.dtype for part in inputs}) > 1:
+            inputs = [from_levels(part) for part in inputs]
+        self.kept[INPUTS] = inputs
         self.kept[LABELS] = [*self.kept.get(LABELS, []), y.astype(np.int32)]
 
     def get_config(self) -> dict[str, Any]:
@@ -128,3 +121,8 @@ def in_levels(x: np.ndarray) -> np.ndarray:
     levels = np.round(np.clip(x, 0.0, 1.0) * LEVELS).astype(np.uint8)
     same = np.array_equal(levels / np.float32(LEVELS), x)
     return levels if same else x
+
+
+def from_levels(x: np.ndarray) -> np.ndarray:
+    """Returns the values that `in_levels` was given."""
+    return x / np.float32(LEVELS) if x.dtype == np.uint8 else x

@@ -52,11 +52,18 @@ class JointTraining(Baseline):
         self.num_tasks = int(num_tasks)
         self._all_data: list[tf.data.Dataset] = []
 
-    def fit(self, x, *args, **kwargs):
+    def fit(
+        self,
+        x: tf.data.Dataset,
+        epochs: int = 1,
+        shuffle: bool = False,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+    ) -> keras.callbacks.History:
+        """Trains on the data of all tasks, if this is the last one."""
         if len(self.tasks) < self.num_tasks:
-            # Nothing is trained yet; no step, so that nothing is traced.
-            return super().fit(x, *args, **{**kwargs, "epochs": 0})
-        return super().fit(x, *args, **kwargs)
+            epochs = 0
+        return super().fit(x, epochs, shuffle, verbose, callbacks)
 
     def training_data(self, data: tf.data.Dataset) -> tf.data.Dataset:
         everything = [*self._all_data, data]
@@ -103,4 +110,10 @@ def mixed(
         return tf.nest.map_structure(lambda part: tf.gather(part, rows), batch)
 
     pools = tf.data.Dataset.zip(drawn.rebatch(pool), order).map(shuffle)
-    return pools.rebatch(tf.cast(size, tf.int64)).prefetch(tf.data.AUTOTUNE)
+    batches = pools.rebatch(tf.cast(size, tf.int64))
+    # Keras warns of data whose number of batches it does not know.
+    rows = sum(len(y) for data in datasets for _, y in data)
+    batches = batches.apply(
+        tf.data.experimental.assert_cardinality(-(-rows // int(size)))
+    )
+    return batches.prefetch(tf.data.AUTOTUNE)

@@ -10,7 +10,6 @@ from tests.baselines.small_tasks import (
     accuracies,
     compiled,
     learn,
-    learned,
     make_backbone,
     make_tasks,
 )

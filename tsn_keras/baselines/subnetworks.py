@@ -53,10 +53,11 @@ def wsn(
     """Makes a model that learns as WSN does, but reuses no weights.
 
     Each task trains a subnetwork of fixed density, from the first update of its
-    mask on, after ten steps. Its weights are those with the highest scores, which are learned with them by a
-    gradient that is passed straight through the mask. Weights stay float32. In
-    WSN masks may contain weights of earlier tasks, frozen; here each task has
-    weights of its own, so that there is room for `1 / density` tasks.
+    mask on, after ten steps. Its weights are those with the highest scores,
+    which are learned with them by a gradient that is passed straight through
+    the mask. Weights stay float32. In WSN masks may contain weights of earlier
+    tasks, frozen; here each task has weights of its own, so that there is room
+    for `1 / density` tasks.
 
     Source: Kang et al., "Forget-free continual learning with winning
     subnetworks", 2022.

@@ -109,16 +109,6 @@ class BaselineTest(parameterized.TestCase):
                 resume=True,
             )
 
-    def test_fine_tuning_forgets(self):
-        tasks = make_tasks()
-        method = compiled(baselines.FineTuning(make_backbone(6), seed=0))
-        learn(method, tasks[0], epochs=8)
-        (before,) = accuracies(method, tasks[:1])
-        for task in tasks[1:]:
-            learn(method, task, epochs=8)
-        self.assertLess(accuracies(method, tasks)[0], before - 0.1)
-        self.assertGreater(accuracies(method, tasks)[2], 0.9)
-
     def test_a_method_from_outside(self):
         tasks = make_tasks(2)
         anchored = compiled(Anchored(make_backbone(6), seed=0))

@@ -5,10 +5,8 @@ from absl.testing import parameterized
 from tests.baselines.small_tasks import (
     PIXELS,
     Dense,
-    accuracies,
     compiled,
     learn,
-    learned,
     make_backbone,
     make_tasks,
 )
@@ -17,18 +15,6 @@ from tsn_keras.baselines.experience_replay import draw
 
 
 class ExperienceReplayTest(parameterized.TestCase):
-    def test_it_forgets_less_than_fine_tuning(self):
-        tasks = make_tasks()
-        plain = compiled(baselines.FineTuning(make_backbone(6), seed=0))
-        replay = compiled(
-            baselines.ExperienceReplay(make_backbone(6), 80, seed=0)
-        )
-        learned(plain, tasks, epochs=8), learned(replay, tasks, epochs=8)
-        self.assertGreater(
-            np.mean(accuracies(replay, tasks)),
-            np.mean(accuracies(plain, tasks)) + 0.05,
-        )
-
     @parameterized.parameters((False, 1), (True, 4))
     def test_bytes_of_examples(self, scaled, size):
         tasks = make_tasks(2)

@@ -179,9 +179,14 @@ class Baseline(keras.Model):
                 f"`head` must be new for task '{name}'. It is the head of "
                 f"an earlier one. Received: head={shown(head)}"
             )
-        if self.seed is not None:
-            keras.utils.set_random_seed(self._seed_of_task(len(self.tasks)))
+        is_new = not head.built
         self._add_head(head)
+        if self.seed is not None and is_new:
+            # Its initializers drew their seeds when the head was made.
+            self._set_seed(len(self.tasks))
+            same = type(head).from_config(head.get_config())
+            same.build(self.backbone.output_shape)
+            head.set_weights(same.get_weights())
         self.tasks = (*self.tasks, name)
         self._running, self._begun = True, False
 
@@ -207,6 +212,7 @@ class Baseline(keras.Model):
         if not self._begun:
             # The optimizer starts fresh, and traces know the new head.
             self.compile_from_config(self.get_compile_config())
+            self._set_seed(len(self.tasks))
             self.begin_task()
             self._begun = True
         self._data = data
@@ -400,8 +406,10 @@ class Baseline(keras.Model):
             raise ValueError(unknown_task(task, self.tasks, "The model"))
         return task
 
-    def _seed_of_task(self, number: int) -> int:
-        return int(np.random.default_rng((self.seed, number)).integers(2**31))
+    def _set_seed(self, number: int) -> None:
+        if self.seed is not None:
+            generator = np.random.default_rng((self.seed, number))
+            keras.utils.set_random_seed(int(generator.integers(2**31)))
 
     def _numbered(self, data: Any, task: str) -> tf.data.Dataset:
         """Numbers labels over the classes of all tasks."""

@@ -53,7 +53,17 @@ def choose_strength(
             "`make` must be a function of a strength that returns a compiled "
             f"method. Received: make={shown(make)}"
         )
-    if isinstance(strengths, str) or not len(strengths):
+    if not hasattr(tasks, "__getitem__") or isinstance(tasks, str):
+        raise TypeError(
+            "`tasks` must be a sequence of tasks, such as a scenario. "
+            f"Received: tasks={shown(tasks)}"
+        )
+    if isinstance(strengths, str) or not hasattr(strengths, "__len__"):
+        raise TypeError(
+            "`strengths` must be a list, such as [1, 10, 100]. Received: "
+            f"strengths={shown(strengths)}"
+        )
+    if not len(strengths):
         raise ValueError(
             "`strengths` must be a list of at least one strength, such as "
             f"[1, 10, 100]. Received: strengths={shown(strengths)}"

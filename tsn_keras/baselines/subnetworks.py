@@ -6,6 +6,7 @@ import keras
 
 from tsn_keras import tfmot
 from tsn_keras.continual_model import ContinualModel
+from tsn_keras.data import check_numbers
 from tsn_keras.pruning import MagnitudePruning, ScorePruning
 from tsn_keras.sharing import Always, Never
 
@@ -38,6 +39,7 @@ def packnet(
     >>> packnet(backbone, density=0.25).pruning.sparsity
     0.75
     """
+    _check_density(density)
     return ContinualModel(
         backbone,
         pruning=MagnitudePruning(1.0 - density, end=0.5),
@@ -72,6 +74,7 @@ def wsn(
     >>> round(wsn(backbone, density=0.25).pruning.target("kernel"), 4)
     0.75
     """
+    _check_density(density)
     pruning = ScorePruning(
         schedule=tfmot.constant_schedule(1.0 - density, UPDATE),
         frequency=UPDATE,
@@ -80,3 +83,12 @@ def wsn(
     return ContinualModel(
         backbone, pruning=pruning, quantization=None, sharing=Never(), **kwargs
     )
+
+
+def _check_density(density: float) -> None:
+    check_numbers(density=density)
+    if not 0.0 < density <= 1.0:
+        raise ValueError(
+            "`density` must be in (0, 1], the part of all weights that a task "
+            f"gets. Received: density={density}. Pass for example 0.1."
+        )

@@ -17,7 +17,8 @@ def make_tiny_imagenet(root, classes=10, images=4):
         file = f"val_{number}.JPEG"
         lines.append(f"{file}\t{name}\t0\t0\t62\t62")
         for path in (*paths, root / "val" / "images" / file):
-            keras.utils.save_img(path, np.full((64, 64, 3), 20 * number))
+            image = np.full((64, 64, 3), 20 * number)
+            keras.utils.save_img(path, image, scale=False)
     (root / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
 
 
@@ -28,4 +29,5 @@ def make_letters(root, letters="ABCDEFGHIJ"):
             keras.utils.save_img(
                 root / letter / f"{image}.png",
                 np.full((28, 28, 1), 25 * number + image),
+                scale=False,
             )

@@ -12,7 +12,7 @@ class StrengthTest(absltest.TestCase):
 
     def test_the_strength_that_validates_best(self):
         strength, found = baselines.choose_strength(
-            self.make, make_tasks(3), [0.0, 100.0], epochs=8, num_tasks=2
+            self.make, make_tasks(4), [0.0, 100.0], epochs=8
         )
         self.assertEqual(strength, 100.0)
         self.assertGreater(found[100.0], found[0.0])

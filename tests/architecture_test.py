@@ -58,8 +58,9 @@ SETTABLE = {"learning_rate", "trainable"} | {
 SETTABLE_ANYWHERE = {"comment"}
 
 # What own data, results as tables and pages, bundles of all heads, removal of
-# tasks, checksums and files for microcontrollers took.
-MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 180, 32_400, 800
+# tasks, checksums, files for microcontrollers, other methods and published
+# benchmarks took.
+MOST_FILES, MOST_LINES, MOST_BUILD_LINES = 189, 33_700, 840
 # Two methods that say which task it is.
 MOST_MODULES, MOST_MODEL_LINES, MOST_MODEL_METHODS = 10, 490, 38
 

@@ -24,6 +24,7 @@ import tsn_keras
 from tests.digits_tasks import begin, digits, learn, make_model, mlp, reloaded
 from tsn_keras import (
     bank,
+    baselines,
     callbacks,
     evaluation,
     inference,
@@ -1016,6 +1017,60 @@ TABLE = {
             bad(ValueError, "`values`.*nan", X[0] * NAN, 2),
         ],
     ),
+    "baselines.FineTuning": (
+        lambda s: functools.partial(baselines.FineTuning, backbone=mlp()),
+        [
+            *each("backbone", (None, 3, Dense(3))),
+            bad(
+                ValueError,
+                "`backbone` must declare.*None",
+                backbone=keras.Sequential([Dense(3)]),
+            ),
+            *each("seed", ("a", 1.5)),
+        ],
+    ),
+    "baselines.FineTuning.add_task": (
+        lambda s: baselines.FineTuning(mlp()).add_task,
+        [
+            *each("name", (None, 3), args=(), head=Dense(3)),
+            *each("head", (None, "x"), args=("a",)),
+        ],
+    ),
+    "baselines.JointTraining": (
+        lambda s: functools.partial(baselines.JointTraining, mlp()),
+        each("num_tasks", (None, "3", 1.5), (0, -1)),
+    ),
+    "baselines.EWC": (
+        lambda s: functools.partial(baselines.EWC, mlp(), strength=1.0),
+        [
+            *each("strength", (None, "3"), (-1.0, INF, NAN)),
+            *each("examples", (None, 1.5), (0,)),
+        ],
+    ),
+    "baselines.ExperienceReplay": (
+        lambda s: functools.partial(baselines.ExperienceReplay, mlp()),
+        each("examples", (None, 1.5), (0,)),
+    ),
+    "baselines.packnet": (
+        lambda s: functools.partial(baselines.packnet, mlp()),
+        each("density", (None, "3"), (0.0, 1.5, NAN)),
+    ),
+    "baselines.wsn": (
+        lambda s: functools.partial(baselines.wsn, mlp()),
+        each("density", (None, "3"), (0.0, 1.5, NAN)),
+    ),
+    "baselines.choose_strength": (
+        lambda s: functools.partial(
+            baselines.choose_strength, make=mlp, tasks=[], strengths=[1.0]
+        ),
+        [
+            *each("make", (None, 3)),
+            *each("tasks", (None, 3)),
+            *each("strengths", (None, "abc"), ([],)),
+            *each("epochs", (None, "3")),
+            *each("tolerance", (None, "3")),
+        ],
+    ),
     "sharing.Always": (
         lambda s: sharing.Always,
         each("own_fraction", *FRACTION) + each("depth", *FRACTION),
@@ -1730,6 +1785,7 @@ TABLE = {
 }
 # Records that others return, and functions of arrays for use within.
 NOT_CALLED = {
+    "baselines": "Baseline BaselineReport SeparateNetworks",
     "bank": "BudgetError Capacity Component ComponentDraft DamagedFileError "
     "KernelUsage "
     "PlaneView PrivateCode TaskRecord widest_width",
@@ -1785,7 +1841,7 @@ class BadCallsTest(parameterized.TestCase):
 
     def test_every_public_name_is_in_the_table(self):
         called = {".".join(name.split()[0].split(".")[:2]) for name in TABLE}
-        rooms = bank, callbacks, evaluation, layers, lite, pruning
+        rooms = bank, baselines, callbacks, evaluation, layers, lite, pruning
         missing = []
         for room in (*rooms, inference, quantization, scenarios, sharing):
             short = room.__name__.partition(".")[2]

@@ -17,6 +17,7 @@ if _backend != "tensorflow":
     )
 
 from tsn_keras import bank as bank  # noqa: E402
+from tsn_keras import baselines as baselines  # noqa: E402
 from tsn_keras import callbacks as callbacks  # noqa: E402
 from tsn_keras import evaluation as evaluation  # noqa: E402
 from tsn_keras import inference as inference  # noqa: E402
@@ -36,6 +37,7 @@ __all__ = [
     "ContinualModel",
     "__version__",
     "bank",
+    "baselines",
     "callbacks",
     "evaluation",
     "inference",

@@ -55,6 +55,14 @@ def cubic_schedule(
     )
 
 
+@functools.lru_cache(maxsize=256)
+def constant_schedule(sparsity: float, frequency: int):
+    """Returns tfmot's `ConstantSparsity` of all steps, without an end."""
+    return _tfmot().sparsity.keras.ConstantSparsity(
+        sparsity, begin_step=0, end_step=-1, frequency=frequency
+    )
+
+
 def is_schedule(value) -> bool:
     """Tells whether a value is a tfmot `PruningSchedule`."""
     return isinstance(value, _tfmot().sparsity.keras.PruningSchedule)

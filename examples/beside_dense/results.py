@@ -5,6 +5,7 @@ import json
 import pathlib
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -18,10 +19,14 @@ class Results:
 
     Args:
         path: The file; it need not exist.
+        identity: The keys that tell jobs from each other.
     """
 
-    def __init__(self, path: pathlib.Path) -> None:
+    def __init__(
+        self, path: pathlib.Path, identity: Sequence[str] = IDENTITY
+    ) -> None:
         self.path = path
+        self.identity = tuple(identity)
         self.lines: list[dict[str, Any]] = []
         if path.exists():
             for text in path.read_text(encoding="utf-8").splitlines():
@@ -34,7 +39,7 @@ class Results:
     def find(self, identity: dict[str, Any]) -> dict[str, Any] | None:
         """Returns the latest line of a job, or None if it was not run."""
         for line in reversed(self.lines):
-            if all(line.get(key) == identity[key] for key in IDENTITY):
+            if all(line.get(key) == identity[key] for key in self.identity):
                 return line
         return None
 

@@ -23,6 +23,8 @@ PARTS = ("train", "validation", "test")
 LONGEST_SETTING = 200
 DIGEST = re.compile("[0-9a-f]{64}")
 MOST_TASKS_TOLD = 3
+# What a model's configuration has that says nothing of how it learns.
+NO_SETTINGS = ("name", "heads", "tasks")
 # Arguments of `fit` that do not say what is learned, or have no content.
 NOT_COMPARED = ("verbose", "callbacks")
 
@@ -131,19 +133,23 @@ def _digest(parts: Iterable[bytes]) -> str:
 def describe_settings(model: Any, metric: str) -> dict[str, str]:
     """Returns what decides how a model learns, beside its data."""
     config = model.get_config()
-    names = ("backbone", "kernels", "pruning", "quantization", "sharing")
-    names += ("seed", "tolerance")
+    names = [name for name in config if name not in NO_SETTINGS]
+    switch = getattr(model, "switch", None)
+    if switch is not None:
+        names = ["backbone", "kernels", "pruning", "quantization", "sharing"]
+        names += ["seed", "tolerance"]
     settings = {name: config[name] for name in names}
     compiled = model.get_compile_config()
     # Which losses tasks have grows with the tasks.
     compiled.pop("tasks", None)
     settings["compile"] = _nameless(compiled)
     settings["metric"] = metric
-    settings["frozen weights"] = _digest(
-        content
-        for value in model.switch.base_values()
-        for content in _contents(value[np.newaxis])
-    )
+    if switch is not None:
+        settings["frozen weights"] = _digest(
+            content
+            for value in switch.base_values()
+            for content in _contents(value[np.newaxis])
+        )
     return {name: _short(signature(part)) for name, part in settings.items()}
 
 
@@ -177,8 +183,20 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST_SETTING else _digest([text.encode()])
 
 
-def describe_record(bank: WeightBank, task: str) -> str:
-    """Returns a digest of all that a bank stores of a task."""
+def bank_of(model: Any) -> WeightBank | None:
+    """Returns the bank of a model; other methods than ours have none."""
+    bank = getattr(model, "bank", None)
+    return bank if isinstance(bank, WeightBank) else None
+
+
+def describe_record(model: Any, task: str) -> str:
+    """Returns a digest of all that a model's bank stores of a task.
+
+    Methods without a bank may change what they store of it.
+    """
+    bank = bank_of(model)
+    if bank is None:
+        return ""
     alone = WeightBank(bank.shapes, bank.paths, [bank[task]], bank.base)
     return _digest([alone.to_bytes()])
 

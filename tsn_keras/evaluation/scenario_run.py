@@ -57,7 +57,8 @@ def _one_at_a_time(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def alone(self, *args, **kwargs):
-        with self.model.changes.by(method.__name__):
+        changes = getattr(self.model, "changes", None)
+        with changes.by(method.__name__) if changes else _nothing():
             return method(self, *args, **kwargs)
 
     return alone
@@ -77,6 +78,12 @@ class ScenarioRun:
     That changes no order of training in tasks of a scenario. Training data that
     are shuffled anew each time they are read are compared in any order, up to
     65,536 examples; of those that are augmented at random only the form is.
+
+    Another model than a `ContinualModel` is learned with, too, if Keras saves
+    and loads it and it has `add_task`, `fit`, `consolidate`, `evaluate`,
+    `predict`, `report`, `capacity`, `tasks` and `get_config`, as those of
+    `tsn_keras.baselines` have. What it stores of a task is not compared, and
+    there is no `report.html`.
 
     Args:
         model: `ContinualModel`, compiled.
@@ -221,25 +228,30 @@ class ScenarioRun:
         return self._progress.during(index, step, done)
 
     def _part_trained(self) -> float | None:
-        task = self.model.running_task
+        task = getattr(self.model, "running_task", None)
         steps = task and task.progress.total_steps
         return task.progress.step / steps if steps else None
 
     def _print_row(self, report, seconds: float) -> None:
         row = self.matrix.values[self.learned - 1, : self.learned]
-        sizes = [math.prod(shape) for shape in self.model.bank.shapes]
-        own = list(report.own.values())
-        used = sum(own) + sum(report.shared.values())
-        bits = np.dot(own, list(report.bits.values())) / max(1, sum(own))
         self._progress.end_task(
             report.name,
             row[-1],
             row.mean(),
-            1.0 - used / max(1, sum(sizes)),
-            bits,
+            *self._sparsity_and_bits(report),
             self.model.capacity().fraction,
             seconds,
         )
+
+    def _sparsity_and_bits(self, report) -> tuple[float | None, float | None]:
+        bank = run_identity.bank_of(self.model)
+        if bank is None:
+            return None, None
+        sizes = [math.prod(shape) for shape in bank.shapes]
+        own = list(report.own.values())
+        used = sum(own) + sum(report.shared.values())
+        bits = np.dot(own, list(report.bits.values())) / max(1, sum(own))
+        return 1.0 - used / max(1, sum(sizes)), float(bits)
 
     @_one_at_a_time
     def finish(
@@ -276,12 +288,18 @@ class ScenarioRun:
             **extra,
         )
         pictures = {
-            PAGE_FILE: lambda path: write_html_report(
-                path, report, self.model.bank, folder.resolve().name or "run"
-            ),
             MATRIX_FILE: lambda path: plot_accuracy_matrix(self.matrix, path),
             CAPACITY_FILE: lambda path: plot_capacity(capacity, path),
         }
+        bank = run_identity.bank_of(self.model)
+        if bank is not None:
+            title = folder.resolve().name or "run"
+            page = {
+                PAGE_FILE: lambda path: write_html_report(
+                    path, report, bank, title
+                )
+            }
+            pictures = {**page, **pictures}
         for name, write in pictures.items():
             _write_picture(write, folder / name)
         if (folder / PAGE_FILE).exists():
@@ -294,7 +312,7 @@ class ScenarioRun:
         self.matrix.evaluate_row(
             self.model, self.tasks, self.learned, self.metric
         )
-        record = run_identity.describe_record(self.model.bank, task.name)
+        record = run_identity.describe_record(self.model, task.name)
         self._records[task.name] = record
         self.learned += 1
 
@@ -346,7 +364,7 @@ class ScenarioRun:
             self.bit_exactness.resume(
                 task.name, _first_inputs(task), progress["hashes"][task.name]
             )
-        if len(self.model.bank.tasks) > self.learned:
+        if len(self.model.tasks) > self.learned:
             # The run was stopped after it saved the model, and before it saved
             # the measurements. How long the task took is not known.
             self._account(self.remaining[0])
@@ -379,12 +397,11 @@ class ScenarioRun:
         if saved is None and not learned:
             return None, None
         names = [task["name"] for task in self._tasks]
-        bank = getattr(saved, "bank", None)
-        has = list(bank.tasks) if bank else []
+        has = list(getattr(saved, "tasks", ()))
         # One more if the run was stopped between its two files.
         is_known = has in (names[:learned], names[: learned + 1])
         if not is_known or any(
-            run_identity.describe_record(bank, name) != record
+            run_identity.describe_record(saved, name) != record
             for name, record in progress["records"].items()
         ):
             raise ValueError(

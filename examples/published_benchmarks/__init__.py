@@ -1,0 +1,1 @@
+"""What `examples.published` runs: benchmarks, methods, jobs and the table."""

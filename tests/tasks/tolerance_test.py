@@ -42,6 +42,17 @@ class ToleranceTest(parameterized.TestCase):
         error = make(-math.e, 10, lower_is_better=True)
         self.assertAlmostEqual(error.allowed(), 0.01 * math.e)
 
+    def test_what_was_learned_by_heart_may_go_as_far_as_can_be_told(self):
+        """One point of 90 % is a third of chance with 55 examples."""
+        may = [make(0.9, n).allowed_of_training(1.0) for n in (10, 55)]
+        self.assertEqual(may, [0.01, 0.01])
+        may += [make(0.9, n).allowed_of_training(1.0) for n in (100, 400)]
+        self.assertEqual(may, sorted(may))
+        self.assertBetween(may[3], 0.05, 0.11)
+        self.assertEqual(make(0.9, 600).allowed_of_training(1.0), math.inf)
+        # Where training examples are no better, there is nothing by heart.
+        self.assertEqual(make(0.9, 400).allowed_of_training(0.8), 0.01)
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -26,10 +26,6 @@ FIRST_RATE = 0.5
 BISECTIONS = 2
 # Rounds in a row that may fail by chance.
 PATIENCE = 2
-# How often a round is validated while its masks stay, where chance decides.
-# With few validation examples that is quick, and the best of several states
-# is taken, as by early stopping.
-CHECKS = 4
 # Qualities are sums of float32.
 ROUNDING = 1e-6
 
@@ -79,10 +75,10 @@ def _train_rest(model: keras.Model, total: int, last: int) -> None:
 class PruningRounds:
     """Finds the sparsest masks of the running task that hold its quality.
 
-    Each round removes slots, trains the rest for a while, and is validated,
-    several times where chance decides. The first that does not hold ends
-    them, or the third in a row where that may be chance. Then a sparsity
-    between that round and the last that held is tried.
+    Each round removes slots, trains the rest for a while, and is validated.
+    The first that does not hold ends them, or the third in a row where that
+    may be chance. Then a sparsity between that round
+    and the last that held is tried.
 
     Args:
         validation: It has validated the dense task.
@@ -169,30 +165,21 @@ class PruningRounds:
             upto = round((number + 1) * pause)
             training.run(upto - done)
             done = upto
-        is_fixed = self._strategy.sparsity is not None
-        checks = 1 if is_fixed or self._tolerance.is_clear else CHECKS
-        holds = False
-        for left in range(checks, 0, -1):
-            part = (steps - done) // left
-            training.run(part)
-            done += part
-            if left == 1:
-                training.end()
-            state = self._state(sparsity)
-            diverged = not self._is_finite() or math.isnan(state.quality)
-            if diverged or not (is_fixed or self._is_good(state)):
-                continue
-            # Of equals the one that was trained longer.
-            if not holds or state.quality >= self._held.quality:
-                self._held = state
-            holds = True
+        training.run(steps - done)
+        training.end()
+        state = self._state(sparsity)
         self._rounds += 1
         self._tell(self._rounds, sparsity)
+        diverged = not self._is_finite() or math.isnan(state.quality)
         if diverged:
             # Nothing can be ranked in weights that are NaN.
             training.slow_down()
             self._bring_back()
-        return holds
+        is_fixed = self._strategy.sparsity is not None
+        if diverged or not (is_fixed or self._is_good(state)):
+            return False
+        self._held = state
+        return True
 
     def _is_finite(self) -> bool:
         kernels = (mask.kernel.kernel for mask in self._task.masks)

@@ -12,7 +12,8 @@ PRIVATE_SHARE = 0.1
 # An accuracy above this may lose less, in proportion to the mistakes left:
 # one point of 99 % would double them.
 NEARLY_PERFECT = 0.98
-# A loss of quality is clear where it is so many deviations of chance.
+# A loss of quality is clear where it is so many deviations of chance. Where it
+# is only one part in so many of a deviation, nothing is seen of it.
 CLEAR = 3.0
 # Where a loss of quality cannot be told from chance, the validated loss must
 # not rise by more than this part either.
@@ -85,9 +86,9 @@ class Tolerance:
         """Returns what may be lost of the quality on training examples.
 
         What a network knows better of them than of others, it knows by heart,
-        and may forget. How much of it depends on what the validation examples
-        can tell, `(allowed / deviation) ** 2`: the part that they are of those
-        that would tell a loss from chance.
+        and may forget as far as the validation examples can tell: all of it
+        where the tolerance is one deviation of chance, nothing where it is a
+        third of one, and in between in proportion.
 
         Args:
             quality: The dense network's on training examples.
@@ -96,7 +97,9 @@ class Tolerance:
         if not self.is_chance:
             return math.inf
         by_heart = max(0.0, quality - self.quality)
-        return allowed + by_heart * (allowed / self._deviation) ** 2
+        least = 1.0 / CLEAR
+        part = (allowed / self._deviation - least) / (1.0 - least)
+        return allowed + by_heart * max(0.0, part)
 
     def keeps_loss(self, loss: float | None) -> bool:
         """Tells whether a validated loss is no reason to refuse."""

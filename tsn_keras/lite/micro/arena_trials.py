@@ -9,14 +9,16 @@ and prints 1 for each in which the file runs, else 0.
 import sys
 
 import numpy as np
-from tflite_micro.python.tflite_micro import runtime
 
 
 def runs(content: bytes, arena: int) -> bool:
     """Runs a file once, on zeros."""
+    from tflite_micro.python.tflite_micro import runtime
+
+    graph = runtime.convert_bytearray_to_object(content).subgraphs[0]
     try:
         interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena)
-        for index in range(count_of_inputs(content)):
+        for index in range(len(graph.inputs)):
             details = interpreter.get_input_details(index)
             zeros = np.zeros(details["shape"], details["dtype"])
             interpreter.set_input(zeros, index)
@@ -25,11 +27,6 @@ def runs(content: bytes, arena: int) -> bool:
         print(error, file=sys.stderr)
         return False
     return True
-
-
-def count_of_inputs(content: bytes) -> int:
-    graph = runtime.convert_bytearray_to_object(content).subgraphs[0]
-    return len(graph.inputs)
 
 
 if __name__ == "__main__":

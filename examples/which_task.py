@@ -11,6 +11,8 @@ those that were (area under the ROC curve); which tasks are mistaken for which;
 and the time, in predictions. `--scenario=split_cifar100` and
 `--scenario=quickstart` are for what those examples have saved, with the same
 `--seed`. With `--results` each row is a line of JSON in that file, too.
+`--learn_tasks=100` learns so many permuted tasks first, for one epoch each and
+without looking back, and saves them as `--model`.
 """
 
 import pathlib
@@ -24,6 +26,7 @@ from sklearn.metrics import roc_auc_score
 import tsn_keras
 from examples import quickstart
 from examples.beside_dense.results import Results
+from examples.progress import progress
 from tsn_keras.inference import Confidence, InputMeans
 
 FLAGS = flags.FLAGS
@@ -37,6 +40,7 @@ flags.DEFINE_enum(
     ["permuted_mnist", "split_cifar100", "quickstart"],
     "The example that has saved it.",
 )
+flags.DEFINE_integer("learn_tasks", 0, "Tasks to learn first; 0 for none.")
 flags.DEFINE_integer("num_unknown", 5, "Tasks that were not learned.")
 flags.DEFINE_integer("num_images", 1000, "Test images of each task.")
 flags.DEFINE_string("results", None, "File of JSON lines; None for none.")
@@ -71,12 +75,35 @@ def load_tasks(count: int) -> list[tsn_keras.scenarios.Task]:
     )
     if FLAGS.scenario == "permuted_mnist":
         return list(
-            tsn_keras.scenarios.PermutedPixels(data, count, FLAGS.seed)
+            tsn_keras.scenarios.PermutedPixels(
+                data, count, FLAGS.seed, batch_size=BATCH
+            )
         )
     tasks = tsn_keras.scenarios.ClassSplits(
         data, 10, 10, seed=FLAGS.seed, validation_split=0.05
     )
     return list(tasks)[:count]
+
+
+def learn(tasks: list[tsn_keras.scenarios.Task]) -> tsn_keras.ContinualModel:
+    """Learns tasks in an MLP, one epoch each."""
+    keras.utils.set_random_seed(FLAGS.seed)
+    stages = [keras.layers.Dense(100, activation="silu") for _ in range(2)]
+    backbone = keras.Sequential([keras.Input((784,)), *stages])
+    model = tsn_keras.ContinualModel(backbone, seed=FLAGS.seed)
+    model.compile(
+        keras.optimizers.Adam(3e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    with progress(len(tasks)) as bar:
+        for task in tasks:
+            bar.begin(task.name)
+            model.add_task(task.name, head=keras.layers.Dense(10))
+            model.fit(task.train, epochs=1, shuffle=False, verbose=0)
+            report = model.consolidate(task.validation, verbose=0)
+            bar.end(f"{task.name}: {report.quality_after:.2%} validated")
+    return model
 
 
 def arrays(data, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,6 +193,9 @@ def print_confusion(names: list[str], confusion: list[list[float]]) -> None:
 
 
 def main(_) -> None:
+    if FLAGS.learn_tasks:
+        tasks = load_tasks(FLAGS.learn_tasks + FLAGS.num_unknown)
+        learn(tasks[: FLAGS.learn_tasks]).save(FLAGS.model)
     model = keras.models.load_model(FLAGS.model)
     names = list(model.tasks)
     tasks = load_tasks(len(names) + FLAGS.num_unknown)

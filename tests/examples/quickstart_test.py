@@ -55,3 +55,22 @@ class QuickstartTest(absltest.TestCase):
             self.assertEqual(
                 (folder / file["file"]).stat().st_size, file["bytes"]
             )
+        self.tells_tasks_apart(folder)
+
+    def tells_tasks_apart(self, folder):
+        results = folder / "which_task.jsonl"
+        printed = run_example(
+            "-m",
+            "examples.which_task",
+            "--scenario=quickstart",
+            f"--model={folder / 'model.keras'}",
+            "--kind=confidence",
+            f"--results={results}",
+        )
+        self.assertIn("| confidence |", printed)
+        found = json.loads(results.read_text())
+        # Three of six are nearly alike.
+        self.assertGreater(found["single"], 0.4)
+        self.assertGreater(found["class"], 0.7)
+        for row in found["confusion"]:
+            self.assertAlmostEqual(sum(row), 1.0, places=2)

@@ -137,7 +137,7 @@ def measure(
         "class": float(np.mean(classes)),
         "together": float(np.mean(np.concatenate(together))),
         "auc": None,
-        "time": _time(model, x[:BATCH]),
+        "predictions": _time(model, x[:BATCH]),
         "confusion": np.round(confusion, 4).tolist(),
     }
     if unknown:
@@ -178,7 +178,7 @@ def row(kind: str, found: dict) -> str:
         f"| {kind} | {100 * found['capacity']:.2f} points | "
         f"{found['single']:.2%} | {found['worst']:.2%} | "
         f"{found['class']:.2%} | {found['together']:.2%} | {auc} | "
-        f"{found['time']:.1f} |"
+        f"{found['predictions']:.1f} |"
     )
 
 

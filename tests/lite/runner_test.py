@@ -360,11 +360,20 @@ class InferTaskTest(LiteTestCase):
             (TypeError, "`max_tasks` must be an integer", {"max_tasks": 1.5}),
             (ValueError, "`max_tasks` must be at least 1", {"max_tasks": 0}),
             (ValueError, "need no predictions", {"max_tasks": 1}),
-            (ValueError, "empty", {"x": x[:0]}),
+            (ValueError, "at least one row", {"x": x[:0]}),
             (ValueError, "the shapes", {"x": x[:, :9]}),
+            (ValueError, "not finite", {"x": np.where(x > 0.9, np.nan, x)}),
         ):
             with self.assertRaisesRegex(error, message):
                 runner.infer_task(**{"x": x, **arguments})
+
+    def test_other_shapes_that_no_network_sees(self):
+        """The means would take parts of any number of entries."""
+        _, runner = self.learned(InputMeans(most=10))
+        x, _ = digits_tasks.digits(0, digits_tasks.TEST)
+        for other in (x[:, :32], np.tile(x, 2)):
+            with self.assertRaisesRegex(ValueError, "the shapes"):
+                runner.infer_task(other)
 
     def test_files_that_cannot_tell(self):
         model = small_models.make_model(tasks=2)

@@ -248,6 +248,29 @@ class BadInputTest(parameterized.TestCase):
         model.learn_inference("a", (x, y))
         self.assertEqual(model.infer_task(x).nearest[0], "a")
 
+    def test_a_head_whose_loss_nobody_knows(self):
+        class OwnStep(tsn_keras.ContinualModel):
+            def compute_loss(self, x=None, y=None, y_pred=None, *args, **kw):
+                return keras.ops.mean(keras.ops.square(y_pred))
+
+        model = make_model(model_class=OwnStep, loss=None, metrics=None)
+        model.add_task("a", head=keras.layers.Dense(3))
+        x, y = digits(0, VALIDATION)
+        model.fit(x, y, epochs=1, verbose=0)
+        model.consolidate((x, y), verbose=0)
+        with self.assertRaisesRegex(ValueError, "learn_inference.'a'"):
+            model.infer_task(x)
+
+    def test_shapes_that_no_network_sees(self):
+        """The means would take parts of any number of entries."""
+        model = learned(InputMeans(most=10), 1)
+        x, y = digits(0, TEST)
+        for other in (x[:, :32], np.tile(x, 2)):
+            with self.assertRaisesRegex(ValueError, "expected shape"):
+                model.infer_task(other)
+            with self.assertRaisesRegex(ValueError, "expected shape"):
+                model.learn_inference("task 0", (other, y))
+
     def test_few_tasks_need_a_score_without_predictions(self):
         """The first ones in order would be taken, whatever the input is."""
         model = learned("confidence", 2)

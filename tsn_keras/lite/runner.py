@@ -213,12 +213,16 @@ class TaskRunner:
         known = {name: self._known(name) for name in names}
         if not known:
             raise ValueError("`tasks` is empty. Name some, or leave it out.")
-        arrays = {n: np.asarray(part) for n, part in _by_name(x).items()}
-        count = min(len(np.atleast_1d(part)) for part in arrays.values())
-        if not count:
-            raise ValueError("`x` is empty. Give some examples.")
+        shapes = {one["name"]: one["shape"] for one in self.inputs}
+        arrays = _fitting(x, shapes)
+        for array in arrays.values():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(
+                    "`x` has entries that are not finite. Of no task can it be "
+                    "told whether such examples are of it: leave them out."
+                )
         rows = [part.reshape(len(part), -1) for part in arrays.values()]
-        total = np.zeros((count, len(known)))
+        total = np.zeros((len(rows[0]), len(known)))
         for column, facts in enumerate(known.values()):
             total[:, column] = _of_inputs(facts, rows)
         total = _of_batch(total, batch)
@@ -470,22 +474,8 @@ class Network:
 
     def _checked(self, x: Any) -> dict[str, np.ndarray]:
         """Returns the inputs by name, if they are those of the file exactly."""
-        arrays = {name: np.asarray(part) for name, part in _by_name(x).items()}
-        if len(arrays) == len(self.inputs) == 1:
-            arrays = dict(zip(self.inputs, arrays.values()))
-        wanted = {n: (None, *shape_of(d)[1:]) for n, d in self.inputs.items()}
-        received = {name: array.shape for name, array in arrays.items()}
-        fits = received.keys() == wanted.keys() and all(
-            len(shape) == len(wanted[name])
-            and all(w in (None, s) for s, w in zip(shape, wanted[name]))
-            for name, shape in received.items()
-        )
-        counts = {shape[0] for shape in received.values()} if fits else {0}
-        if len(counts) > 1 or 0 in counts:
-            raise ValueError(
-                "`x` must have the inputs of the file, at least one row of "
-                f"each, of the shapes {wanted}. Received: {received}"
-            )
+        shapes = {name: shape_of(d) for name, d in self.inputs.items()}
+        arrays = _fitting(x, shapes)
         for name, array in arrays.items():
             details = self.inputs[name]
             scale, _ = details["quantization"]
@@ -761,6 +751,32 @@ def _flat(x: Any) -> list:
     if isinstance(x, (list, tuple)):
         return [leaf for part in x for leaf in _flat(part)]
     return [x]
+
+
+def _fitting(x: Any, shapes: dict[str, list]) -> dict[str, np.ndarray]:
+    """Returns the parts of `x` by name, if they are a file's inputs exactly.
+
+    Args:
+        shapes: Those of the inputs by name; `None` is any size. The first
+            axis may have any.
+    """
+    arrays = {name: np.asarray(part) for name, part in _by_name(x).items()}
+    if len(arrays) == len(shapes) == 1:
+        arrays = dict(zip(shapes, arrays.values()))
+    wanted = {name: (None, *shape[1:]) for name, shape in shapes.items()}
+    received = {name: array.shape for name, array in arrays.items()}
+    fits = received.keys() == wanted.keys() and all(
+        len(shape) == len(wanted[name])
+        and all(w in (None, s) for s, w in zip(shape, wanted[name]))
+        for name, shape in received.items()
+    )
+    counts = {shape[0] for shape in received.values()} if fits else {0}
+    if len(counts) > 1 or 0 in counts:
+        raise ValueError(
+            "`x` must have the inputs of the file, at least one row of "
+            f"each, of the shapes {wanted}. Received: {received}"
+        )
+    return arrays
 
 
 def check_cast(array: np.ndarray, wanted: Any) -> None:

@@ -11,6 +11,7 @@ from keras import tree
 from tsn_keras.data import (
     check_finite,
     check_integers,
+    check_shapes,
     evaluation_batches,
     joined,
     num_rows,
@@ -53,6 +54,7 @@ def infer_task(
     """
     names, scores = _checked(model, tasks, batch, max_tasks)
     x = _as_arrays(x)
+    check_shapes(x, model.switch.inputs)
     check_finite(x, "x")
     count = num_rows(x)
     facts = {name: known_of(scores, model.bank[name]) for name in names}
@@ -176,6 +178,8 @@ def learn_inference(
     name = checks.consolidated_task(model, task)
     scores = scores_of(model)
     x = _as_arrays(validation_data, labelled=True)
+    check_shapes(x, model.switch.inputs)
+    check_finite(x, "validation_data")
     rows = np.linspace(0, num_rows(x) - 1, min(MOST_EXAMPLES, num_rows(x)))
     x = take_rows(x, rows.astype(int))
     outputs = None
@@ -203,7 +207,8 @@ def has_probabilities(model: keras.Model) -> bool:
     It is that of the task that the thread reads or trains.
     """
     names = [name.replace("_", "").lower() for name in _losses(model)]
-    return all("crossentropy" in name for name in names)
+    # Without a loss nobody knows what the outputs are.
+    return bool(names) and all("crossentropy" in name for name in names)
 
 
 def _losses(model: keras.Model) -> list[str]:

@@ -1,5 +1,6 @@
 """Tests of prediction without a task's name."""
 
+import dataclasses
 import os
 import tempfile
 
@@ -50,6 +51,23 @@ class FirstInput(Inference):
 
     def get_config(self):
         return {}
+
+
+@keras.saving.register_keras_serializable(package="test")
+@dataclasses.dataclass(eq=False)
+class Near(Inference):
+    """A score that is NaN far from the mean of all inputs."""
+
+    shift: float = 0.0
+    needs_outputs = False
+    widths = (32,)
+
+    def learn(self, x, outputs):
+        return [x.mean(keepdims=True)[0] + self.shift]
+
+    def score(self, stored, x, outputs):
+        with np.errstate(invalid="ignore"):
+            return np.log(1.0 - np.abs(x.mean(axis=1) - stored[0]))
 
 
 class InferTaskTest(parameterized.TestCase):
@@ -260,6 +278,26 @@ class BadInputTest(parameterized.TestCase):
         model.consolidate((x, y), verbose=0)
         with self.assertRaisesRegex(ValueError, "learn_inference.'a'"):
             model.infer_task(x)
+
+    def test_scores_that_are_no_numbers(self):
+        """Such an example fits the task least of all."""
+        model = make_model(inference=Near())
+        for number in range(2):
+            x, y = digits(number, VALIDATION)
+            x = x + 10.0 * number
+            model.add_task(f"task {number}", head=keras.layers.Dense(10))
+            model.fit(x, y, epochs=1, verbose=0)
+            model.consolidate((x, y), verbose=0)
+        for number in range(2):
+            x = digits(number, TEST)[0] + 10.0 * number
+            found = model.infer_task(x)
+            self.assertEqual(set(found.nearest), {f"task {number}"})
+            self.assertTrue(np.isfinite(found.unlikeness).all())
+        model.inference = Near(shift=5.0)
+        before = model.bank.to_bytes()
+        with self.assertRaisesRegex(ValueError, "not finite"):
+            model.learn_inference("task 0", digits(0, VALIDATION))
+        self.assertEqual(model.bank.to_bytes(), before)
 
     def test_shapes_that_no_network_sees(self):
         """The means would take parts of any number of entries."""

@@ -90,9 +90,13 @@ class Known:
     def standard(
         self, index: int, score: Inference, x: Any, outputs: Outputs
     ) -> np.ndarray:
-        """Returns one of the scores, in deviations from the task's mean."""
+        """Returns one of the scores, in deviations from the task's mean.
+
+        Examples whose score is no number fit the task least of all.
+        """
         found = score.score(self.arrays[index], x, outputs)
-        return (found - self.means[index]) / self.deviations[index]
+        found = (found - self.means[index]) / self.deviations[index]
+        return np.where(np.isnan(found), -np.inf, found)
 
 
 def learned(
@@ -163,6 +167,12 @@ def _codes(
         codes += coded
         decoded = [code.decode() for code in coded]
         found.append(np.float64(score.score(decoded, x, outputs)))
+    if not np.isfinite(found).all():
+        raise ValueError(
+            "The task cannot be told from others: for its own validation data "
+            "a score is not finite. Give another `inference`; if the task's "
+            "outputs are not finite either, learn it again."
+        )
     means = np.array([values.mean() for values in found])
     deviations = np.array([values.std() for values in found])
     deviations = np.maximum(deviations, SMALLEST_DEVIATION)

@@ -317,6 +317,8 @@ class Inferred(NamedTuple):
 
 def _inferred(total: np.ndarray, known: dict, batch: str) -> Inferred:
     """Returns the most likely tasks, from scores with a column for each."""
+    # What is no number fits least of all.
+    total = np.where(np.isnan(total), -np.inf, total)
     rows, best = np.arange(len(total)), total.argmax(axis=1)
     nearest = np.array(list(known), object)[best]
     lowest = np.array([facts["lowest"] for facts in known.values()])[best]

@@ -153,6 +153,8 @@ def _told_apart(
         batches = in_full_batches(x, size)
         outputs = [model(batch, training=False) for batch in batches]
         outputs = [np.asarray(o) for o in tree.flatten(joined(outputs))]
+        if not all(np.isfinite(output).all() for output in outputs):
+            return record
         x = take_rows(x, slice(len(outputs[0])))
     codes, facts = learned(scores, x, outputs)
     facts = {**record.facts, **facts}

@@ -71,7 +71,7 @@ METHODS = {
         lambda backbone, tasks, strength, seed: baselines.EWC(
             backbone, strength, seed=seed
         ),
-        strengths=(1.0, 10.0, 100.0, 1000.0),
+        strengths=(10.0, 100.0, 1e3, 1e4),
         copies=8,
     ),
     # A memory that is larger is never worse: the smallest that is about as good

@@ -1,6 +1,7 @@
 """Tests that tasks with equal heads share everything that is traced."""
 
 import keras
+import numpy as np
 from absl.testing import parameterized
 
 from tests.digits_tasks import (
@@ -9,6 +10,7 @@ from tests.digits_tasks import (
     begin,
     consolidate,
     digits,
+    learn,
     logits,
     make_model,
     mlp,
@@ -47,3 +49,24 @@ class RetracingTest(parameterized.TestCase):
         self.assertEqual(traces[-1], 1, msg=f"Traced in tasks {traces}")
         self.assertEqual(set(predict_traces), {predict_traces[0]})
         self.assertLen(model.heads.get_config()["heads"], 1)
+
+    def test_batches_of_all_sizes(self):
+        traces = []
+
+        @keras.saving.register_keras_serializable(package="test")
+        class Counts(keras.layers.Layer):
+            def call(self, x):
+                traces.append(x.shape[0])
+                return x + 0.0
+
+        model = make_model(mlp(16, [Counts()]))
+        learn(model, 0, epochs=1)
+        x, _ = digits(0, VALIDATION)
+        view = model.task("task 0")
+        expected = np.asarray(view(x))
+        traces.clear()
+        for size in (7, 8, 9, 1, 20, len(x), 33):
+            np.testing.assert_allclose(
+                np.asarray(view(x[:size])), expected[:size], atol=1e-5
+            )
+        self.assertEqual(traces, [None])

@@ -21,6 +21,7 @@ from tests.digits_tasks import (
 )
 from tsn_keras.bank import DamagedFileError
 from tsn_keras.inference import (
+    Confidence,
     Inference,
     InputMeans,
     detect_task_change,
@@ -70,6 +71,17 @@ class Near(Inference):
             return np.log(1.0 - np.abs(x.mean(axis=1) - stored[0]))
 
 
+@keras.saving.register_keras_serializable(package="test")
+class Noted(Confidence):
+    """Confidence that notes how many examples a task has predicted."""
+
+    examples: list[int] = []
+
+    def score(self, stored, x, outputs):
+        self.examples.append(len(outputs[0]))
+        return super().score(stored, x, outputs)
+
+
 class InferTaskTest(parameterized.TestCase):
     @parameterized.parameters(
         ("confidence", 0.5), ("input_means", 0.95), (FirstInput(), 0.4)
@@ -115,6 +127,18 @@ class InferTaskTest(parameterized.TestCase):
         self.assertTrue(np.isfinite(together.unlikeness).all())
         some = model.infer_task(x, tasks=["task 2", "task 0"])
         self.assertEqual(some.names, ("task 2", "task 0"))
+
+    def test_tasks_that_inputs_rule_out_predict_nothing(self):
+        model = learned([InputMeans(), Noted()])
+        x, _ = digits(1, TEST)
+        Noted.examples.clear()
+        model.infer_task(x)
+        self.assertBetween(sum(Noted.examples), len(x), COUNT * len(x) - 1)
+        found = model.infer_task(x, batch="together")
+        self.assertEqual(set(found.nearest), {"task 1"})
+        Noted.examples.clear()
+        model.infer_task(x + 100.0)
+        self.assertGreater(sum(Noted.examples), 0)
 
     def test_predict_and_evaluate(self):
         model = learned("input_means")

@@ -5,6 +5,7 @@ from tsn_keras.inference.inferred_tasks import (
     detect_task_change as detect_task_change,
 )
 from tsn_keras.inference.learning import Known as Known
+from tsn_keras.inference.learning import candidates as candidates
 from tsn_keras.inference.learning import get_scores as get_scores
 from tsn_keras.inference.learning import known_of as known_of
 from tsn_keras.inference.learning import learned as learned

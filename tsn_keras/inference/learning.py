@@ -25,6 +25,9 @@ NAMES = {"confidence": Confidence, "input_means": InputMeans}
 FACT = "inference"
 # The part of a task's own validation data that is called none of its own.
 FALSE_ALARMS = 0.05
+# A task that scores without predictions put so many deviations behind another
+# is not asked how sure it is: that hardly ever makes up for it.
+LEAD = 4.0
 # A score that is the same for all validation data tells them well apart.
 SMALLEST_DEVIATION = 1e-6
 
@@ -68,6 +71,23 @@ def _signature(scores: Sequence[Inference]) -> str:
 def needs_outputs(scores: Sequence[Inference]) -> bool:
     """Whether a task has to predict examples before they are scored."""
     return any(score.needs_outputs for score in scores)
+
+
+def candidates(total: np.ndarray, most: int | None) -> np.ndarray:
+    """Returns which tasks are worth a prediction, for each example.
+
+    Args:
+        total: What scores without predictions found, in deviations: a row for
+            each example and a column for each task.
+        most: How many tasks at most; `None` for all that come near the best.
+    """
+    with np.errstate(invalid="ignore"):
+        # All examples that fit no task at all are worth one.
+        chosen = ~(total.max(axis=1, keepdims=True) - total > LEAD)
+    if most is not None:
+        order = np.argsort(-total, axis=1, kind="stable")
+        np.put_along_axis(chosen, order[:, most:], False, axis=1)
+    return chosen
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,6 +52,8 @@ BLANK = b"0" * 64
 # Where a task file has its JSON text, and what says that it has a checksum.
 TASK = "task.json"
 SIGNED = "TSN_KERAS_SIGNED"
+# A task that its inputs put so many deviations behind another predicts nothing.
+LEAD = 4.0
 # Whether each example is of a task of its own.
 BATCHES = "example", "together"
 
@@ -197,8 +199,9 @@ class TaskRunner:
             x: As in `predict`.
             tasks: Names to choose from; all of the file by default.
             batch: `"example"`, or `"together"` if all are of one task.
-            max_tasks: How many tasks predict the examples at most: those that
-                scores without predictions put first. By default all do.
+            max_tasks: How many tasks predict an example at most, of those
+                that scores without predictions put first. By default all that
+                these do not rule out.
 
         Raises:
             ValueError: If the file does not say what tells its tasks apart.
@@ -340,8 +343,10 @@ def _candidates(
     total: np.ndarray, max_tasks: int | None, known: list[dict]
 ) -> np.ndarray:
     """Returns which tasks may predict which examples."""
+    with np.errstate(invalid="ignore"):
+        candidates = ~(total.max(axis=1, keepdims=True) - total > LEAD)
     if max_tasks is None:
-        return np.ones(total.shape, bool)
+        return candidates
     if type(max_tasks) is not int:
         _refuse("max_tasks", "an integer or None", max_tasks)
     if max_tasks < 1:
@@ -354,8 +359,7 @@ def _candidates(
             f"file has none. Received: max_tasks={max_tasks}. Leave it out."
         )
     order = np.argsort(-total, axis=1, kind="stable")
-    candidates = np.zeros(total.shape, bool)
-    np.put_along_axis(candidates, order[:, :max_tasks], True, axis=1)
+    np.put_along_axis(candidates, order[:, max_tasks:], False, axis=1)
     return candidates
 
 

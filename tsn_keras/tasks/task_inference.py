@@ -21,6 +21,7 @@ from tsn_keras.inference import (
     Inference,
     InferredTasks,
     Known,
+    candidates,
     get_scores,
     known_of,
     learned,
@@ -49,8 +50,9 @@ def infer_task(
         x: Inputs as `predict` takes them: a nest of arrays, or a data set.
         tasks: Names to choose from; by default all that are consolidated.
         batch: `"example"`, or `"together"` if all are of one task.
-        max_tasks: How many tasks predict the examples at most, those that
-            scores without predictions put first. By default all do.
+        max_tasks: How many tasks predict an example at most, of those that
+            scores without predictions put first. By default all that these
+            do not rule out.
     """
     names, scores = _checked(model, tasks, batch, max_tasks)
     x = _as_arrays(x)
@@ -136,15 +138,9 @@ def _of_outputs(
     facts: dict[str, Known],
     max_tasks: int | None,
 ) -> np.ndarray:
-    """Scores of what tasks predict, where they are among the first."""
-    found = np.zeros_like(total)
-    if max_tasks is not None and max_tasks < len(facts):
-        order = np.argsort(-total, axis=1, kind="stable")
-        found[:] = -np.inf
-        chosen = np.zeros(total.shape, bool)
-        np.put_along_axis(chosen, order[:, :max_tasks], True, axis=1)
-    else:
-        chosen = np.ones(total.shape, bool)
+    """Scores of what tasks predict, where they may be the most likely."""
+    chosen = candidates(total, max_tasks)
+    found = np.where(chosen, 0.0, -np.inf)
     for column, name in enumerate(facts):
         rows = np.flatnonzero(chosen[:, column])
         if not rows.size:

@@ -250,34 +250,44 @@ def _tensors(batch: Any) -> Any:
 def _with_kept_trace(
     function: Callable, tracing: contextlib.AbstractContextManager
 ) -> Callable:
-    """Returns a function that keeps the trace for its first kind of data.
+    """Returns a function that keeps a trace for its first kind of data.
 
     TensorFlow looks for a trace by the types of all arguments in each call,
-    which is felt where they are many or the network is small.
+    which is felt where they are many or the network is small. A second trace
+    is kept for batches of any size, once another size comes.
 
     Args:
         function: Of a nest of tensors, traced or run eagerly.
         tracing: Is held while the function may be traced.
     """
-    trace, kind = None, None
+    # The kind of data and its trace.
+    exact, of_any_size = (None, None), (None, None)
     known = set()
 
     def call(data: Any) -> Any:
-        nonlocal trace, kind
+        nonlocal exact, of_any_size
         found = _kind_of(data)
-        if trace is not None and found == kind:
-            return trace(data)
+        if found is not None:
+            if found == exact[0]:
+                return exact[1](data)
+            if of_any_size[1] and _of_any_size(found) == of_any_size[0]:
+                return of_any_size[1](data)
         if repr(found) in known:
             return function(data)
         with tracing:
             can_keep = hasattr(function, "get_concrete_function")
             if found is None or tf.config.functions_run_eagerly():
                 return function(data)
-            if trace is None and can_keep:
-                made = function.get_concrete_function(data)
-                # In this order, for threads that read both.
-                kind, trace = found, made
-                return trace(data)
+            if exact[1] is None and can_keep:
+                exact = found, function.get_concrete_function(data)
+                return exact[1](data)
+            if can_keep and of_any_size[1] is None:
+                kind = _of_any_size(found)
+                if kind == _of_any_size(exact[0]):
+                    values = [values for _, values in data]
+                    made = function.get_concrete_function([*zip(kind, values)])
+                    of_any_size = kind, made
+                    return made(data)
             outputs = function(data)
             if can_keep:
                 known.add(repr(found))
@@ -287,8 +297,17 @@ def _with_kept_trace(
 
 
 def _kind_of(data: Any) -> Any:
-    """Returns the batches' structure, shapes and types; `None` for odd ones."""
+    """Returns the batches' shapes and types; `None` for odd ones."""
     batches = [batch for batch, _ in data]
     if not all(isinstance(part, tf.Tensor) for part in tree.flatten(batches)):
         return None
-    return tree.map_structure(lambda p: (tuple(p.shape), p.dtype), batches)
+    return tree.map_structure(
+        lambda p: tf.TensorSpec(p.shape, p.dtype), batches
+    )
+
+
+def _of_any_size(kind: Any) -> Any:
+    """Returns a kind of batches without their size."""
+    return tree.map_structure(
+        lambda p: tf.TensorSpec([None, *p.shape[1:]], p.dtype), kind
+    )

@@ -44,7 +44,12 @@ flags.DEFINE_string("not_mnist", None, "The folder `notMNIST_small`.")
 define_choices(
     "benchmark", ["permuted_mnist"], list(BENCHMARKS), "What is learned."
 )
-define_choices("method", list(METHODS), list(METHODS), "Who learns it.")
+define_choices(
+    "method",
+    [name for name, method in METHODS.items() if not method.is_variant],
+    list(METHODS),
+    "Who learns it.",
+)
 flags.DEFINE_enum("preset", PAPER, PRESETS, "How many tasks and epochs.")
 flags.DEFINE_enum("order", NATURAL, ORDERS, "Of classes, if tasks have some.")
 flags.DEFINE_list("seeds", ["0"], "A job for each.")

@@ -24,6 +24,7 @@ from absl import app, flags, logging
 import tsn_keras
 from examples.choices import define_choices
 from examples.progress import progress
+from examples.published_benchmarks.networks import six_convolutions
 from tsn_keras.evaluation.run_identity import describe_tasks
 from tsn_keras.files import complete_file
 
@@ -63,8 +64,6 @@ define_choices(
 )
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 
-POOLED = (1, 3)
-DROPPED = (1, 2, 3, 4)
 BATCH_SIZE = 64
 NUM_CLASSES = 10
 # What the dense networks depend on, beside the tasks.
@@ -81,33 +80,11 @@ SPARSITY = {
 }
 # 250 validation images are too few to tell widths apart.
 WIDTH = 4
-# Moving statistics at Keras' 0.99 lag behind masks that change this often.
-MOMENTUM = 0.9
 
 
 def make_backbone() -> keras.Sequential:
-    stages = [keras.Input((32, 32, 3))]
-    for index, channels in enumerate(map(int, FLAGS.channels)):
-        stages += [
-            layers.Conv2D(
-                channels,
-                3,
-                strides=1 if index else 2,
-                padding="same",
-                use_bias=False,
-                name=f"convolution_{index}",
-            ),
-            layers.BatchNormalization(
-                momentum=MOMENTUM, name=f"normalization_{index}"
-            ),
-            layers.ReLU(name=f"relu_{index}"),
-        ]
-        if index in POOLED:
-            stages.append(layers.MaxPooling2D(name=f"pooling_{index}"))
-        if FLAGS.dropout and index in DROPPED:
-            stages.append(layers.Dropout(FLAGS.dropout))
-    stages.append(layers.GlobalAveragePooling2D(name="pooling"))
-    return keras.Sequential(stages)
+    channels = list(map(int, FLAGS.channels))
+    return six_convolutions((32, 32, 3), channels, FLAGS.dropout)
 
 
 def compile_model(model: keras.Model, steps: int, loss=None) -> None:

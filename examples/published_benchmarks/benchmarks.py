@@ -249,6 +249,16 @@ BENCHMARKS = {
         batch_size=64,
         gigabytes=1.5,
     ),
+    # Not published: a network that any machine can train.
+    "split_cifar100_convnet": Benchmark(
+        "Split CIFAR-100, 10 tasks of 10 classes, a small ConvNet of ours",
+        split_cifar100,
+        networks.six_convolutions,
+        num_tasks={PAPER: 10, SHORT: 3},
+        epochs={PAPER: 25, SHORT: 5},
+        batch_size=64,
+        gigabytes=1.5,
+    ),
     "cifar100_superclasses": Benchmark(
         "CIFAR-100 superclasses, 20 tasks of 5 classes, LeNet",
         superclasses,

@@ -20,8 +20,13 @@ from examples.published_benchmarks.benchmarks import (
     check_memory,
 )
 from examples.published_benchmarks.methods import METHODS
+from tsn_keras.bank import BudgetError
 from tsn_keras.baselines import choose_strength
-from tsn_keras.evaluation import ScenarioRun
+from tsn_keras.evaluation import (
+    ScenarioRun,
+    average_accuracy,
+    backward_transfer,
+)
 from tsn_keras.files import complete_file
 
 SETTINGS_FILE, STRENGTH_FILE = "settings.json", "strength.json"
@@ -122,20 +127,21 @@ def run_job(job: Job, places: Places) -> dict[str, Any]:
 
     strength, accuracies = _strength(job, make, tasks, folder)
     run = ScenarioRun(make(strength), tasks, folder, resume=method.resumes)
-    while run.remaining:
-        head = keras.layers.Dense(run.remaining[0].num_classes)
-        run.learn(head, epochs=settings["epochs"])
+    _learn_all(run, settings["epochs"])
     report = run.finish({**job.identity(), **settings})
-    metrics, capacity = report["metrics"], report["capacity"]
+    capacity = report["capacity"]
+    # Of the tasks that there was room for.
+    matrix = run.matrix.values[: run.learned, : run.learned]
     return {
         **job.identity(),
         "settings": settings,
         "strength": strength,
         "validated": accuracies,
-        "accuracy": metrics["average_accuracy"],
-        "worst": float(np.min(run.matrix.values[-1])),
-        "backward_transfer": metrics["backward_transfer"],
-        "accuracies": [round(float(a), 4) for a in run.matrix.values[-1]],
+        "learned": run.learned,
+        "accuracy": average_accuracy(matrix),
+        "worst": float(np.min(matrix[-1])),
+        "backward_transfer": backward_transfer(matrix),
+        "accuracies": [round(float(a), 4) for a in matrix[-1]],
         "bit_exact": report["bit_exact"],
         "bytes": capacity["bytes"],
         "total_bytes": capacity["total_bytes"],
@@ -145,6 +151,18 @@ def run_job(job: Job, places: Places) -> dict[str, Any]:
         "inference_ms": round(inference_ms(run.model, tasks[0]), 2),
         "peak_megabytes": round(peak_bytes() / 1e6),
     }
+
+
+def _learn_all(run: ScenarioRun, epochs: int) -> None:
+    """Learns the tasks that remain, as many as the network has room for."""
+    while run.remaining:
+        head = keras.layers.Dense(run.remaining[0].num_classes)
+        try:
+            run.learn(head, epochs=epochs)
+        except BudgetError as error:
+            print(f"After {run.learned} tasks: {error}", flush=True)
+            run.model.discard_task()
+            return
 
 
 def inference_ms(model: keras.Model, task: Any) -> float:

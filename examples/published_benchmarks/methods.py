@@ -28,6 +28,8 @@ class Method:
             not, it begins anew.
         copies: Networks that are held in memory at a time, roughly: values,
             gradients, the optimizer's, and what the method keeps.
+        is_variant: Whether it is one of another method, in the table only
+            where it was run.
     """
 
     title: str
@@ -36,16 +38,29 @@ class Method:
     tolerance: float = 0.0
     resumes: bool = True
     copies: int = 5
+    is_variant: bool = False
+
+
+def ours(title: str, **strategies: Any) -> Method:
+    """Returns our method with the default strategies but for some."""
+    return Method(
+        title,
+        lambda backbone, tasks, strength, seed: tsn_keras.ContinualModel(
+            backbone, seed=seed, **strategies
+        ),
+        copies=10,
+        is_variant=bool(strategies),
+    )
 
 
 METHODS = {
-    "ours": Method(
-        "tsn_keras, defaults",
-        lambda backbone, tasks, strength, seed: tsn_keras.ContinualModel(
-            backbone, seed=seed
-        ),
-        copies=10,
+    "ours": ours("tsn_keras, defaults"),
+    # What each mechanism is worth.
+    "no_pruning": ours("tsn_keras without pruning", pruning=None),
+    "no_quantization": ours(
+        "tsn_keras without quantization", quantization=None
     ),
+    "no_sharing": ours("tsn_keras without sharing", sharing="never"),
     "separate": Method(
         "separate networks",
         lambda backbone, tasks, strength, seed: baselines.SeparateNetworks(

@@ -85,6 +85,8 @@ def _table(name: str, lines: Sequence[Line]) -> str:
     rows = []
     for method, facts in METHODS.items():
         own = [line for line in lines if line["method"] == method]
+        if facts.is_variant and not own:
+            continue
         known = ACCURACIES.get(name, {}).get(method)
         published = f"{100 * known[0]:.2f} % ({known[1]})" if known else ""
         cells = [""] * 8
@@ -107,7 +109,7 @@ def _table(name: str, lines: Sequence[Line]) -> str:
                 _spread(_of(own, "inference_ms"), "{:.1f}"),
             ]
         count = str(len(own))
-        title = facts.title + _strengths(own)
+        title = facts.title + _strengths(own) + _learned(own)
         rows.append(
             (title, count, *cells, published, status(name, method, own))
         )
@@ -130,6 +132,16 @@ def _of(lines: Iterable[Line], key: str) -> list[float]:
 def _strengths(lines: Sequence[Line]) -> str:
     chosen = {line["strength"] for line in lines} - {None}
     return f" ({', '.join(f'{s:g}' for s in sorted(chosen))})" if chosen else ""
+
+
+def _learned(lines: Sequence[Line]) -> str:
+    """Returns how many tasks there was room for, if not for all."""
+    of = [line["settings"]["num_tasks"] for line in lines]
+    # Lines of before had learned all.
+    counts = [line.get("learned", all_) for line, all_ in zip(lines, of)]
+    if counts == of:
+        return ""
+    return f", room for {_spread(counts, '{:.0f}')} of {of[0]} tasks"
 
 
 def _spread(values: list[float], form: str, factor: float = 1.0) -> str:
@@ -159,6 +171,8 @@ def draw(lines: Sequence[Line], folder: pathlib.Path) -> list[pathlib.Path]:
         ]
         points = {}
         for method, facts in METHODS.items():
+            if facts.is_variant:
+                continue
             same = [line for line in own if line["method"] == method]
             if same:
                 points[facts.title] = (

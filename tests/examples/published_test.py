@@ -1,6 +1,7 @@
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 from absl.testing import absltest
 
@@ -60,6 +61,18 @@ class PublishedTest(absltest.TestCase):
             ValueError, "--batch_size=10 instead of 5.*another --work_dir"
         ):
             jobs.run_job(job, jobs.Places(str(self.folder)))
+
+    def test_as_many_tasks_as_there_is_room_for(self):
+        make_tiny_imagenet(self.folder)
+        dense = methods.ours("dense", pruning=None, quantization=None)
+        job = jobs.Job("tiny_imagenet", "dense", 0, "short", "natural", 2)
+        folders = (("tiny_imagenet", str(self.folder)),)
+        with mock.patch.dict(methods.METHODS, dense=dense):
+            line = jobs.run_job(
+                job, jobs.Places(str(self.folder), folders=folders)
+            )
+        self.assertEqual((line["learned"], len(line["accuracies"])), (1, 1))
+        self.assertGreater(line["fraction"], 1.0)
 
     def test_every_method_is_made_for_every_benchmark(self):
         for benchmark in BENCHMARKS.values():

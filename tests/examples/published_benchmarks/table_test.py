@@ -52,6 +52,14 @@ class TableTest(absltest.TestCase):
         self.assertIn("TinyImageNet, 40 tasks", text)
         self.assertIn("Not run here.", text)
 
+    def test_a_variant_is_there_where_it_was_run(self):
+        self.assertNotIn("without pruning", table.make_tables([make_line()]))
+        line = make_line("no_pruning", 0.9, strength=None, learned=4)
+        title = row_of(table.make_tables([line]), "tsn_keras without pr")[0]
+        self.assertEqual(
+            title, "tsn_keras without pruning, room for 4 of 10 tasks"
+        )
+
     def test_page_and_picture(self):
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         page = folder / "page.md"

@@ -42,6 +42,18 @@ class ToleranceTest(parameterized.TestCase):
         error = make(-math.e, 10, lower_is_better=True)
         self.assertAlmostEqual(error.allowed(), 0.01 * math.e)
 
+    @parameterized.parameters(50, 250, 300, 334, 1000, 10_000)
+    def test_no_share_of_less_than_an_example(self, num_examples):
+        """One point of an accuracy, 0.3 of it for what follows the rounds."""
+        tolerance = make(0.9, num_examples)
+        of_rounds = 0.01 if num_examples < 334 else 0.007
+        self.assertAlmostEqual(tolerance.allowed_of_rounds(), of_rounds)
+        self.assertAlmostEqual(tolerance.promised, 0.89)
+        self.assertLessEqual(tolerance.allowed_of_rounds(1e-3), 1e-3)
+        # Errors come in any steps.
+        error = make(-2.0, num_examples, lower_is_better=True)
+        self.assertAlmostEqual(error.allowed_of_rounds(), 0.014)
+
     def test_what_was_learned_by_heart_may_go_as_far_as_can_be_told(self):
         """One point of 90 % is a third of chance with 55 examples."""
         may = [make(0.9, n).allowed_of_training(1.0) for n in (10, 55)]

@@ -259,7 +259,7 @@ class Consolidation:
         pruned = self.quality(self._kernels)
         self._progress.end("prune")
         if self._quantization is not None:
-            self._quantize(pruned - self._allowed_codes())
+            self._quantize(self._lowest_of_codes(pruned))
         self._keep_budget()
         quantized = self.quality(self._kernels)
         private = self._store_private()
@@ -330,6 +330,14 @@ class Consolidation:
             share += PRUNING_SHARE
         own = self._tolerance.allowed(self._quantization.tolerance)
         return min(own, share * self._tolerance.allowed())
+
+    def _lowest_of_codes(self, pruned: float) -> float:
+        """Returns the lowest quality that codes may have."""
+        lowest = pruned - self._allowed_codes()
+        if self._finds_sparsity:
+            # Rounds may have lost what others can make no use of.
+            lowest = max(lowest, min(pruned, self._tolerance.promised))
+        return lowest
 
     def _keep_budget(self) -> None:
         """Drops the smallest own slots until the bytes keep the budget."""
@@ -556,7 +564,7 @@ class PrivateStorage:
                 narrowest,
             )
         else:
-            promised = self._tolerance.quality - self._tolerance.allowed()
+            promised = self._tolerance.promised
             floor = max(before - self._example, promised)
             if before < promised:
                 # What is missed already cannot be kept.

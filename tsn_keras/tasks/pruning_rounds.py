@@ -11,7 +11,7 @@ from tsn_keras.layers import read
 from tsn_keras.tasks.quality import Validation
 from tsn_keras.tasks.retraining import Retraining
 from tsn_keras.tasks.snapshot import Snapshot
-from tsn_keras.tasks.tolerance import PRUNING_SHARE, Tolerance
+from tsn_keras.tasks.tolerance import Tolerance
 from tsn_keras.tasks.training import watch_gradients
 
 # The steps of a round as a part of those of `fit`, and the fewest, unless that
@@ -196,8 +196,8 @@ class PruningRounds:
         return math.ceil(self._strategy.effort * steps)
 
     def _is_good(self, state: "_Round") -> bool:
-        allowed = self._tolerance.allowed(self._strategy.tolerance)
-        lowest = self._tolerance.quality - PRUNING_SHARE * allowed
+        allowed = self._tolerance.allowed_of_rounds(self._strategy.tolerance)
+        lowest = self._tolerance.quality - allowed
         # NaN compares false.
         if not state.quality >= lowest - ROUNDING:
             return False

@@ -5,7 +5,8 @@ import math
 
 # Each part of a consolidation may lose so much of all that may be lost, from
 # the quality that it finds: what an earlier part has won is not spent. Without
-# rounds of pruning their share is the quantization's.
+# rounds of pruning their share is the quantization's. Where the shares of the
+# others are less than one example together, rounds may lose all.
 PRUNING_SHARE = 0.7
 QUANTIZATION_SHARE = 0.2
 PRIVATE_SHARE = 0.1
@@ -60,6 +61,24 @@ class Tolerance:
             return part * abs(self.quality)
         mistakes = (1.0 - self.quality) / (1.0 - NEARLY_PERFECT)
         return part * min(1.0, mistakes)
+
+    @property
+    def promised(self) -> float:
+        """The lowest quality that the task as a whole may have."""
+        return self.quality - self.allowed()
+
+    def allowed_of_rounds(self, part: float | None = None) -> float:
+        """Returns what rounds of pruning may lose of the quality.
+
+        Args:
+            part: As of `allowed`.
+        """
+        allowed = self.allowed(part)
+        others = (1.0 - PRUNING_SHARE) * allowed * self.num_examples
+        if self.is_fraction and others < 1.0:
+            # An accuracy comes in examples: nobody else could use it.
+            return allowed
+        return PRUNING_SHARE * allowed
 
     @property
     def is_chance(self) -> bool:

@@ -224,7 +224,9 @@ class InputMeans(Inference):
                 f"`x` has {parts.shape[1]} entries a row, and the task learned "
                 f"{mean.size}. Give inputs of the same shape."
             )
-        return -np.square(parts - mean).mean(axis=1, dtype=np.float64)
+        far = parts - mean
+        # No array of squares: there may be many tasks.
+        return -np.einsum("ij,ij->i", far, far) / np.float64(mean.size)
 
     def portable(
         self, stored: Sequence[np.ndarray], outputs: Sequence[str]
@@ -253,8 +255,10 @@ class InputMeans(Inference):
                 f"{[part.dtype.name for part in parts]}. Give "
                 "`inference=tsn_keras.inference.Confidence()`."
             )
-        rows = [p.astype(np.float32).reshape(len(p), -1) for p in parts]
-        rows = np.concatenate(rows, axis=1)
+        parts = [part.reshape(len(part), -1) for part in parts]
+        rows = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        # Sums depend on how entries lie in memory.
+        rows = np.ascontiguousarray(rows, np.float32)
         size = rows.shape[1]
         if size <= self.most:
             return rows

@@ -50,6 +50,9 @@ class ToleranceTest(parameterized.TestCase):
         self.assertAlmostEqual(tolerance.allowed_of_rounds(), of_rounds)
         self.assertAlmostEqual(tolerance.promised, 0.89)
         self.assertLessEqual(tolerance.allowed_of_rounds(1e-3), 1e-3)
+        # With few mistakes less is chance.
+        sure = make(0.98, num_examples).allowed_of_rounds()
+        self.assertAlmostEqual(sure, 0.01 if num_examples < 100 else 0.007)
         # Errors come in any steps.
         error = make(-2.0, num_examples, lower_is_better=True)
         self.assertAlmostEqual(error.allowed_of_rounds(), 0.014)

@@ -6,7 +6,8 @@ import math
 # Each part of a consolidation may lose so much of all that may be lost, from
 # the quality that it finds: what an earlier part has won is not spent. Without
 # rounds of pruning their share is the quantization's. Where the shares of the
-# others are less than one example together, rounds may lose all.
+# others are less than one example together, and chance is more than all that
+# may be lost, rounds may lose all.
 PRUNING_SHARE = 0.7
 QUANTIZATION_SHARE = 0.2
 PRIVATE_SHARE = 0.1
@@ -75,8 +76,9 @@ class Tolerance:
         """
         allowed = self.allowed(part)
         others = (1.0 - PRUNING_SHARE) * allowed * self.num_examples
-        if self.is_fraction and others < 1.0:
-            # An accuracy comes in examples: nobody else could use it.
+        if self.is_fraction and self.is_chance and others < 1.0:
+            # An accuracy comes in examples: nobody else could use it. Losses
+            # and training examples have a say as well.
             return allowed
         return PRUNING_SHARE * allowed
 

@@ -82,10 +82,11 @@ def status(name: str, method: str, lines: Sequence[Line]) -> str:
 
 
 def _table(name: str, lines: Sequence[Line]) -> str:
-    rows = []
+    """Returns a row for each method; of other protocols, if it was run."""
+    rows, is_published = [], all(map(is_as_published, lines))
     for method, facts in METHODS.items():
         own = [line for line in lines if line["method"] == method]
-        if facts.is_variant and not own:
+        if not own and (facts.is_variant or not is_published):
             continue
         known = ACCURACIES.get(name, {}).get(method)
         published = f"{100 * known[0]:.2f} % ({known[1]})" if known else ""

@@ -46,6 +46,7 @@ class TableTest(absltest.TestCase):
         shorter = make_line("wsn", 0.9614, settings={**PAPER, "epochs": 1})
         text = table.make_tables([*lines, shorter])
         self.assertIn("| not run as published |", text)
+        self.assertEqual(text.count("| experience replay"), 1)
         # One table for each protocol, and what was not run at all.
         self.assertIn("10 tasks, 1 epoch, batches of 10", text)
         self.assertIn("10 tasks, 5 epochs, batches of 10", text)

@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import pathlib
 import sys
 import tempfile
 import types
@@ -91,6 +92,15 @@ class PlotsTest(parameterized.TestCase):
     def test_no_result(self):
         plot_accuracy_against_bytes({}, self.path)
         self.assert_picture()
+
+    def test_what_is_far_below_stands_at_the_edge(self):
+        results = {"good": (0.97, 0.1), "near": (0.9, 0.1), "bad": (0.41, 1.0)}
+        path = pathlib.Path(self.path).with_suffix(".svg")
+        plot_accuracy_against_bytes(results, path)
+        written = path.read_text()
+        self.assertIn("<!-- bad (41 %) -->", written)
+        self.assertIn("<!-- near -->", written)
+        self.assertNotIn("<!-- 60 -->", written)
 
     def test_published_numbers_are_fractions(self):
         for rows in PUBLISHED.values():

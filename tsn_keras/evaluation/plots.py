@@ -1,5 +1,6 @@
 """Pictures of what a run measured, and of what its weight bank holds."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,8 +30,11 @@ _LABEL = {
 # Names are no mathematics, whatever dollars they hold.
 _AS_IT_IS = {"parse_math": False, "usetex": False}
 _LONGEST_NAME, _LONGEST_TITLE = 32, 90
-# Where a name may stand beside a point: right or left, above or below.
-_SIDES = (1, 1), (-1, 1), (1, -1), (-1, -1)
+# Where a name may stand beside a point: right or left, above or below, near or
+# farther off.
+_SIDES = tuple((x, s * y) for y in (1, 3, 5) for s in (1, -1) for x in (1, -1))
+# Accuracies so far below the best are not drawn where they are.
+_FAR_BELOW = 0.12
 # Beyond this many tasks the numbers in the cells can no longer be read.
 _MAX_ANNOTATED = 20
 
@@ -154,6 +158,8 @@ def plot_accuracy_against_bytes(
 ) -> None:
     """Draws results beside published ones.
 
+    What is far below the best stands at the lower edge, with its accuracy.
+
     Args:
         results: Of each run its average accuracy, between 0 and 1, and its part
             of one dense network, as `capacity().fraction`.
@@ -187,12 +193,15 @@ def plot_accuracy_against_bytes(
     axes.set_xscale("log")
     if points:
         _, accuracies, parts = zip(*points)
-        axes.set_xlim(min(parts) / 1.6, max(parts) * 1.6)
-        margin = 0.1 * np.ptp(accuracies) or 0.01
-        low, high = min(accuracies) - margin, max(accuracies) + margin
+        # Names want room on both sides.
+        axes.set_xlim(min(parts) / 2.0, max(parts) * 3.0)
+        near = [a for a in accuracies if a >= max(accuracies) - _FAR_BELOW]
+        margin = 0.1 * np.ptp(near) or 0.01
+        low, high = min(near) - margin, max(near) + margin
         axes.set_ylim(100 * low, 100 * high)
+        ours, others = _not_below(ours, low), _not_below(others, low)
     kinds = [
-        (ours, _OURS, "o", "tsn_keras, every byte of the bank"),
+        (ours, _OURS, "o", "measured, every byte counted"),
         (others, _INK, "s", SOURCE),
     ]
     _draw_points(axes, kinds)
@@ -379,6 +388,16 @@ def _as_they_are(legend):
         text.update(_AS_IT_IS)
 
 
+def _not_below(points, lowest):
+    """Puts lower points at the lowest place, with their accuracy."""
+
+    def at_the_edge(name, accuracy, part):
+        name = shortened(name, _LONGEST_NAME)
+        return f"{name} ({100 * accuracy:.0f} %)", lowest, part
+
+    return [p if p[1] >= lowest else at_the_edge(*p) for p in points]
+
+
 def _draw_points(axes, kinds):
     """Draws points, and names beside them that do not lie on each other."""
     for points, colour, marker, label in kinds:
@@ -386,6 +405,8 @@ def _draw_points(axes, kinds):
             _, accuracies, parts = zip(*points)
             percent = [100 * accuracy for accuracy in accuracies]
             style = {"marker": marker, "color": colour, "label": label}
+            # Those at the edge are seen whole.
+            style["clip_on"] = False
             axes.plot(parts, percent, linestyle="none", **style)
     # Where things are is known once they were laid out.
     axes.figure.draw_without_rendering()
@@ -399,7 +420,13 @@ def _draw_points(axes, kinds):
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     for name, *place, colour in places:
         boxes = {s: _text_box(to_pixels(place), name, s) for s in _SIDES}
-        free = [s for s in _SIDES if not any(_meet(boxes[s], t) for t in taken)]
+        edges = [0, 0, *axes.figure.get_size_inches() * axes.figure.dpi]
+        free = [
+            s
+            for s in _SIDES
+            if not any(_meet(boxes[s], t) for t in taken)
+            and _is_within(boxes[s], edges)
+        ]
         side = (free or _SIDES)[0]
         taken.append(boxes[side])
         axes.annotate(
@@ -420,14 +447,24 @@ def _text_box(at, text, side):
     points = 100 / 72
     ends = 6 * points, (6 + 4.6 * text_width(text)) * points
     left, right = sorted(at[0] + end * side[0] for end in ends)
-    ends = 6 * points, 16 * points
-    low, high = sorted(at[1] + end * side[1] for end in ends)
+    near = 6 * points * side[1]
+    low, high = sorted((near, near + math.copysign(10 * points, side[1])))
+    low, high = at[1] + low, at[1] + high
     return left, low, right, high
 
 
 def _meet(one, other):
     beside = one[2] < other[0] or other[2] < one[0]
     return not (beside or one[3] < other[1] or other[3] < one[1])
+
+
+def _is_within(box, edges):
+    return (
+        box[0] >= edges[0]
+        and box[1] >= edges[1]
+        and box[2] <= edges[2]
+        and box[3] <= edges[3]
+    )
 
 
 def _whole_numbers(axis):

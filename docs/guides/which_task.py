@@ -97,7 +97,7 @@ for number, name in tsn_keras.inference.detect_task_change(model, stream):
 | --- | --- | --- |
 | `"confidence"`, the default | tasks of which a network knows its own: how sure each is | a prediction for each task; 16 bytes a task |
 | `"input_means"` | inputs that differ as such: other sensors, pixels in other orders, drawings and photographs | no prediction; half a byte for each input, 1,024 at most |
-| both, as above | what either does | with `infer_task(x, max_tasks=3)` three predictions of each example, however many tasks there are |
+| both, as above | what either does | predictions of the tasks that the inputs do not rule out; with `infer_task(x, max_tasks=3)` three of each example, however many tasks there are |
 
 A model that was learned without it learns it later, and no task changes:
 """

@@ -1789,7 +1789,8 @@ NOT_CALLED = {
     "bank": "BudgetError Capacity Component ComponentDraft DamagedFileError "
     "KernelUsage "
     "PlaneView PrivateCode TaskRecord widest_width",
-    "inference": "InferredTasks Known get_scores known_of learned portable "
+    "inference": "InferredTasks Known candidates get_scores known_of learned "
+    "portable "
     "needs_outputs",
     "layers": "MaskedKernel assign call_given computing_with "
     "computing_with_own_values counting_parameters given_value "

@@ -18,7 +18,8 @@ ROOMS = sorted(
 # What rooms give to other rooms, and not to users.
 HOUSE = {
     "bank": "CONSTANT_WIDTH ComponentDraft FLOAT_WIDTH HALF_WIDTH widest_width",
-    "inference": "Known get_scores known_of learned needs_outputs portable",
+    "inference": "Known candidates get_scores known_of learned needs_outputs "
+    "portable",
     "layers": "Kernels MaskedKernel assign call_given computing_with "
     "computing_with_own_values counting_parameters given_value "
     "has_given_values "

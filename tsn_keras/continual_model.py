@@ -409,9 +409,8 @@ class ContinualModel(keras.Model):
             x: Inputs: a nest of arrays, or a data set.
             tasks: Names to choose from; by default all that are consolidated.
             batch: `"example"`, or `"together"` if all are of one task.
-            max_tasks: How many tasks predict an example at most, of those
-                that scores without predictions put first. By default all that
-                these do not rule out.
+            max_tasks: How many tasks predict an example at most. By default
+                all that scores without predictions do not rule out.
         """
         return infer_task(self, x, tasks, batch, max_tasks)
 

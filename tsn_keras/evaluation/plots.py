@@ -390,12 +390,12 @@ def _as_they_are(legend):
 
 def _not_below(points, lowest):
     """Puts lower points at the lowest place, with their accuracy."""
-
-    def at_the_edge(name, accuracy, part):
-        name = shortened(name, _LONGEST_NAME)
-        return f"{name} ({100 * accuracy:.0f} %)", lowest, part
-
-    return [p if p[1] >= lowest else at_the_edge(*p) for p in points]
+    return [
+        (name, accuracy, part)
+        if accuracy >= lowest
+        else (f"{shortened(name, 24)} ({100 * accuracy:.0f} %)", lowest, part)
+        for name, accuracy, part in points
+    ]
 
 
 def _draw_points(axes, kinds):
@@ -405,9 +405,7 @@ def _draw_points(axes, kinds):
             _, accuracies, parts = zip(*points)
             percent = [100 * accuracy for accuracy in accuracies]
             style = {"marker": marker, "color": colour, "label": label}
-            # Those at the edge are seen whole.
-            style["clip_on"] = False
-            axes.plot(parts, percent, linestyle="none", **style)
+            axes.plot(parts, percent, linestyle="none", clip_on=False, **style)
     # Where things are is known once they were laid out.
     axes.figure.draw_without_rendering()
     places = [
@@ -420,12 +418,12 @@ def _draw_points(axes, kinds):
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     for name, *place, colour in places:
         boxes = {s: _text_box(to_pixels(place), name, s) for s in _SIDES}
-        edges = [0, 0, *axes.figure.get_size_inches() * axes.figure.dpi]
+        within = axes.figure.bbox.contains
         free = [
-            s
-            for s in _SIDES
-            if not any(_meet(boxes[s], t) for t in taken)
-            and _is_within(boxes[s], edges)
+            side
+            for side, box in boxes.items()
+            if within(*box[:2]) and within(*box[2:])
+            and not any(_meet(box, other) for other in taken)
         ]
         side = (free or _SIDES)[0]
         taken.append(boxes[side])
@@ -456,15 +454,6 @@ def _text_box(at, text, side):
 def _meet(one, other):
     beside = one[2] < other[0] or other[2] < one[0]
     return not (beside or one[3] < other[1] or other[3] < one[1])
-
-
-def _is_within(box, edges):
-    return (
-        box[0] >= edges[0]
-        and box[1] >= edges[1]
-        and box[2] <= edges[2]
-        and box[3] <= edges[3]
-    )
 
 
 def _whole_numbers(axis):

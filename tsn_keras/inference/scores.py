@@ -225,7 +225,6 @@ class InputMeans(Inference):
                 f"{mean.size}. Give inputs of the same shape."
             )
         far = parts - mean
-        # No array of squares: there may be many tasks.
         return -np.einsum("ij,ij->i", far, far) / np.float64(mean.size)
 
     def portable(

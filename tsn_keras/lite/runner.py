@@ -199,9 +199,8 @@ class TaskRunner:
             x: As in `predict`.
             tasks: Names to choose from; all of the file by default.
             batch: `"example"`, or `"together"` if all are of one task.
-            max_tasks: How many tasks predict an example at most, of those
-                that scores without predictions put first. By default all that
-                these do not rule out.
+            max_tasks: How many tasks predict an example at most. By default
+                all that scores without predictions do not rule out.
 
         Raises:
             ValueError: If the file does not say what tells its tasks apart.

@@ -50,9 +50,8 @@ def infer_task(
         x: Inputs as `predict` takes them: a nest of arrays, or a data set.
         tasks: Names to choose from; by default all that are consolidated.
         batch: `"example"`, or `"together"` if all are of one task.
-        max_tasks: How many tasks predict an example at most, of those that
-            scores without predictions put first. By default all that these
-            do not rule out.
+        max_tasks: How many tasks predict an example at most. By default all
+            that scores without predictions do not rule out.
     """
     names, scores = _checked(model, tasks, batch, max_tasks)
     x = _as_arrays(x)

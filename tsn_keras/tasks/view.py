@@ -264,30 +264,33 @@ def _with_kept_trace(
     exact, of_any_size = (None, None), (None, None)
     known = set()
 
+    def kept(found: Any) -> Callable | None:
+        if found is None or found == exact[0]:
+            return found and exact[1]
+        if of_any_size[1] and _of_any_size(found) == of_any_size[0]:
+            return of_any_size[1]
+        return None
+
     def call(data: Any) -> Any:
         nonlocal exact, of_any_size
         found = _kind_of(data)
-        if found is not None:
-            if found == exact[0]:
-                return exact[1](data)
-            if of_any_size[1] and _of_any_size(found) == of_any_size[0]:
-                return of_any_size[1](data)
+        if trace := kept(found):
+            return trace(data)
         if repr(found) in known:
             return function(data)
         with tracing:
-            can_keep = hasattr(function, "get_concrete_function")
-            if found is None or tf.config.functions_run_eagerly():
-                return function(data)
-            if exact[1] is None and can_keep:
-                exact = found, function.get_concrete_function(data)
-                return exact[1](data)
-            if can_keep and of_any_size[1] is None:
+            can_keep = found and hasattr(function, "get_concrete_function")
+            can_keep = can_keep and not tf.config.functions_run_eagerly()
+            # Another thread may have made it meanwhile.
+            if can_keep and not kept(found):
                 kind = _of_any_size(found)
-                if kind == _of_any_size(exact[0]):
-                    values = [values for _, values in data]
-                    made = function.get_concrete_function([*zip(kind, values)])
-                    of_any_size = kind, made
-                    return made(data)
+                if exact[1] is None:
+                    exact = found, function.get_concrete_function(data)
+                elif not of_any_size[1] and kind == _of_any_size(exact[0]):
+                    specs = [*zip(kind, (values for _, values in data))]
+                    of_any_size = kind, function.get_concrete_function(specs)
+            if trace := kept(found):
+                return trace(data)
             outputs = function(data)
             if can_keep:
                 known.add(repr(found))
@@ -301,9 +304,7 @@ def _kind_of(data: Any) -> Any:
     batches = [batch for batch, _ in data]
     if not all(isinstance(part, tf.Tensor) for part in tree.flatten(batches)):
         return None
-    return tree.map_structure(
-        lambda p: tf.TensorSpec(p.shape, p.dtype), batches
-    )
+    return tree.map_structure(tf.TensorSpec.from_tensor, batches)
 
 
 def _of_any_size(kind: Any) -> Any:

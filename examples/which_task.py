@@ -60,6 +60,8 @@ flags.DEFINE_multi_enum("kind", list(KINDS), list(KINDS), "Rows to measure.")
 TOGETHER = 8
 BATCH = 256
 REPETITIONS = 10
+# The most tasks whose confusion is shown and stored.
+MOST_SHOWN = 10
 HEADER = (
     "| inference | capacity more | task, single | worst task | class, single | "
     f"task, {TOGETHER} together | unknown, AUC | views | predictions |"
@@ -200,7 +202,7 @@ def row(kind: str, found: dict) -> str:
 
 def print_confusion(names: list[str], confusion: list[list[float]]) -> None:
     """Prints which tasks are mistaken for which, if there are few."""
-    if len(names) > 10:
+    if len(names) > MOST_SHOWN:
         return
     print("of the images of each task (a row), found as each (a column), in %:")
     for name, found in zip(names, confusion):
@@ -245,12 +247,17 @@ def main(_) -> None:
                 "variant": kind,
                 "seed": FLAGS.seed,
                 "fold": 0,
-                "settings": {"num_images": FLAGS.num_images},
+                "settings": {
+                    "num_images": FLAGS.num_images,
+                    "units": FLAGS.units if FLAGS.learn_tasks else None,
+                },
             }
+            if len(names) > MOST_SHOWN:
+                del found["confusion"]
             line = {**identity, **found, "named": float(exact)}
             Results(pathlib.Path(FLAGS.results)).add(line)
         if kind == "confidence":
-            print_confusion(names, found["confusion"])
+            print_confusion(names, found.get("confusion"))
 
 
 if __name__ == "__main__":

@@ -160,6 +160,8 @@ def _learn_all(run: ScenarioRun, epochs: int) -> None:
         try:
             run.learn(head, epochs=epochs)
         except BudgetError as error:
+            if not run.learned:
+                raise
             print(f"After {run.learned} tasks: {error}", flush=True)
             run.model.discard_task()
             return

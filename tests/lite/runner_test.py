@@ -310,6 +310,11 @@ class InferTaskTest(LiteTestCase):
             for field in ("tasks", "nearest"):
                 same = getattr(found, field) == getattr(expected, field)
                 self.assertGreater(same.mean(), 0.99)
+            # The same tasks are ruled out.
+            self.assertGreater(
+                np.mean((found.likelihood > 0) == (expected.likelihood > 0)),
+                0.99,
+            )
             for field in ("likelihood", "unlikeness"):
                 np.testing.assert_allclose(
                     getattr(found, field), getattr(expected, field), atol=0.02

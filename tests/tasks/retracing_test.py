@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl.testing import parameterized
 
 from tests.digits_tasks import (
@@ -70,3 +71,7 @@ class RetracingTest(parameterized.TestCase):
                 np.asarray(view(x[:size])), expected[:size], atol=1e-5
             )
         self.assertEqual(traces, [None])
+        # In a function of the user's own, with names and without a size.
+        spec = tf.TensorSpec([None, 64], tf.float32, "other")
+        served = tf.function(lambda x: view(x), [spec])
+        np.testing.assert_allclose(served(x[:5]), expected[:5], atol=1e-5)

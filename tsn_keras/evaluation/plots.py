@@ -390,11 +390,11 @@ def _as_they_are(legend):
 
 def _not_below(points, lowest):
     """Puts lower points at the lowest place, with their accuracy."""
+    cut = _LONGEST_NAME - len(" (100 %)")
     return [
-        (name, accuracy, part)
-        if accuracy >= lowest
-        else (f"{shortened(name, 24)} ({100 * accuracy:.0f} %)", lowest, part)
-        for name, accuracy, part in points
+        (n, a, part) if a >= lowest else
+        (f"{shortened(n, cut)} ({100 * a:.0f} %)", lowest, part)
+        for n, a, part in points
     ]
 
 

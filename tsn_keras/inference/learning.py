@@ -82,7 +82,7 @@ def candidates(total: np.ndarray, most: int | None) -> np.ndarray:
         most: How many tasks at most; `None` for all that come near the best.
     """
     with np.errstate(invalid="ignore"):
-        # All examples that fit no task at all are worth one.
+        # So are all tasks where the scores rule out every one of them.
         chosen = ~(total.max(axis=1, keepdims=True) - total > LEAD)
     if most is not None:
         order = np.argsort(-total, axis=1, kind="stable")

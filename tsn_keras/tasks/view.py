@@ -301,10 +301,10 @@ def _with_kept_trace(
 
 def _kind_of(data: Any) -> Any:
     """Returns the batches' shapes and types; `None` for odd ones."""
-    batches = [batch for batch, _ in data]
-    if not all(isinstance(part, tf.Tensor) for part in tree.flatten(batches)):
+    given = [batch for batch, _ in data]
+    if not all(isinstance(part, tf.Tensor) for part in tree.flatten(given)):
         return None
-    return tree.map_structure(tf.TensorSpec.from_tensor, batches)
+    return tree.map_structure(lambda p: tf.TensorSpec(p.shape, p.dtype), given)
 
 
 def _of_any_size(kind: Any) -> Any:
